@@ -1,0 +1,44 @@
+"""The two things that every part of the project passes on: a `Batch` goes in, a `Prediction` comes out.
+
+Layout, units and signs are in `conventions.md`.
+"""
+
+import flax.struct
+import jax
+import numpy as np
+
+Array = jax.Array | np.ndarray
+
+
+@flax.struct.dataclass
+class Batch:
+    """What a train or evaluation step receives, whatever the dataset.
+
+    frames: `[batch, time, height, width, 3]`, `uint8` 0..255, RGB.
+    labels: `[batch]`, `int32`, 0-based class.
+    flows: `[batch, time, height, width, 2]` float32 or None: (x, y) = (right, down) displacement in
+        pixels from frame t to frame t + 1; the last one is the *future* flow, to the frame after the
+        clip.
+    flow_mask: `[batch, time, height, width]` bool or None: True where `flows` is to be trusted.
+        None means everywhere.
+    mask: `[batch]` bool: False marks padding examples of the last batch of an evaluation.
+    """
+
+    frames: Array
+    labels: Array
+    flows: Array | None
+    flow_mask: Array | None
+    mask: Array
+
+
+@flax.struct.dataclass
+class Prediction:
+    """What every model returns.
+
+    logits: `[batch, classes]` float32, or None if the model does not classify.
+    flows: finest first, each `[batch, pairs, h, w, 2]` float32, in pixels of that map's own
+        resolution; `()` if the model has no flow output.
+    """
+
+    logits: Array | None
+    flows: tuple[Array, ...]
