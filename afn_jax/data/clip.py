@@ -1,4 +1,4 @@
-"""What a source of videos hands to the input pipeline: a `Source` holds `Video`s, which give `Clip`s."""
+"""What a source of videos gives the pipeline: a `Source` holds `Video`s, which give `Clip`s."""
 
 import dataclasses
 from typing import Protocol
