@@ -1,0 +1,328 @@
+"""`synthetic_motion`: endless small videos whose class is *only* in the motion, with exact flow.
+
+Textured objects move over a textured background that moves too. All objects of a video share one of
+eight motions, the class: translate left / right / up / down, rotate clockwise / counter-clockwise,
+approach, recede. Camera motion (a translation of everything) is added, independent of the class.
+
+**Why one frame says nothing about the class.** Each class motion maps the distribution of scenes onto
+itself, so frame t has the same distribution for every class and every t:
+
+- the world wraps around at the frame's borders and positions are uniform: translations (of the class
+  and of the camera) keep that;
+- outlines and textures of objects are sums of waves in the polar angle and the logarithm of the
+  radius, with independent uniform phases: a rotation shifts the phases by (harmonic x angle), a zoom
+  by (frequency x log zoom), and a uniform phase plus a shift is uniform.
+
+For the second reason an approaching object's *surface* expands while its outline keeps its size: an
+outline that grew would have to start small, and the first frame would tell the class.
+
+Randomness: video `index` of a split is a pure function of (seed, split, index).
+"""
+
+import dataclasses
+
+import numpy as np
+
+from afn_jax.data.clip import Clip, Skipped
+
+CLASS_NAMES = (
+    "translate_left",
+    "translate_right",
+    "translate_up",
+    "translate_down",
+    "rotate_clockwise",
+    "rotate_counter_clockwise",
+    "approach",
+    "recede",
+)
+DIRECTIONS = {0: (-1.0, 0.0), 1: (1.0, 0.0), 2: (0.0, -1.0), 3: (0.0, 1.0)}  # (x right, y down)
+TURNS = {4: 1.0, 5: -1.0}  # y points down, so a growing angle turns clockwise
+ZOOMS = {6: 1.0, 7: -1.0}
+SPLITS = {"train": 0, "test": 1, "validation": 2}
+
+CORE = 2.5  # px: inside this radius an object's texture fades out, finer than pixels can show
+EDGE = 0.5  # px: half the width of an outline's soft edge
+WOBBLE = 0.3  # largest relative deviation of an outline from a circle
+BACKGROUND_WAVES = 12
+TEXTURE_WAVES = 4
+MIXED = -1  # layer of a pixel in which two layers mix, or whose texture fades
+
+
+@dataclasses.dataclass(frozen=True)
+class SyntheticMotion:
+    """A source of synthetic videos; `source[index]` costs nothing, `.clip(indices)` renders.
+
+    Attributes:
+        num_videos: length of the source; classes alternate, so any multiple of 8 is balanced.
+        size: (height, width) of the frames, each at least 16.
+        num_frames: length of each video.
+        seed: another seed, other videos.
+        split: "train", "test" or "validation": disjoint streams of random numbers.
+        speed: range of the class motion in px a frame: of the centre for a translation, of the
+            outline for rotation and zoom.
+        camera_speed: largest speed of the camera in px a frame.
+        num_objects: range (inclusive) of the number of objects.
+        radius: range of an object's mean radius, as a fraction of the smaller side.
+    """
+
+    num_videos: int
+    size: tuple[int, int] = (32, 32)
+    num_frames: int = 8
+    seed: int = 0
+    split: str = "train"
+    speed: tuple[float, float] = (0.8, 2.0)
+    camera_speed: float = 0.5
+    num_objects: tuple[int, int] = (2, 3)
+    radius: tuple[float, float] = (0.18, 0.32)
+
+    class_names = CLASS_NAMES
+    skipped: tuple[Skipped, ...] = ()
+
+    def __post_init__(self):
+        if self.split not in SPLITS:
+            raise ValueError(
+                f"split: got {self.split!r}, but synthetic-motion has {', '.join(SPLITS)}."
+            )
+        if min(self.size) < 16:
+            raise ValueError(
+                f"size: got {self.size}, but synthetic objects need at least (16, 16) pixels."
+            )
+        if self.num_videos < 1 or self.num_frames < 1:
+            raise ValueError(
+                "num_videos and num_frames must be at least 1, "
+                f"got {self.num_videos} and {self.num_frames}."
+            )
+        if self.radius[1] * (1 + WOBBLE) > 0.45:
+            raise ValueError(
+                f"radius: got {self.radius}, but above 0.34 an object would overlap itself "
+                "around the wrapped border."
+            )
+
+    def __len__(self) -> int:
+        return self.num_videos
+
+    def __getitem__(self, index: int) -> "SyntheticVideo":
+        if not 0 <= index < self.num_videos:
+            raise IndexError(f"video {index} of {self.num_videos}")
+        return SyntheticVideo(self, int(index))
+
+
+@dataclasses.dataclass(frozen=True)
+class SyntheticVideo:
+    """One video of `SyntheticMotion`: class `index % 8`, scene drawn from (seed, split, index)."""
+
+    source: SyntheticMotion
+    index: int
+    has_flow = True
+
+    @property
+    def name(self) -> str:
+        return f"{self.source.split}-{self.source.seed}-{self.index}"
+
+    @property
+    def label(self) -> int:
+        return self.index % len(CLASS_NAMES)
+
+    @property
+    def num_frames(self) -> int:
+        return self.source.num_frames
+
+    def clip(self, indices: np.ndarray) -> Clip:
+        """Renders the frames at `indices` and the exact flow from each to the frame after it.
+
+        The flow mask is True where the point seen at a pixel is seen in the next frame too, inside
+        the frame, with nothing mixed into any of the four pixels that a bilinear warp reads there.
+        """
+        indices = np.asarray(indices)
+        source = self.source
+        # The scene's stream does not know the label: appearance cannot depend on the class.
+        rng = np.random.default_rng([source.seed, SPLITS[source.split], self.index])
+        scene = _draw_scene(rng, source)
+        times, position = np.unique(np.concatenate([indices, indices + 1]), return_inverse=True)
+        frames, layers, flows = _render(scene, self.label, times, source.size)
+        now, after = position[: len(indices)], position[len(indices) :]
+        flow = flows[now]
+        return Clip(frames[now], flow, _visible_in_next(flow, layers[now], layers[after]))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Object:
+    centre: np.ndarray  # (x, y) at time 0
+    radius: float
+    speed: float
+    outline: tuple[np.ndarray, np.ndarray, np.ndarray]  # harmonic, amplitude, phase
+    angular: np.ndarray  # harmonics of the texture, integers
+    radial: np.ndarray  # frequencies of the texture in log radius
+    phase: np.ndarray  # [waves, 3]
+    amplitude: np.ndarray  # [waves, 3]
+    colour: np.ndarray  # [3]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Scene:
+    camera: np.ndarray  # (x, y) px a frame
+    waves: np.ndarray  # [waves, 2] background, periods (x, y) a frame
+    phase: np.ndarray  # [waves, 3]
+    amplitude: np.ndarray  # [waves, 3]
+    colour: np.ndarray  # [3]
+    objects: tuple[_Object, ...]
+
+
+def _draw_scene(rng: np.random.Generator, source: SyntheticMotion) -> _Scene:
+    height, width = source.size
+    side = min(height, width)
+
+    def draw_texture(count, contrast):
+        amplitude = rng.uniform(0.3, 1.0, (count, 1)) * rng.uniform(0.2, 1.0, (count, 3))
+        amplitude *= contrast / np.sqrt(0.5 * (amplitude**2).sum(0))
+        return rng.uniform(0, 2 * np.pi, (count, 3)), amplitude
+
+    wavelength = rng.uniform(5.0, 16.0, BACKGROUND_WAVES)
+    angle = rng.uniform(0, 2 * np.pi, BACKGROUND_WAVES)
+    waves = np.stack([np.cos(angle) * width, np.sin(angle) * height], -1) / wavelength[:, None]
+    waves = np.rint(waves)  # whole periods a frame: the background wraps around too
+    phase, amplitude = draw_texture(BACKGROUND_WAVES, rng.uniform(15, 35))
+    colour = rng.uniform(70, 185, 3)
+    direction = rng.uniform(0, 2 * np.pi)
+    camera = rng.uniform(0, source.camera_speed) * np.array([np.cos(direction), np.sin(direction)])
+
+    objects = []
+    for _ in range(rng.integers(source.num_objects[0], source.num_objects[1] + 1)):
+        harmonic = np.arange(2, 5)
+        wobble = rng.uniform(0, WOBBLE / len(harmonic), len(harmonic))
+        outline = (harmonic, wobble, rng.uniform(0, 2 * np.pi, len(harmonic)))
+        centre = rng.uniform(0, 1, 2) * (width, height)
+        radius = rng.uniform(*source.radius) * side
+        angular = rng.integers(1, 5, TEXTURE_WAVES) * rng.choice([-1, 1], TEXTURE_WAVES)
+        radial = rng.uniform(1.5, 5.0, TEXTURE_WAVES)
+        texture_phase, texture_amplitude = draw_texture(TEXTURE_WAVES, rng.uniform(25, 45))
+        objects.append(
+            _Object(
+                centre,
+                radius,
+                rng.uniform(*source.speed),
+                outline,
+                angular,
+                radial,
+                texture_phase,
+                texture_amplitude,
+                rng.uniform(60, 195, 3),
+            )
+        )
+    return _Scene(camera, waves, phase, amplitude, colour, tuple(objects))
+
+
+def _render(scene, label, times, size):
+    """Frames uint8 `[T,H,W,3]`, layer of each pixel int8 `[T,H,W]`, flow float32 `[T,H,W,2]`."""
+    height, width = size
+    frames = _background(scene, times, size)
+    layers = np.zeros(frames.shape[:-1], np.int8)
+    flows = np.empty((*frames.shape[:-1], 2), np.float32)
+    flows[:] = scene.camera
+    pixels, pixel_layers, pixel_flows = (  # views in which a pixel is one row
+        frames.reshape(-1, 3),
+        layers.reshape(-1),
+        flows.reshape(-1, 2),
+    )
+    for layer, thing in enumerate(scene.objects, start=1):
+        drift, turn, log_zoom = _motion(thing, label)
+        step = scene.camera + drift
+        where, x, y, time = _patch(thing, thing.centre + times[:, None] * step, size)
+        radius = np.sqrt(x * x + y * y)
+        turned = np.arctan2(y, x) - (turn * times).astype(np.float32)[time]
+        alpha = _inside(thing, radius, turned)
+        covered = np.flatnonzero(alpha)
+        where, x, y, time, radius, turned, alpha = (
+            values[covered] for values in (where, x, y, time, radius, turned, alpha)
+        )
+        colour = _texture(thing, radius, turned, (log_zoom * times).astype(np.float32)[time])
+        under = pixels[where]
+        pixels[where] = under + alpha[:, None] * (colour - under)
+        whole = (alpha == 1) & (radius >= CORE)
+        pixel_layers[where] = np.where(whole, np.int8(layer), np.int8(MIXED))
+        # One step moves a point at offset d from the centre to M d from the moved centre.
+        cos = np.float32(np.exp(log_zoom) * np.cos(turn) - 1)
+        sin = np.float32(np.exp(log_zoom) * np.sin(turn))
+        most = alpha > 0.5
+        x, y = x[most], y[most]
+        moved = np.stack([cos * x - sin * y, sin * x + cos * y], -1) + step.astype(np.float32)
+        pixel_flows[where[most]] = moved
+    return np.clip(np.rint(frames), 0, 255).astype(np.uint8), layers, flows
+
+
+def _patch(thing, centre, size):
+    """The pixels around `centre` `[T, 2]`, wrapped: flat index, x and y from the centre, time."""
+    height, width = size
+    reach = int(np.ceil(thing.radius * (1 + WOBBLE) + EDGE)) + 1
+    offsets = np.arange(-reach, reach + 1)
+    corner = np.floor(centre).astype(int)
+    columns = corner[:, 0, None, None] + offsets
+    rows = corner[:, 1, None, None] + offsets[:, None]
+    time = np.arange(len(centre))[:, None, None]
+    x = (columns - centre[:, 0, None, None]).astype(np.float32)
+    y = (rows - centre[:, 1, None, None]).astype(np.float32)
+    flat = (time * height + rows % height) * width + columns % width
+    return [values.ravel() for values in np.broadcast_arrays(flat, x, y, time)]
+
+
+def _motion(thing: _Object, label: int) -> tuple[np.ndarray, float, float]:
+    """(translation px a frame, turn rad a frame, log zoom a frame) of the class for this object."""
+    drift = thing.speed * np.array(DIRECTIONS.get(label, (0.0, 0.0)))
+    turn = TURNS.get(label, 0.0) * thing.speed / thing.radius
+    log_zoom = ZOOMS.get(label, 0.0) * np.log1p(thing.speed / thing.radius)
+    return drift, turn, log_zoom
+
+
+def _background(scene: _Scene, times: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Plane waves moved by the camera, float32 `[T,H,W,3]`."""
+    height, width = size
+    frequency = 2 * np.pi * scene.waves / (width, height)  # rad a px
+    shift = times[:, None] * (frequency @ scene.camera)  # [T, waves]
+    along_x = np.exp(1j * np.outer(frequency[:, 0], np.arange(width)))
+    along_y = np.exp(1j * np.outer(np.arange(height), frequency[:, 1]))
+    weight = scene.amplitude * np.exp(1j * scene.phase)  # [waves, 3]
+    left = np.exp(-1j * shift)[:, None, None, :] * along_y[:, None, :] * weight.T  # [T,H,3,waves]
+    waves = (left.astype(np.complex64) @ along_x.astype(np.complex64)).real
+    return np.ascontiguousarray(np.moveaxis(waves, 2, -1)) + scene.colour.astype(np.float32)
+
+
+def _inside(thing: _Object, radius: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Coverage in [0, 1] of points `[N]`: 1 inside the outline, a soft edge 1 px wide."""
+    border = np.float32(thing.radius)
+    for harmonic, wobble, phase in zip(*thing.outline, strict=True):
+        border = border + np.float32(thing.radius * wobble) * np.cos(
+            np.float32(harmonic) * angle + np.float32(phase)
+        )
+    return np.clip((border - radius) / np.float32(2 * EDGE) + np.float32(0.5), 0, 1)
+
+
+def _texture(thing, radius, angle, log_zoom) -> np.ndarray:
+    """Colour float32 `[N, 3]` of points `[N]`: waves in (angle, log radius), faded in the core."""
+    log_radius = np.log(np.maximum(radius, np.float32(0.5))) - log_zoom
+    carrier = angle[:, None] * thing.angular.astype(np.float32) + log_radius[
+        :, None
+    ] * thing.radial.astype(np.float32)
+    quadrature = np.concatenate([np.cos(carrier), np.sin(carrier)], -1)
+    weight = np.concatenate(
+        [thing.amplitude * np.cos(thing.phase), -thing.amplitude * np.sin(thing.phase)]
+    )
+    fade = np.clip((radius - np.float32(1)) / np.float32(CORE - 1), 0, 1)[:, None]
+    return thing.colour.astype(np.float32) + fade * (quadrature @ weight.astype(np.float32))
+
+
+def _visible_in_next(flow: np.ndarray, layer: np.ndarray, next_layer: np.ndarray) -> np.ndarray:
+    """True where all four pixels that a warp by `flow` reads next show the pixel's own layer."""
+    num_frames, height, width = layer.shape
+    x = flow[..., 0] + np.arange(width, dtype=np.float32)
+    y = flow[..., 1] + np.arange(height, dtype=np.float32)[:, None]
+    visible = (layer != MIXED) & (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
+    where = np.flatnonzero(visible)
+    left, top = (np.floor(values.ravel()[where]).astype(int) for values in (x, y))
+    row_start = (where // (height * width)) * (height * width)
+    own = layer.ravel()[where]
+    kept = np.ones(len(where), bool)
+    for row in (top, np.minimum(top + 1, height - 1)):
+        for column in (left, np.minimum(left + 1, width - 1)):
+            kept &= next_layer.ravel()[row_start + row * width + column] == own
+    visible.ravel()[where] = kept
+    return visible
