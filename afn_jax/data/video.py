@@ -1,0 +1,283 @@
+"""Exact random access to the frames of a video file, by number in display order.
+
+Frame numbers are those of a full sequential decode, and `read_frames` never returns a neighbour in
+place of the frame asked for. Where the container keeps trustworthy timestamps (MP4, Matroska, WebM,
+and AVI without B-frames) the index costs one pass over the packets, and reading seeks to the
+keyframe at or before. Elsewhere timestamps are made up by the demuxer (AVI with B-frames, as in
+HMDB51, has swapped ones and placeholder packets that give no frame at all; MPEG program streams
+have few), so the file is decoded once to count its frames and always read from its beginning:
+right, and for the short clips of action recognition still fast. Convert long ones to MP4.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from afn_jax.data.clip import VideoReadError
+
+# Containers that store a presentation time with each frame, and the codecs in which one packet is
+# one shown frame. VP8 is absent: its alternate reference frames are packets that are never shown.
+_TIMED_CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
+_ONE_FRAME_PER_PACKET = {"h264", "hevc", "av1", "vp9", "mjpeg", "ffv1"}
+
+_VOP_START = b"\x00\x00\x01\xb6"  # MPEG-4 part 2: a video object plane, that is a coded picture
+_MIN_CODED_VOP = 9  # bytes; guessed: smaller pictures are "not coded" or packed-B placeholders
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoIndex:
+    """Where the frames of one video file are.
+
+    Attributes:
+        num_frames: frames of a full decode.
+        pts: `[num_frames]` int64, timestamps in display order; strictly increasing if `seekable`.
+        keyframes: `[K]` int64, increasing: numbers of the frames where decoding can start.
+        seekable: whether `pts` identify frames after a seek. If not, reading starts at frame 0.
+        fps: frames a second, on average; 0 where the file does not say.
+        height: of a frame as shown, after rotation.
+        width: of a frame as shown, after rotation.
+    """
+
+    num_frames: int
+    pts: np.ndarray
+    keyframes: np.ndarray
+    seekable: bool
+    fps: float
+    height: int
+    width: int
+
+
+def index_video(path: str | Path) -> VideoIndex:
+    """Finds all frames of a video file.
+
+    Raises:
+        VideoReadError: the file is missing, is no video, or not one of its frames can be decoded.
+    """
+    with _open(path) as (container, stream):
+        first = None
+        packets = []
+        codec = stream.codec_context.name
+        is_avi = container.format.name == "avi"
+        trusted = is_avi or container.format.name in _TIMED_CONTAINERS
+        for packet in _packets(container, stream):
+            if first is None:
+                first = next(iter(_decode(packet)), None)
+            if packet.size == 0:
+                continue
+            packets.append((packet.pts, packet.is_keyframe, packet.is_discard))
+            trusted = trusted and _one_packet_one_frame(packet, codec, is_avi)
+        if first is None:
+            raise VideoReadError(f"{path}: no frame can be decoded")
+        fps = float(stream.average_rate or stream.guessed_rate or 0)
+    height, width = first.height, first.width
+    if _quarter_turns(first) % 2:
+        height, width = width, height
+
+    shown = [(pts, key) for pts, key, discard in packets if not discard]
+    all_pts = [pts for pts, _, _ in packets]
+    if trusted and shown and None not in all_pts and len(set(all_pts)) == len(all_pts):
+        pts = np.sort(np.array([pts for pts, _ in shown], np.int64))
+        key_pts = [pts for pts, key in shown if key]
+        keyframes = np.searchsorted(pts, np.sort(np.array(key_pts, np.int64)))
+        return VideoIndex(len(pts), pts, keyframes, True, fps, height, width)
+
+    with _open(path) as (container, stream):
+        counted = [
+            (-1 if frame.pts is None else frame.pts, frame.key_frame)
+            for frame in _all_frames(container, stream)
+        ]
+    pts = np.array([pts for pts, _ in counted], np.int64)
+    keyframes = np.flatnonzero([key for _, key in counted])
+    return VideoIndex(len(pts), pts, keyframes, False, fps, height, width)
+
+
+def read_frames(
+    path: str | Path,
+    index: VideoIndex,
+    indices: Sequence[int] | np.ndarray,
+    *,
+    short_side: int | None = None,
+) -> np.ndarray:
+    """Decodes the frames at `indices`, each needed group of pictures once.
+
+    Args:
+        path: the file.
+        index: of this file, from `index_video`.
+        indices: `[T]` frame numbers in `[0, num_frames)`; repeats and any order are fine.
+        short_side: resize so that the shorter side has this many pixels, keeping the aspect.
+
+    Returns:
+        `[T, H, W, 3]` uint8, RGB.
+
+    Raises:
+        ValueError: an index is outside the video.
+        VideoReadError: one of the frames cannot be decoded.
+    """
+    indices = np.asarray(indices, np.int64).reshape(-1)
+    outside = indices[(indices < 0) | (indices >= index.num_frames)]
+    if outside.size:
+        raise ValueError(
+            f"indices: {outside[0]} is outside {path}, which has {index.num_frames} frames; "
+            f"allowed are 0 to {index.num_frames - 1}"
+        )
+    height, width = _resized(index.height, index.width, short_side)
+    wanted = [int(i) for i in np.unique(indices)]
+    found = None
+    if index.seekable:
+        found = _read_seeking(path, index, wanted, (height, width))
+    if found is None:
+        # Not seekable, or a seek landed behind its target, as happens with broken file indexes.
+        found = _read_from_start(path, index, wanted, (height, width))
+    frames = np.empty((len(indices), height, width, 3), np.uint8)
+    for t, i in enumerate(indices):
+        frames[t] = found[int(i)]
+    return frames
+
+
+def _read_seeking(
+    path: str | Path, index: VideoIndex, wanted: list[int], size: tuple[int, int]
+) -> dict[int, np.ndarray] | None:
+    """Returns the wanted (increasing) frames by number, or None if one was not where it belongs."""
+    number_of = {int(pts): i for i, pts in enumerate(index.pts)}
+    found = {}
+    with _open(path) as (container, stream):
+        frames = None
+        position = -1  # the number of the frame that came out of the decoder last
+        for want in wanted:
+            before = int(np.searchsorted(index.keyframes, want, side="right")) - 1
+            start = int(index.keyframes[before]) if before >= 0 else 0
+            if frames is None or start > position + 1:
+                try:
+                    container.seek(int(index.pts[start]), stream=stream, backward=True)
+                except av.error.FFmpegError:
+                    return None
+                frames = _all_frames(container, stream)
+                # Pictures shown before the keyframe may lack what they refer to: never use them.
+                position = start - 1
+            for frame in frames:
+                number = number_of.get(frame.pts, -1)
+                if number <= position:
+                    continue
+                position = number
+                if number >= want:
+                    break
+            if position != want:
+                return None
+            found[want] = _to_rgb(frame, index, size)
+    return found
+
+
+def _read_from_start(
+    path: str | Path, index: VideoIndex, wanted: list[int], size: tuple[int, int]
+) -> dict[int, np.ndarray]:
+    """Returns the wanted (increasing) frames by number, decoding all that come before."""
+    number_of = {int(pts): i for i, pts in enumerate(index.pts)}
+    missing = set(wanted)
+    found = {}
+    with _open(path) as (container, stream):
+        for count, frame in enumerate(_all_frames(container, stream)):
+            number = number_of.get(frame.pts, -1) if index.seekable else count
+            if number in missing:
+                found[number] = _to_rgb(frame, index, size)
+                missing.remove(number)
+            if not missing:
+                return found
+    raise VideoReadError(
+        f"{path}: frame {min(missing)} of {index.num_frames} cannot be decoded; the file is "
+        "damaged or has changed since it was indexed"
+    )
+
+
+@contextlib.contextmanager
+def _open(path: str | Path):
+    """Gives (container, video stream); decoding errors inside become `VideoReadError`."""
+    try:
+        # HMDB51 has titles in Latin-1, which strict decoding of metadata would refuse.
+        with av.open(str(path), metadata_errors="ignore") as container:
+            if not container.streams.video:
+                raise VideoReadError(f"{path}: no video stream")
+            stream = container.streams.video[0]
+            # Loaders run many files at once, so threads inside one decoder only get in the way.
+            stream.codec_context.thread_count = 1
+            yield container, stream
+    except (av.error.FFmpegError, OSError) as error:
+        raise VideoReadError(f"{path}: {error}") from error
+
+
+def _packets(container, stream) -> Iterator[av.Packet]:
+    """The stream's packets, the flushing one included; a read error counts as the file's end."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.error.FFmpegError:
+            packet = None
+        if packet is None:
+            return
+        yield packet
+
+
+def _decode(packet: av.Packet) -> list:
+    """The frames that a packet completes; none if it is damaged (players skip such packets too)."""
+    try:
+        return packet.decode()
+    except av.error.FFmpegError:
+        return []
+
+
+def _all_frames(container, stream) -> Iterator[av.VideoFrame]:
+    """Frames in display order from where the container stands, those held back at the end too."""
+    flushed = False
+    for packet in _packets(container, stream):
+        flushed = flushed or packet.size == 0 and packet.dts is None
+        yield from _decode(packet)
+    if not flushed:  # the file ended in a read error, so no flushing packet came
+        with contextlib.suppress(av.error.FFmpegError):
+            yield from stream.codec_context.decode(None)
+
+
+def _one_packet_one_frame(packet: av.Packet, codec: str, is_avi: bool) -> bool:
+    """Whether a packet surely gives one frame that carries the packet's timestamp."""
+    if codec == "mpeg4":
+        data = bytes(packet)
+        start = data.find(_VOP_START)
+        if start < 0 or len(data) < start + _MIN_CODED_VOP:
+            return False
+        # vop_coding_type, ISO/IEC 14496-2 section 6.2.5: 0 intra, 1 predicted, 2 bidirectional.
+        # More than one picture in a packet is a packed bitstream.
+        is_b_frame = data[start + 4] >> 6 == 2
+        return data.find(_VOP_START, start + 4) < 0 and not (is_avi and is_b_frame)
+    return codec in ({"mjpeg", "ffv1"} if is_avi else _ONE_FRAME_PER_PACKET)
+
+
+def _quarter_turns(frame: av.VideoFrame) -> int:
+    """How often to turn the coded picture by 90 degrees, counter-clockwise, to show it."""
+    return round(frame.rotation / 90) % 4
+
+
+def _resized(height: int, width: int, short_side: int | None) -> tuple[int, int]:
+    """The (height, width) with the shorter side at `short_side`, aspect kept."""
+    if short_side is None:
+        return height, width
+    if short_side < 1:
+        raise ValueError(f"short_side: got {short_side}; give a number of pixels of 1 or more")
+    scale = short_side / min(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _to_rgb(frame: av.VideoFrame, index: VideoIndex, size: tuple[int, int]) -> np.ndarray:
+    """`[H, W, 3]` uint8 of the asked size, turned upright."""
+    turns = _quarter_turns(frame)
+    height, width = (index.width, index.height) if turns % 2 else (index.height, index.width)
+    # A stream may change its size midway: the first frame's size holds for all.
+    image = np.rot90(frame.to_ndarray(format="rgb24", height=height, width=width), turns)
+    if image.shape[:2] == size:
+        return image
+    shrinks = size[0] < image.shape[0]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(np.ascontiguousarray(image), size[::-1], interpolation=interpolation)
