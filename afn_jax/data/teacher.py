@@ -1,0 +1,96 @@
+"""Flow teachers: classical methods that give the target flow where a data set has none.
+
+Flow is (x, y) in pixels: the flow of frame t says where each of its pixels is in frame t + 1.
+"""
+
+import dataclasses
+import threading
+from typing import ClassVar, Protocol
+
+import cv2
+import numpy as np
+
+_PRESETS = {
+    "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+    "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+}
+_MIN_SIDE = 96  # guessed: below this DIS has too few scales for its 8 x 8 patches, or fails
+
+# One solver a thread, as it keeps its buffers; outside the teacher, so that the teacher pickles.
+_solvers = threading.local()
+
+
+class FlowTeacher(Protocol):
+    """Estimates the flow between neighbouring frames.
+
+    Attributes:
+        name: as in `TEACHERS`.
+    """
+
+    name: str
+
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
+        """`[N, H, W, 3]` uint8 RGB -> `[N - 1, H, W, 2]` float32, in pixels."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class DISTeacher:
+    """OpenCV's dense inverse search (Kroeger et al., "Fast Optical Flow using DIS", 2016).
+
+    Pictures with a side under 96 pixels are enlarged inside, and their flow scaled back.
+
+    Attributes:
+        preset: "ultrafast", "fast" or "medium", fastest first.
+    """
+
+    preset: str = "fast"
+    name: ClassVar[str] = "dis"
+
+    def __post_init__(self):
+        if self.preset not in _PRESETS:
+            raise ValueError(f"preset: got {self.preset!r}; allowed are {', '.join(_PRESETS)}")
+
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
+        """`[N, H, W, 3]` uint8 RGB -> `[N - 1, H, W, 2]` float32, in pixels."""
+        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+            raise ValueError(
+                f"frames: got {frames.dtype} of shape {frames.shape}; give uint8 RGB of shape "
+                "[N, H, W, 3]"
+            )
+        num_frames, height, width, _ = frames.shape
+        flows = np.empty((max(num_frames - 1, 0), height, width, 2), np.float32)
+        enlarge = -(-_MIN_SIDE // min(height, width))  # rounded up
+        grey = [self._grey(frame, enlarge) for frame in frames]
+        for t in range(len(flows)):
+            flow = self._solver().calc(grey[t], grey[t + 1], None)
+            if enlarge > 1:
+                flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA) / enlarge
+            flows[t] = flow
+        return flows
+
+    def _grey(self, frame: np.ndarray, enlarge: int) -> np.ndarray:
+        grey = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
+        if enlarge == 1:
+            return grey
+        return cv2.resize(grey, None, fx=enlarge, fy=enlarge, interpolation=cv2.INTER_CUBIC)
+
+    def _solver(self):
+        if self.preset not in _solvers.__dict__:
+            _solvers.__dict__[self.preset] = cv2.DISOpticalFlow_create(_PRESETS[self.preset])
+        return _solvers.__dict__[self.preset]
+
+
+TEACHERS = {"dis": DISTeacher}
+
+
+def create_teacher(name: str) -> FlowTeacher:
+    """Makes the teacher of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in TEACHERS:
+        raise ValueError(f"name: got {name!r}; the flow teachers are {', '.join(sorted(TEACHERS))}")
+    return TEACHERS[name]()
