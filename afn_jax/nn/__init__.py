@@ -1,0 +1,16 @@
+"""Linen building blocks."""
+
+from afn_jax.nn.conv import Conv3D, ConvTranspose3D, conv3d, conv_transpose3d
+from afn_jax.nn.flow_decoder import FlowDecoder3D
+from afn_jax.nn.resnet import BasicBlock, ResNetEncoder, max_pool_frames
+
+__all__ = [
+    "BasicBlock",
+    "Conv3D",
+    "ConvTranspose3D",
+    "FlowDecoder3D",
+    "ResNetEncoder",
+    "conv3d",
+    "conv_transpose3d",
+    "max_pool_frames",
+]

@@ -1,0 +1,117 @@
+"""ActionFlowNet: one 3D ResNet learns optical flow, the future flow and the action.
+
+Ng, Choi, Neumann, Davis: ActionFlowNet: Learning Motion Representation for Action Recognition, 2018.
+
+| part | paper | here |
+|---|---|---|
+| encoder | section 3.1, Figure 1: ResNet-18 with k x k x 3 kernels | `ResNetEncoder`, stem 3x7x7 |
+| no temporal pooling | section 3.1 | the one max pooling is spatial |
+| time halves with space after the third block | section 3.1 | res3, res4, res5: 16 -> 8 -> 4 -> 2 |
+| decoder | section 3.1: 3D deconvolutions, skips as in FlowNet | `FlowDecoder3D` |
+| T flows, the last one the future | section 3.1, Eq. 1 | `flows[0]`: `[B, T, h, w, 2]` |
+| classifier | section 3.2: mean of 512 x 2 x 7 x 7, dropout .5, linear | `classifier` |
+
+Guessed, because the paper does not say: the flow's resolution (`flow_stride=4`, that of the paper's
+two-frame models); channels of the decoder (halved at each level, as FlowNet-S); leaky ReLU and
+batch normalisation in the decoder; He initialisation; normalisation of the input (ImageNet's).
+"""
+
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from afn_jax.nn.conv import Conv3D, Implementation
+from afn_jax.nn.flow_decoder import FlowDecoder3D
+from afn_jax.nn.resnet import ResNetEncoder
+from afn_jax.types import Prediction
+
+IMAGE_MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in [0, 1]
+IMAGE_STD = (0.229, 0.224, 0.225)
+
+
+class ActionFlowNet(nn.Module):
+    """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> logits and one flow map a frame.
+
+    Attributes:
+        num_classes: size of the logits.
+        width: channels of the first stage; 64 in the paper.
+        num_frames: frames a clip; 16 in the paper.
+        flow_stride: 4, 2 or 1: frame size over flow size.
+        dropout_rate: before the classifier.
+        predict_flow: False leaves the decoder out (the paper's models without flow).
+        classify: False leaves the classifier out (the paper's multi-frame FlowNet).
+        dtype: of the computation; parameters, flow and logits stay float32.
+        axis_name: pmap axis over which batch statistics are averaged, or None.
+        implementation: of the 3D convolutions, see `afn_jax.nn.conv`.
+    """
+
+    num_classes: int
+    width: int = 64
+    num_frames: int = 16
+    flow_stride: int = 4
+    dropout_rate: float = 0.5
+    predict_flow: bool = True
+    classify: bool = True
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+    implementation: Implementation = "auto"
+
+    @nn.compact
+    def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
+        if frames.shape[1] != self.num_frames:
+            raise ValueError(
+                f"frames: got {frames.shape[1]} frames a clip, but the model was made for "
+                f"num_frames={self.num_frames}. Sample clips of that length, or change the model."
+            )
+        if self.flow_stride not in (1, 2, 4):
+            raise ValueError(f"flow_stride: got {self.flow_stride}, allowed are 1, 2 and 4.")
+        conv = partial(Conv3D, dtype=self.dtype, implementation=self.implementation)
+        norm = partial(
+            nn.BatchNorm,
+            use_running_average=not train,
+            momentum=0.9,
+            dtype=self.dtype,
+            axis_name=self.axis_name,
+        )
+        x = (frames - jnp.array(IMAGE_MEAN).reshape(1, 1, 1, 1, 3)) / jnp.array(IMAGE_STD).reshape(
+            1, 1, 1, 1, 3
+        )
+        x = x.astype(self.dtype)
+        features = ResNetEncoder(
+            stem_kernel=(3, 7, 7),
+            stem_strides=(1, 2, 2),
+            stage_strides=((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2)),
+            conv=conv,
+            norm=norm,
+            width=self.width,
+            name="encoder",
+        )(x)
+
+        flows = ()
+        if self.predict_flow:
+            skips = [features[3], features[2], features[1]]  # res4, res3, res2 at 1/4
+            channels = [4 * self.width, 2 * self.width, self.width]
+            if self.flow_stride <= 2:
+                skips.append(features[0])
+                channels.append(self.width)
+            if self.flow_stride == 1:
+                skips.append(x)
+                channels.append(max(self.width // 2, 1))
+            flow = FlowDecoder3D(
+                tuple(channels),
+                norm=norm,
+                dtype=self.dtype,
+                implementation=self.implementation,
+                name="decoder",
+            )(features[4], skips)
+            flows = (flow,)
+
+        logits = None
+        if self.classify:
+            pooled = features[4].astype(jnp.float32).mean((1, 2, 3))
+            pooled = nn.Dropout(self.dropout_rate, deterministic=not train)(pooled)
+            logits = nn.Dense(self.num_classes, name="classifier")(pooled)
+        return Prediction(logits=logits, flows=flows)

@@ -1,0 +1,90 @@
+"""Residual blocks and the ResNet encoder, in any number of dimensions.
+
+One block serves 2D and 3D: the convolution and the normalisation are injected, and the number of
+dimensions is the length of `strides`. Source: He et al., Deep Residual Learning, 2016, section 3.3
+and Table 1; the 3D extension is that of ActionFlowNet section 3.1 (k x k kernels become k x k x 3).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+Layer = Callable[..., Any]
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3(x3) convolutions and a shortcut.
+
+    Attributes:
+        features: output channels.
+        strides: stride of the first convolution along each axis of space (and time).
+        conv: `conv(features, kernel_size, strides, name=...)`.
+        norm: `norm(name=...)`.
+    """
+
+    features: int
+    strides: tuple[int, ...]
+    conv: Layer
+    norm: Layer
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *space c"]) -> Float[Array, "b *space2 f"]:
+        ones = (1,) * len(self.strides)
+        threes = (3,) * len(self.strides)
+        shortcut = x
+        if x.shape[-1] != self.features or self.strides != ones:
+            shortcut = self.conv(self.features, ones, self.strides, name="shortcut_conv")(x)
+            shortcut = self.norm(name="shortcut_norm")(shortcut)
+        x = self.conv(self.features, threes, self.strides, name="conv1")(x)
+        x = nn.relu(self.norm(name="norm1")(x))
+        x = self.conv(self.features, threes, ones, name="conv2")(x)
+        return nn.relu(self.norm(name="norm2")(x) + shortcut)
+
+
+class ResNetEncoder(nn.Module):
+    """Stem, pooling and four residual stages; returns the output of each, finest first.
+
+    Attributes:
+        stem_kernel, stem_strides: of the first convolution, e.g. (3, 7, 7) and (1, 2, 2).
+        stage_strides: strides of the first block of each stage.
+        conv, norm: injected, as for `BasicBlock`.
+        width: channels of the stem and of the first stage; each later stage doubles.
+        stage_sizes: blocks in each stage; (2, 2, 2, 2) is ResNet-18.
+    """
+
+    stem_kernel: tuple[int, ...]
+    stem_strides: tuple[int, ...]
+    stage_strides: tuple[tuple[int, ...], ...]
+    conv: Layer
+    norm: Layer
+    width: int = 64
+    stage_sizes: tuple[int, ...] = (2, 2, 2, 2)
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *space c"]) -> list[Array]:
+        x = self.conv(self.width, self.stem_kernel, self.stem_strides, name="conv1")(x)
+        x = nn.relu(self.norm(name="norm1")(x))
+        features = [x]
+        x = max_pool_frames(x)
+        for stage, (num_blocks, strides) in enumerate(
+            zip(self.stage_sizes, self.stage_strides, strict=True)
+        ):
+            for block in range(num_blocks):
+                x = BasicBlock(
+                    self.width * 2**stage,
+                    strides if block == 0 else (1,) * len(strides),
+                    self.conv,
+                    self.norm,
+                    name=f"res{stage + 2}_{block}",
+                )(x)
+            features.append(x)
+        return features
+
+
+def max_pool_frames(x: Float[Array, "b *space c"]) -> Float[Array, "b *space2 c"]:
+    """3x3 max pooling with stride 2 over height and width, never over time."""
+    frames = x.reshape(-1, *x.shape[-3:])
+    pooled = nn.max_pool(frames, (3, 3), (2, 2), ((1, 1), (1, 1)))
+    return pooled.reshape(*x.shape[:-3], *pooled.shape[1:])
