@@ -1,8 +1,8 @@
 """Which videos train and which test: list files in the UCF101 format, or a split made from names.
 
 `classInd.txt` has lines `1 ClassName`, `trainlist01.txt` lines `ClassName/video.avi 1` and
-`testlist01.txt` lines `ClassName/video.avi`. Numbers of classes are 1-based in the files and 0-based
-in everything returned here.
+`testlist01.txt` lines `ClassName/video.avi`. Numbers of classes are 1-based in the files and
+0-based in everything returned here.
 """
 
 import hashlib
@@ -95,15 +95,15 @@ def read_list(path: str | Path, class_names: Sequence[str]) -> tuple[tuple[str, 
                 )
             if label is not None and label != given:
                 raise ValueError(
-                    f"{path}, line {number}: class number {last} is {class_names[given]!r}, but the "
-                    f"video is in the folder of {class_names[label]!r}; correct the list or "
+                    f"{path}, line {number}: class number {last} is {class_names[given]!r}, but "
+                    f"the video is in the folder of {class_names[label]!r}; correct the list or "
                     "classInd.txt"
                 )
             label = given
         if label is None:
             raise ValueError(
-                f"{path}, line {number}: {line!r} has no class number and its folder is none of the "
-                f"{len(class_names)} classes; write 'Class/video.avi' or 'video.avi NUMBER'"
+                f"{path}, line {number}: {line!r} has no class number and its folder is none of "
+                f"the {len(class_names)} classes; write 'Class/video.avi' or 'video.avi NUMBER'"
             )
         entries.append((name, label))
     return tuple(entries)
@@ -117,7 +117,7 @@ def split_by_name(
     Groups are ranked by a hash of their name and the first `test_fraction` of them tests. UCF-style
     names (`v_Class_g07_c01.avi`) form groups that stay whole, and a group of the same number ranks
     the same in every class; any other video is a group of its own. Where there is but one group it
-    is split by video, so that a class of two or more videos is on both sides; a single video trains.
+    is split by video, so that a class of two or more videos is on both sides. A lone video trains.
 
     Args:
         paths: relative to the folder of videos, with `/`.

@@ -15,7 +15,7 @@ _PRESETS = {
     "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
-_MIN_SIDE = 96  # guessed: below this DIS has too few scales for its 8 x 8 patches, or fails
+_MIN_SIDE = 12  # pixels; DIS refuses smaller pictures
 
 # One solver a thread, as it keeps its buffers; outside the teacher, so that the teacher pickles.
 _solvers = threading.local()
@@ -39,7 +39,7 @@ class FlowTeacher(Protocol):
 class DISTeacher:
     """OpenCV's dense inverse search (Kroeger et al., "Fast Optical Flow using DIS", 2016).
 
-    Pictures with a side under 96 pixels are enlarged inside, and their flow scaled back.
+    Pictures with a side under 12 pixels are enlarged inside, and their flow scaled back.
 
     Attributes:
         preset: "ultrafast", "fast" or "medium", fastest first.

@@ -1,10 +1,10 @@
 """Crop, resize and flip of frames, flows and masks together.
 
-A policy (`CenterCrop`, `RandomCrop`) draws once and returns a `SpatialTransform`, which does the same
-to every frame and treats each kind of data in its own way: values of a flow are displacements, so
-they scale with the picture and change sign with its direction; a mask stays True only where nothing
-untrusted was mixed in. Sizes are (height, width), in pixels. All resizing uses half-pixel centres:
-pixel i covers [i, i + 1).
+A policy (`CenterCrop`, `RandomCrop`) draws once and returns a `SpatialTransform`, which does the
+same to every frame and treats each kind of data in its own way: values of a flow are displacements,
+so they scale with the picture and change sign with its direction; a mask stays True only where
+nothing untrusted was mixed in. Sizes are (height, width), in pixels. All resizing uses half-pixel
+centres: pixel i covers [i, i + 1).
 """
 
 import dataclasses

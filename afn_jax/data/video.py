@@ -29,7 +29,7 @@ _VOP_START = b"\x00\x00\x01\xb6"  # MPEG-4 part 2: a video object plane, that is
 _MIN_CODED_VOP = 9  # bytes; guessed: smaller pictures are "not coded" or packed-B placeholders
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class VideoIndex:
     """Where the frames of one video file are.
 
