@@ -1,0 +1,45 @@
+"""The networks, by name. A new model is one file and one line in `MODELS`."""
+
+import dataclasses
+import difflib
+from typing import Any
+
+import flax.linen as nn
+
+from afn_jax.models.actionflownet import ActionFlowNet
+from afn_jax.models.baselines import FrameResNet18
+
+MODELS: dict[str, type[nn.Module]] = {
+    "actionflownet": ActionFlowNet,
+    "resnet18": FrameResNet18,
+}
+
+
+def list_models() -> list[str]:
+    """The names that `create_model` knows."""
+    return sorted(MODELS)
+
+
+def create_model(name: str, *, num_classes: int, **overrides: Any) -> nn.Module:
+    """Makes the network of that name; `overrides` are its fields.
+
+    `model.apply(variables, frames, train=...)` gives an `afn_jax.types.Prediction`.
+
+    Raises:
+        ValueError: unknown name or field; the message lists those that are near.
+    """
+    if name not in MODELS:
+        near = difflib.get_close_matches(name, MODELS) or list_models()
+        raise ValueError(f"model name: got {name!r}. Did you mean {' or '.join(near)}?")
+    model = MODELS[name]
+    fields = {field.name for field in dataclasses.fields(model)} - {"parent", "name"}
+    for field in overrides:
+        if field not in fields:
+            near = difflib.get_close_matches(field, fields) or sorted(fields)
+            raise ValueError(
+                f"model {name!r} has no field {field!r}. Did you mean {' or '.join(near)}?"
+            )
+    return model(num_classes=num_classes, **overrides)
+
+
+__all__ = ["MODELS", "ActionFlowNet", "FrameResNet18", "create_model", "list_models"]

@@ -1,6 +1,7 @@
 """ActionFlowNet: one 3D ResNet learns optical flow, the future flow and the action.
 
-Ng, Choi, Neumann, Davis: ActionFlowNet: Learning Motion Representation for Action Recognition, 2018.
+Ng, Choi, Neumann, Davis: ActionFlowNet: Learning Motion Representation for Action Recognition,
+2018.
 
 | part | paper | here |
 |---|---|---|

@@ -4,14 +4,14 @@ Textured objects move over a textured background that moves too. All objects of 
 eight motions, the class: translate left / right / up / down, rotate clockwise / counter-clockwise,
 approach, recede. Camera motion (a translation of everything) is added, independent of the class.
 
-**Why one frame says nothing about the class.** Each class motion maps the distribution of scenes onto
-itself, so frame t has the same distribution for every class and every t:
+**Why one frame says nothing about the class.** Each class motion maps the distribution of scenes
+onto itself, so frame t has the same distribution for every class and every t:
 
-- the world wraps around at the frame's borders and positions are uniform: translations (of the class
-  and of the camera) keep that;
+- the world wraps around at the frame's borders and positions are uniform: translations (of the
+  class and of the camera) keep that;
 - outlines and textures of objects are sums of waves in the polar angle and the logarithm of the
-  radius, with independent uniform phases: a rotation shifts the phases by (harmonic x angle), a zoom
-  by (frequency x log zoom), and a uniform phase plus a shift is uniform.
+  radius, with independent uniform phases: a rotation shifts the phases by (harmonic x angle), a
+  zoom by (frequency x log zoom), and a uniform phase plus a shift is uniform.
 
 For the second reason an approaching object's *surface* expands while its outline keeps its size: an
 outline that grew would have to start small, and the first frame would tell the class.
