@@ -78,9 +78,12 @@ def index_video(path: str | Path) -> VideoIndex:
     if _quarter_turns(first) % 2:
         height, width = width, height
 
-    shown = [(pts, key) for pts, key, discard in packets if not discard]
+    # Pictures before the first keyframe, in time or in the file, may not decode at all.
     all_pts = [pts for pts, _, _ in packets]
-    if trusted and shown and None not in all_pts and len(set(all_pts)) == len(all_pts):
+    trusted = trusted and None not in all_pts and len(set(all_pts)) == len(all_pts)
+    trusted = trusted and packets[0][1] and all_pts[0] == min(all_pts)
+    shown = [(pts, key) for pts, key, discard in packets if not discard]
+    if trusted and shown:
         pts = np.sort(np.array([pts for pts, _ in shown], np.int64))
         key_pts = [pts for pts, key in shown if key]
         keyframes = np.searchsorted(pts, np.sort(np.array(key_pts, np.int64)))
@@ -206,7 +209,7 @@ def _open(path: str | Path):
             stream.codec_context.thread_count = 1
             yield container, stream
     except (av.error.FFmpegError, OSError) as error:
-        raise VideoReadError(f"{path}: {error}") from error
+        raise VideoReadError(f"{path}: {error.strerror or error}") from error
 
 
 def _packets(container, stream) -> Iterator[av.Packet]:

@@ -157,8 +157,8 @@ def _from_names(
     if set(videos) <= {"train", "test", "val", "valid", "validation"}:
         raise ValueError(
             f"root: the sub-folders of {str(root)!r} are splits, {sorted(videos)}, not classes; "
-            "put all videos of a class in one folder and write trainlist01.txt and testlist01.txt, or "
-            "give one of these folders as root to have it split by name"
+            "put all videos of a class in one folder and write trainlist01.txt and testlist01.txt, "
+            "or give one of these folders as root to have it split by name"
         )
     entries = []
     for label, paths in enumerate(videos.values()):
