@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from afn_jax.data.sampling import clip_indices, random_clip_start, uniform_clip_starts
+
+
+def test_clip_indices():
+    np.testing.assert_array_equal(clip_indices(3, 4, 2, 20), [3, 5, 7, 9])
+    assert clip_indices(3, 4, 2, 20).dtype == np.int64
+
+
+def test_short_videos_start_over():
+    np.testing.assert_array_equal(clip_indices(0, 8, 1, 3), [0, 1, 2, 0, 1, 2, 0, 1])
+    np.testing.assert_array_equal(clip_indices(2, 4, 3, 5), [2, 0, 3, 1])
+    np.testing.assert_array_equal(clip_indices(0, 3, 5, 1), [0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "stride", "video_frames"), [(4, 2, 12), (5, 1, 5), (5, 1, 6), (1, 3, 4)]
+)
+def test_random_start_is_uniform_over_all_valid_starts(num_frames, stride, video_frames):
+    valid = [
+        start
+        for start in range(video_frames)
+        if start + stride * (num_frames - 1) <= video_frames - 1
+    ]
+    rng = np.random.default_rng(0)
+    drawn = [random_clip_start(video_frames, num_frames, stride, rng) for _ in range(2000)]
+    counts = np.bincount(drawn, minlength=video_frames)
+    assert sorted(set(drawn)) == valid
+    assert counts[valid].min() > 0.7 * 2000 / len(valid)
+
+
+def test_random_start_of_a_short_video_is_zero():
+    rng = np.random.default_rng(0)
+    assert {random_clip_start(7, 4, 3, rng) for _ in range(20)} == {0}
+
+
+def test_random_start_follows_its_generator():
+    draws = [[random_clip_start(500, 8, 2, np.random.default_rng(s))] for s in (5, 5, 6)]
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_uniform_starts():
+    np.testing.assert_array_equal(uniform_clip_starts(20, 5, 1, 4), [0, 5, 10, 15])
+    np.testing.assert_array_equal(uniform_clip_starts(20, 5, 2, 2), [0, 11])
+    np.testing.assert_array_equal(uniform_clip_starts(20, 4, 1, 1), [8])
+    np.testing.assert_array_equal(uniform_clip_starts(5, 4, 1, 3), [0, 1, 1])
+    np.testing.assert_array_equal(uniform_clip_starts(3, 4, 1, 3), [0, 0, 0])
+    np.testing.assert_array_equal(uniform_clip_starts(3, 4, 1, 1), [0])
+
+
+def test_uniform_starts_are_even_and_valid():
+    for video_frames in range(1, 60):
+        for num_clips in (1, 2, 3, 10):
+            starts = uniform_clip_starts(video_frames, 4, 3, num_clips)
+            last = max(0, video_frames - 10)
+            assert starts.shape == (num_clips,)
+            if num_clips > 1:
+                assert (starts[0], starts[-1]) == (0, last)
+                exact = np.arange(num_clips) * last / (num_clips - 1)
+                assert np.abs(starts - exact).max() <= 0.5
+            else:
+                assert abs(starts[0] - last / 2) <= 0.5
+
+
+def test_bad_numbers():
+    with pytest.raises(ValueError, match="num_frames: got 0; give 1 or more"):
+        clip_indices(0, 0, 1, 5)
+    with pytest.raises(ValueError, match="stride: got 0"):
+        random_clip_start(5, 2, 0, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="video_frames: got 0"):
+        uniform_clip_starts(0, 2, 1, 3)
+    with pytest.raises(ValueError, match="num_clips: got 0"):
+        uniform_clip_starts(5, 2, 1, 0)
+    with pytest.raises(ValueError, match="start: got 5; allowed are 0 to 4"):
+        clip_indices(5, 2, 1, 5)
