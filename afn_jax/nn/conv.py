@@ -1,9 +1,9 @@
 """3D convolution and transposed convolution that are fast on every platform.
 
-XLA's CPU backend runs 3D convolutions several times slower than 2D ones. Folding time into the batch
-turns a 3D convolution into one 2D convolution over the frames of all taps, concatenated on channels:
-the same sum, the same parameters. So each layer has two implementations, "native" and "folded";
-"auto" takes "folded" on the CPU and "native" on GPU and TPU.
+XLA's CPU backend runs 3D convolutions several times slower than 2D ones. Folding time into the
+batch turns a 3D convolution into one 2D convolution over the frames of all taps, concatenated on
+channels: the same sum, the same parameters. So each layer has two implementations, "native" and
+"folded"; "auto" takes "folded" on the CPU and "native" on GPU and TPU.
 
 Layout: inputs `[batch, time, height, width, channels]`, kernels `[time, height, width, in, out]`.
 """
@@ -68,8 +68,8 @@ def conv_transpose3d(
 ) -> Float[Array, "b t2 h2 w2 f"]:
     """Transposed convolution that doubles height and width, and time if `upsample_time`.
 
-    The kernel has 4 taps where it doubles and 3 where it does not. It is laid out as the kernel of a
-    convolution over the input with zeros in between: the mirror image of PyTorch's.
+    The kernel has 4 taps where it doubles and 3 where it does not. It is laid out as the kernel of
+    a convolution over the input with zeros in between: the mirror image of PyTorch's.
     """
     doubling = (upsample_time, True, True)
     expected = tuple(4 if double else 3 for double in doubling)
@@ -148,7 +148,7 @@ class Conv3D(nn.Module):
 
 
 class ConvTranspose3D(nn.Module):
-    """Transposed 3D convolution layer without bias that doubles the size; see `conv_transpose3d`."""
+    """Transposed 3D convolution without bias that doubles the size; see `conv_transpose3d`."""
 
     features: int
     upsample_time: bool = True

@@ -1,0 +1,150 @@
+"""Checkpoints of a run: train state, position of the data iterator and settings, by Orbax.
+
+The library's other half, `eval/`, reads run folders through this file.
+
+A run folder holds `config.json`, `checkpoints/STEP/`, `metrics.jsonl`, `tensorboard/` and, once
+evaluated, `eval.json` and `report.html`.
+
+Single process: a run over several hosts would first have to turn host-local arrays into global
+ones.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from train import config as config_lib
+from train.config import TrainConfig
+from train.state import TrainState
+
+CONFIG_FILE = "config.json"
+
+
+class CheckpointError(Exception):
+    """A checkpoint could not be written or read; the message says what is safe and what to do."""
+
+
+class Checkpoints:
+    """The checkpoints of one run folder; a checkpoint appears whole or not at all."""
+
+    def __init__(self, run_dir: Path, keep: int = 2):
+        self._folder = Path(run_dir).resolve() / "checkpoints"
+        self._manager = ocp.CheckpointManager(
+            self._folder,
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=keep, create=True, enable_async_checkpointing=False
+            ),
+            item_names=("state", "data", "config"),
+        )
+
+    def latest_step(self) -> int | None:
+        return self._manager.latest_step()
+
+    def save(self, state: TrainState, data: dict[str, Any], config: TrainConfig) -> None:
+        """Saves all that the next step depends on.
+
+        Raises:
+            CheckpointError: the disk is full or cannot be written; older checkpoints are untouched.
+        """
+        step = int(state.step)
+        if step in self._manager.all_steps():
+            return
+        try:
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(jax.device_get(state)),
+                    data=ocp.args.JsonSave(data),
+                    config=ocp.args.JsonSave(dataclasses.asdict(config)),
+                ),
+            )
+            self._manager.wait_until_finished()
+        except Exception as error:  # Orbax and TensorStore raise many kinds
+            before = [s for s in self._manager.all_steps() if s != step]
+            safe = f"the checkpoint of step {max(before)} is intact" if before else "none is saved"
+            raise CheckpointError(
+                f"cannot write the checkpoint of step {step} to {self._folder}: "
+                f"{_first_line(error)}. Earlier work: {safe}. Free space (or choose another "
+                "--run-dir) and run the same command again; it goes on from there."
+            ) from error
+
+    def restore(self, template: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
+        """The newest checkpoint that can be read, or None if the run has none.
+
+        A damaged checkpoint is passed over with a warning and left on disk under another name.
+
+        Raises:
+            CheckpointError: there are checkpoints, and none can be read.
+        """
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        damaged = []
+        for step in steps:
+            try:
+                restored = self._manager.restore(
+                    step,
+                    args=ocp.args.Composite(
+                        state=ocp.args.StandardRestore(
+                            jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
+                        ),
+                        data=ocp.args.JsonRestore(),
+                    ),
+                )
+            except Exception as error:
+                damaged.append(f"step {step}: {_first_line(error)}")
+                continue
+            for bad in steps[: len(damaged)]:
+                self._set_aside(bad)
+            self.warnings = [f"passed over a damaged checkpoint, {text}" for text in damaged]
+            return restored["state"], restored["data"]
+        if not steps:
+            return None
+        raise CheckpointError(
+            f"no checkpoint in {self._folder} can be read ({'; '.join(damaged)}). They are cut "
+            "short or belong to another model. Restore them from a copy, or start afresh with another "
+            "--run-dir; nothing was changed."
+        )
+
+    warnings: list[str] = []
+
+    def _set_aside(self, step: int) -> None:
+        folder = self._folder / str(step)
+        folder.rename(self._folder.parent / f"damaged-checkpoint-{step}")
+        self._manager.reload()
+
+    def close(self) -> None:
+        self._manager.close()
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:300]
+
+
+def load_config(run_dir: Path) -> TrainConfig:
+    """The settings that a run folder was made with.
+
+    Raises:
+        ValueError: `run_dir` is no run folder.
+    """
+    return config_lib.load(Path(run_dir) / CONFIG_FILE)
+
+
+def load_state(run_dir: Path, template: TrainState) -> TrainState:
+    """The newest readable state of a run folder.
+
+    Raises:
+        CheckpointError: it has none.
+    """
+    checkpoints = Checkpoints(run_dir)
+    try:
+        restored = checkpoints.restore(template)
+    finally:
+        checkpoints.close()
+    if restored is None:
+        raise CheckpointError(
+            f"{run_dir} has no checkpoint yet. Train it first: run the command that made it again."
+        )
+    return restored[0]

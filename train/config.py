@@ -1,0 +1,222 @@
+"""The settings of a run: frozen dataclasses, composed here, saved as JSON in the run folder."""
+
+import dataclasses
+import difflib
+import json
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+from afn_jax.data.pipeline import DataConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Which network, and how large."""
+
+    name: str = "actionflownet"
+    """A name of `afn_jax.models.list_models()`."""
+    width: int = 64
+    """Channels of the first stage."""
+    flow_stride: int = 4
+    """Frame size over flow size: 4, 2 or 1 (models with flow)."""
+    dropout_rate: float = 0.5
+    """Before the classifier."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the computation; parameters, losses and outputs stay float32."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectiveConfig:
+    """What is minimised."""
+
+    kind: Literal["joint", "action", "flow"] = "joint"
+    """Both losses (ActionFlowNet Eq. 2), classification alone, or flow alone."""
+    flow_weight: float = 1.0
+    """lambda of Eq. 2, over the mean endpoint error in pixels. Guessed: the paper gives none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimConfig:
+    """How it is minimised."""
+
+    learning_rate: float = 3e-4
+    """Peak learning rate of Adam."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Constant as in the paper, or falling to zero along a half cosine."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises linearly from zero."""
+    clip_norm: float = 0.0
+    """Largest global norm of the gradient; 0 means no clipping."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentConfig:
+    """What happens to frames on the device, inside the step, for training only."""
+
+    brightness: float = 0.0
+    """Brightness is multiplied by a factor from [1 - this, 1 + this], one a clip."""
+    contrast: float = 0.0
+    """Likewise contrast."""
+    saturation: float = 0.0
+    """Likewise saturation."""
+    noise: float = 0.0
+    """Standard deviation of Gaussian noise, in units of [0, 1]."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """A run. `python -m train RECIPE --help` lists every field with its value in that recipe."""
+
+    recipe: str = ""
+    """The recipe that the values come from."""
+    scale: Literal["paper", "toy"] = "paper"
+    """paper: as published; toy: minutes on a CPU."""
+    run_dir: str = ""
+    """Folder of the run; default: runs/RECIPE-SCALE."""
+    resume: bool = True
+    """Go on where an existing run folder stopped; --no-resume refuses to touch one."""
+    seed: int = 0
+    """All randomness comes from it."""
+    steps: int = 80_000
+    """Training steps."""
+    batch_size: int = 16
+    """Clips a step, over all devices."""
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    optim: OptimConfig = OptimConfig()
+    augment: AugmentConfig = AugmentConfig()
+    log_every: int = 50
+    """Steps between two rows of metrics."""
+    test_every: int = 1000
+    """Steps between two looks at test clips, for the curves of the report; 0 means never."""
+    test_batches: int = 8
+    """Batches of test clips in such a look."""
+    checkpoint_every: int = 1000
+    """Steps between two checkpoints."""
+    keep_checkpoints: int = 2
+    """How many of the latest checkpoints are kept."""
+    test_clips: int = 1
+    """Clips a video in the evaluation after training."""
+    max_devices: int = 0
+    """Use at most so many devices; 0 means all."""
+    compilation_cache: str = ".cache/jax"
+    """Folder of compiled programs, so that a second start is quick; empty means none."""
+
+
+# Fields that may differ between a run folder and the command that resumes it: they change how long
+# the run is and what is written about it, not what is learned at any step.
+MAY_CHANGE = {
+    "run_dir",
+    "resume",
+    "steps",
+    "log_every",
+    "test_every",
+    "test_batches",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "test_clips",
+    "max_devices",
+    "compilation_cache",
+    "data.num_threads",
+    "data.prefetch",
+    "data.test_videos",
+}
+
+
+def check(config: TrainConfig) -> None:
+    """Raises ValueError for values that cannot work together."""
+    positive = ("steps", "batch_size", "log_every", "checkpoint_every", "keep_checkpoints")
+    for name in (*positive, "test_batches", "test_clips"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name}: got {getattr(config, name)}, but it must be at least 1.")
+    if config.model.name == "resnet18" and config.objective.kind != "action":
+        raise ValueError(
+            f"objective.kind: got {config.objective.kind!r}, but resnet18 predicts no flow. "
+            "Add --objective.kind action."
+        )
+    if config.objective.kind != "action" and config.data.source == "video-folder":
+        if config.data.teacher == "none":
+            raise ValueError(
+                "data.teacher: got 'none', but the objective needs a flow target and video files "
+                "have none. Use --data.teacher dis, or --objective.kind action."
+            )
+    if config.data.source == "synthetic-motion" and config.data.flip:
+        raise ValueError(
+            "data.flip: mirroring a synthetic clip changes its class (left and right change "
+            "places). Add --data.no-flip."
+        )
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Dotted names and values, e.g. `{"data.size": (32, 32), ...}`."""
+    flat = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            flat |= flatten(value, f"{prefix}{field.name}.")
+        else:
+            flat[prefix + field.name] = value
+    return flat
+
+
+def differences(saved: TrainConfig, new: TrainConfig) -> dict[str, tuple[Any, Any]]:
+    """Fields whose values differ although they must not: name -> (saved, new)."""
+    old, now = flatten(saved), flatten(new)
+    ignored = set(MAY_CHANGE)
+    if new.optim.schedule == "constant":
+        ignored |= {"steps"}
+    else:
+        ignored -= {"steps"}  # the schedule ends at the last step
+    return {
+        name: (old[name], now[name])
+        for name in old
+        if name not in ignored and old[name] != now[name]
+    }
+
+
+def save(config: TrainConfig, path: Path) -> None:
+    """Writes JSON, whole or not at all."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+    temporary.replace(path)
+
+
+def load(path: Path) -> TrainConfig:
+    """Reads what `save` wrote.
+
+    Raises:
+        ValueError: no such file, or not such a file.
+    """
+    try:
+        values = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(
+            f"{path.parent} is not a run folder: it has no {path.name}. "
+            "Give the folder that a `python -m train` run printed."
+        ) from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}). Was it edited by hand?") from None
+    return _from_dict(TrainConfig, values, str(path))
+
+
+def _from_dict(kind: type, values: dict[str, Any], where: str) -> Any:
+    hints = typing.get_type_hints(kind)
+    unknown = set(values) - set(hints)
+    if unknown:
+        name = sorted(unknown)[0]
+        near = difflib.get_close_matches(name, hints) or sorted(hints)
+        raise ValueError(f"{where}: unknown field {name!r}. Did you mean {' or '.join(near)}?")
+    return kind(**{name: _restore(hints[name], v, where) for name, v in values.items()})
+
+
+def _restore(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _from_dict(hint, value, where)
+    if typing.get_origin(hint) is tuple:
+        return tuple(value)
+    if isinstance(hint, types.UnionType) and value is None:
+        return None
+    return value

@@ -1,0 +1,29 @@
+"""Turns the mistakes that users make into one message and an exit code, without a traceback."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def exit_cleanly() -> Iterator[None]:
+    """Exits with code 1 and the message of an error that is meant for users.
+
+    AFN_JAX_TRACEBACK=1 lets it through, for debugging.
+    """
+    from afn_jax.data.clip import VideoReadError
+    from train.checkpoint import CheckpointError
+    from train.loop import TrainingStopped
+
+    kinds = (ValueError, OSError, VideoReadError, CheckpointError, TrainingStopped, RuntimeError)
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+    except kinds as error:
+        if os.environ.get("AFN_JAX_TRACEBACK"):
+            raise
+        print(f"\nerror: {error}", file=sys.stderr)
+        raise SystemExit(1) from None

@@ -1,0 +1,308 @@
+"""The one training loop. Read it from top to bottom.
+
+Where the weights come from, in this order:
+1. the newest readable checkpoint of the run folder, if it has one and `resume` is on;
+2. fresh ones, from the seed.
+"""
+
+import dataclasses
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+
+from afn_jax.data.clip import Source
+from afn_jax.data.pipeline import (
+    ClipReader,
+    DataConfig,
+    create_source,
+    evaluation_batches,
+    train_iterator,
+)
+from afn_jax.models import create_model
+from afn_jax.types import Batch
+from train import config as config_lib
+from train.checkpoint import CONFIG_FILE, Checkpoints
+from train.config import TrainConfig
+from train.objectives import create_objective
+from train.optim import create_optimizer
+from train.parallel import AXIS, local_devices, predict_on, split_batch, train_step_on
+from train.state import TrainState, create_state, num_parameters
+from train.step import make_test_step, make_train_step
+from train.writers import MetricsWriter, Terminal
+
+
+class TrainingStopped(Exception):
+    """Training cannot go on; the message says why, what is saved and what to try."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """How a call of `train` ended."""
+
+    state: TrainState
+    run_dir: Path
+    finished: bool
+    """False if a signal stopped it early (it was saved)."""
+
+
+def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
+    """Trains, or goes on training, the run that `config` describes.
+
+    Raises:
+        ValueError: settings that are wrong or contradict the run folder.
+        TrainingStopped: the loss stopped being finite.
+        CheckpointError: a checkpoint cannot be written or read.
+    """
+    console = console or Console()
+    config_lib.check(config)
+    devices = local_devices(config.batch_size, config.max_devices)
+    if config.compilation_cache:
+        jax.config.update("jax_compilation_cache_dir", config.compilation_cache)
+
+    # ---------------------------------------------------------------- Run folder
+    run_dir = Path(config.run_dir or f"runs/{config.recipe}-{config.scale}")
+    config = dataclasses.replace(config, run_dir=str(run_dir))
+    check_run_dir(run_dir, config)
+
+    # ---------------------------------------------------------------- Data
+    source = create_source(config.data, "train", config.seed)
+    test_source = create_source(config.data, "test", config.seed)
+    check_classes(source, test_source)
+    reader = ClipReader(source, config.data)
+    iterator = train_iterator(
+        reader,
+        len(source),
+        config.data,
+        batch_size=config.batch_size // jax.process_count(),
+        seed=config.seed,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+
+    # ---------------------------------------------------------------- Model, optimiser, state
+    model = build_model(config, len(source.class_names), axis_name=AXIS)
+    objective = create_objective(config.objective.kind, config.objective.flow_weight)
+    optimizer = create_optimizer(config.optim, config.steps)
+    shape = (config.batch_size, config.data.num_frames, *config.data.size, 3)
+    state = create_state(model, optimizer, shape, config.seed)
+
+    # ---------------------------------------------------------------- Resume
+    run_dir.mkdir(parents=True, exist_ok=True)
+    config_lib.save(config, run_dir / CONFIG_FILE)
+    checkpoints = Checkpoints(run_dir, config.keep_checkpoints)
+    restored = checkpoints.restore(state)
+    if restored is not None:
+        state, data_state = restored
+        iterator.set_state(data_state)
+        for warning in checkpoints.warnings:
+            console.print(f"warning: {warning}", style="yellow")
+    first_step = int(state.step)
+    console.print(
+        f"{run_dir}: {config.model.name}, {num_parameters(state):,} parameters; "
+        f"{len(source)} training and {len(test_source)} test videos of "
+        f"{len(source.class_names)} classes; {len(devices)} x {devices[0].device_kind}; "
+        + (f"resumed at step {first_step}" if restored else "fresh start"),
+        highlight=False,
+    )
+    for split, skipped in (("training", source.skipped), ("test", test_source.skipped)):
+        if skipped:
+            console.print(
+                f"warning: {len(skipped)} {split} files skipped, first: "
+                f"{skipped[0].path} ({skipped[0].reason})",
+                style="yellow",
+            )
+
+    # ---------------------------------------------------------------- Steps
+    train_step = train_step_on(
+        devices, make_train_step(model, objective, optimizer, config.augment, config.seed)
+    )
+    test_step = predict_on(devices, make_test_step(model, objective))
+    writer = MetricsWriter(run_dir, first_step)
+    terminal = Terminal(config.steps, config.batch_size, console)
+
+    # ---------------------------------------------------------------- Loop
+    # Do not change the order of what happens in it: metrics of step n are read after step n + 1
+    # is under way, and a checkpoint is taken when the iterator stands behind the step's batch.
+    pending: tuple[int, Any] | None = None  # metrics still being computed
+    window: list[dict[str, float]] = []  # metrics since the last row
+    step = first_step
+    with stop_on_signals() as stop:
+        terminal.start(step)
+        try:
+            while step < config.steps and not stop.requested:
+                batch = to_batch(next(iterator))
+                state, metrics = train_step(state, split_batch(batch, len(devices)))
+                step += 1
+                if pending is not None:
+                    window.append(read_metrics(*pending, checkpoints))
+                pending = (step, metrics)
+                terminal.advance(step)
+
+                if step % config.log_every == 0 or step == config.steps:
+                    window.append(read_metrics(*pending, checkpoints))
+                    pending = None
+                    row = mean_of(window) | terminal.speed(step)
+                    window = []
+                    writer.write(step, "train", row)
+                    terminal.row(step, "train", row)
+
+                started = time.perf_counter()
+                if config.test_every and (step % config.test_every == 0 or step == config.steps):
+                    row = look_at_test(state, test_step, test_source, config, len(devices))
+                    writer.write(step, "test", row)
+                    terminal.row(step, "test", row)
+                if step % config.checkpoint_every == 0:
+                    if pending is not None:  # never save a state whose loss was not finite
+                        window.append(read_metrics(*pending, checkpoints))
+                        pending = None
+                    checkpoints.save(state, iterator.get_state(), config)
+                terminal.exclude(time.perf_counter() - started)
+            if pending is not None:
+                read_metrics(*pending, checkpoints)
+            checkpoints.save(state, iterator.get_state(), config)
+        finally:
+            terminal.close()
+            writer.close()
+            checkpoints.close()
+    if reader.damaged:
+        console.print(
+            f"warning: {len(reader.damaged)} videos could not be decoded and were replaced, "
+            f"first: {reader.damaged[0].path} ({reader.damaged[0].reason})",
+            style="yellow",
+        )
+    if step < config.steps:
+        console.print(f"stopped at step {step} and saved; the same command goes on from there")
+    return TrainResult(state, run_dir, finished=step >= config.steps)
+
+
+def build_model(config: TrainConfig, num_classes: int, *, axis_name: str | None):
+    """The network of a run. `axis_name` is the axis of batch statistics; None for evaluation."""
+    overrides: dict[str, Any] = {
+        "width": config.model.width,
+        "num_frames": config.data.num_frames,
+        "dropout_rate": config.model.dropout_rate,
+        "dtype": jnp.dtype(config.model.dtype),
+        "axis_name": axis_name,
+    }
+    if config.model.name == "actionflownet":
+        overrides |= {
+            "flow_stride": config.model.flow_stride,
+            "predict_flow": config.objective.kind != "action",
+            "classify": config.objective.kind != "flow",
+        }
+    return create_model(config.model.name, num_classes=num_classes, **overrides)
+
+
+def check_run_dir(run_dir: Path, config: TrainConfig) -> None:
+    """Refuses a folder that holds another run, or something that is no run."""
+    if not (run_dir / CONFIG_FILE).exists():
+        if run_dir.is_dir() and any(run_dir.iterdir()):
+            raise ValueError(
+                f"run_dir: {run_dir} holds files but no {CONFIG_FILE}, so it is not a run folder. "
+                "Choose another --run-dir; nothing was changed."
+            )
+        return
+    if not config.resume:
+        raise ValueError(
+            f"run_dir: {run_dir} holds a run already and --no-resume was given. "
+            "Choose another --run-dir, or leave out --no-resume to go on with it."
+        )
+    changed = config_lib.differences(config_lib.load(run_dir / CONFIG_FILE), config)
+    if changed:
+        listed = "\n".join(
+            f"  {name}: {old!r} in the folder, {new!r} now" for name, (old, new) in changed.items()
+        )
+        raise ValueError(
+            f"run_dir: {run_dir} holds a run with other settings:\n{listed}\n"
+            "Choose another --run-dir for the new settings, or repeat the old ones to go on; "
+            "nothing was changed."
+        )
+
+
+def check_classes(source: Source, test_source: Source) -> None:
+    """Training and test data must speak of the same classes."""
+    if source.class_names != test_source.class_names:
+        raise ValueError(
+            f"data: training classes {source.class_names} and test classes "
+            f"{test_source.class_names} differ. Each class needs videos on both sides."
+        )
+
+
+def to_batch(arrays: dict[str, np.ndarray]) -> Batch:
+    """The pipeline's arrays as a `Batch`."""
+    return Batch(
+        frames=arrays["frames"],
+        labels=arrays["labels"],
+        flows=arrays.get("flows"),
+        flow_mask=arrays.get("flow_mask"),
+        mask=arrays["mask"],
+    )
+
+
+def read_metrics(step: int, metrics: Any, checkpoints: Checkpoints) -> dict[str, float]:
+    """Waits for the metrics of a step; stops the run if its loss is not finite."""
+    values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+    if not math.isfinite(values["loss"]):
+        saved = checkpoints.latest_step()
+        terms = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+        raise TrainingStopped(
+            f"the loss is not finite at step {step} ({terms}). "
+            + (f"The checkpoint of step {saved} is intact. " if saved else "")
+            + "Try a lower --optim.learning-rate, --optim.warmup-steps, or --optim.clip-norm 1."
+        )
+    return values
+
+
+def mean_of(rows: list[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def look_at_test(
+    state: TrainState, test_step: Any, source: Source, config: TrainConfig, num_devices: int
+) -> dict[str, float]:
+    """Metrics over the first `test_batches` batches of test clips, for the curves."""
+    data: DataConfig = config.data
+    reader = ClipReader(source, data)
+    batches: Iterator = evaluation_batches(reader, len(source), data, batch_size=config.batch_size)
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    totals: dict[str, list[float]] = {}
+    for _, arrays in zip(range(config.test_batches), batches, strict=False):
+        terms = test_step(variables, split_batch(to_batch(arrays), num_devices))
+        for name, term in jax.device_get(terms).items():
+            total = totals.setdefault(name, [0.0, 0.0])
+            total[0] += float(term.sum.sum())
+            total[1] += float(term.count.sum())
+    return {name: total / max(count, 1e-6) for name, (total, count) in totals.items()}
+
+
+@dataclasses.dataclass
+class _Stop:
+    requested: bool = False
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[_Stop]:
+    """Turns the first Ctrl-C or SIGTERM into a request; a second one stops at once."""
+    stop = _Stop()
+
+    def request(number, frame):
+        if stop.requested:
+            raise KeyboardInterrupt
+        stop.requested = True
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, request) for number in signals]
+    try:
+        yield stop
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
