@@ -1,0 +1,162 @@
+"""Pictures of one clip: its frames, its flow in colour, and where the flow is wrong.
+
+Everything here is NumPy: flows are `[T, H, W, 2]`, (x, y) = (right, down) in pixels; pictures are
+`[T, h, w, 3]` uint8 RGB, enlarged or reduced by a whole factor to a size that can be looked at.
+"""
+
+import numpy as np
+
+from afn_jax.ops.flow_color import flow_to_rgb
+
+MIN_HEIGHT, MAX_HEIGHT = 64, 128  # px of a picture on the page
+STILL = 0.5  # px: flows are never scaled up further than this, or noise would look like motion
+# From no error to the largest: dark to light, so that it reads in grey too.
+HEAT = np.array([(14, 12, 34), (84, 20, 104), (186, 48, 86), (244, 128, 44), (252, 244, 176)])
+HATCH_DARK, HATCH_LIGHT, HATCH_PERIOD = 142, 170, 6
+
+
+def fit(
+    pictures: np.ndarray, *, min_height: int = MIN_HEIGHT, max_height: int = MAX_HEIGHT
+) -> np.ndarray:
+    """Enlarges small pictures (each pixel a square block), reduces large ones (mean of blocks).
+
+    Args:
+        pictures: `[T, H, W, C]`, any real type.
+        min_height: lower pictures are enlarged to at least this.
+        max_height: higher pictures are reduced to at most this.
+
+    Returns:
+        `[T, h, w, C]` of the same type, with h = H * k or ceil(H / k) for a whole number k.
+    """
+    height, width = pictures.shape[1:3]
+    if height < min_height:
+        factor = -(-min_height // height)
+        return pictures.repeat(factor, axis=1).repeat(factor, axis=2)
+    factor = -(-height // max_height)
+    if factor <= 1:
+        return pictures
+    spare = ((0, 0), (0, -height % factor), (0, -width % factor), (0, 0))
+    padded = np.pad(pictures, spare, mode="edge")
+    time, height, width, channels = padded.shape
+    blocks = padded.reshape(time, height // factor, factor, width // factor, factor, channels)
+    mean = blocks.mean((2, 4))
+    if np.issubdtype(pictures.dtype, np.integer):
+        mean = np.rint(mean)
+    return mean.astype(pictures.dtype)
+
+
+def flow_scale(
+    flow: np.ndarray | None, target: np.ndarray | None, mask: np.ndarray | None = None
+) -> float:
+    """The magnitude in px at which the colours of a clip's flow are full.
+
+    It is the fastest true motion where that is known, else the 99th percentile of the predicted
+    one (a few wild pixels must not pale all the others), and at least `STILL`.
+
+    Args:
+        flow: predicted, `[T, H, W, 2]`, or None.
+        target: true, `[T, H, W, 2]`, or None.
+        mask: `[T, H, W]`, True where `target` is to be trusted; None: everywhere.
+    """
+    if target is not None:
+        speed = np.linalg.norm(target, axis=-1)
+        speed = speed[_valid(target, mask)]
+        percentile = 100
+    elif flow is not None:
+        speed = np.linalg.norm(flow, axis=-1)
+        speed = speed[np.isfinite(speed)]
+        percentile = 99
+    else:
+        return STILL
+    return max(STILL, float(np.percentile(speed, percentile))) if speed.size else STILL
+
+
+def flow_pictures(
+    flow: np.ndarray, *, max_magnitude: float, mask: np.ndarray | None = None, **size
+) -> np.ndarray:
+    """The flow in the colours of the standard wheel, hatched where it is unknown.
+
+    Args:
+        flow: `[T, H, W, 2]`; values that are not finite are hatched.
+        max_magnitude: px at which the colours are full.
+        mask: `[T, H, W]`, False is hatched; None: nothing is.
+        **size: `min_height` and `max_height` of `fit`.
+
+    Returns:
+        `[T, h, w, 3]` uint8.
+    """
+    valid = _valid(flow, mask)
+    known = np.where(valid[..., None], flow, 0).astype(np.float32)
+    colours = np.asarray(flow_to_rgb(known, max_magnitude=float(max_magnitude)))
+    return _hatch(fit(colours, **size), fit(valid[..., None].astype(np.float32), **size))
+
+
+def error_pictures(
+    flow: np.ndarray,
+    target: np.ndarray,
+    *,
+    max_error: float,
+    mask: np.ndarray | None = None,
+    **size,
+) -> np.ndarray:
+    """The endpoint error as a heat map: dark is none, light is `max_error` px or more.
+
+    Args:
+        flow: predicted, `[T, H, W, 2]`.
+        target: true, `[T, H, W, 2]`.
+        max_error: px of the lightest colour.
+        mask: `[T, H, W]`, False is hatched; None: nothing is.
+        **size: `min_height` and `max_height` of `fit`.
+
+    Returns:
+        `[T, h, w, 3]` uint8.
+    """
+    error = np.linalg.norm(np.asarray(flow, np.float32) - target, axis=-1)
+    valid = _valid(target, mask)
+    error = np.where(np.isnan(error), np.inf, error)  # a prediction that is no number is wrong
+    heat = heat_colours(np.where(valid, error, 0) / max_error)
+    return _hatch(fit(heat, **size), fit(valid[..., None].astype(np.float32), **size))
+
+
+def mean_endpoint_error(
+    flow: np.ndarray, target: np.ndarray, mask: np.ndarray | None = None
+) -> np.ndarray:
+    """The mean distance between predicted and true flow at each time.
+
+    Args:
+        flow: predicted, `[T, H, W, 2]`; a value that is not finite is infinitely wrong.
+        target: true, `[T, H, W, 2]`; values that are not finite don't count.
+        mask: `[T, H, W]`, True where `target` is to be trusted; None: everywhere.
+
+    Returns:
+        `[T]` px, NaN at a time without any trusted pixel.
+    """
+    valid = _valid(target, mask)
+    error = np.linalg.norm(
+        np.asarray(flow, np.float64) - np.where(valid[..., None], target, 0), axis=-1
+    )
+    error = np.where(np.isnan(error), np.inf, error)
+    error = np.where(valid, error, 0)
+    count = valid.sum((1, 2))
+    return np.where(count > 0, error.sum((1, 2)) / np.maximum(count, 1), np.nan)
+
+
+def heat_colours(values: np.ndarray) -> np.ndarray:
+    """Colours `[..., 3]` uint8 of `values` `[...]`: dark at 0, light at 1 and above."""
+    stops = np.linspace(0, 1, len(HEAT))
+    values = np.clip(values, 0, 1)
+    channels = [np.interp(values, stops, HEAT[:, channel]) for channel in range(3)]
+    return np.rint(np.stack(channels, -1)).astype(np.uint8)
+
+
+def _valid(flow: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    finite = np.isfinite(flow).all(-1)
+    return finite if mask is None else finite & np.asarray(mask, bool)
+
+
+def _hatch(pictures: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Draws grey diagonal stripes where `valid` `[T, h, w, 1]` is below a half."""
+    height, width = pictures.shape[1:3]
+    diagonal = np.arange(height)[:, None] + np.arange(width)
+    stripe = np.where(diagonal % HATCH_PERIOD < HATCH_PERIOD // 3, HATCH_LIGHT, HATCH_DARK)
+    return np.where(valid < 0.5, stripe[..., None].astype(np.uint8), pictures)

@@ -1,0 +1,47 @@
+"""The wheel that says which colour of a flow picture is which direction."""
+
+import numpy as np
+
+from afn_jax.ops.flow_color import flow_to_rgb
+from afn_jax.viz.png import png_data_uri
+
+
+def flow_wheel(diameter: int = 128) -> np.ndarray:
+    """A disc whose colour at each point is that of the flow from the centre to that point.
+
+    Args:
+        diameter: px.
+
+    Returns:
+        `[diameter, diameter, 4]` uint8 RGBA, transparent outside the disc; the rim is full speed.
+    """
+    axis = (np.arange(diameter) - (diameter - 1) / 2) / (diameter / 2)
+    flow = np.stack(np.meshgrid(axis, axis), -1).astype(np.float32)  # (x, y) = (right, down)
+    distance = np.linalg.norm(flow, axis=-1)
+    colours = np.asarray(flow_to_rgb(flow, max_magnitude=1.0))
+    edge = np.clip((1 - distance) * diameter / 2 + 0.5, 0, 1)  # one px of soft edge
+    alpha = np.rint(edge * 255).astype(np.uint8)
+    return np.concatenate([colours, alpha[..., None]], -1)
+
+
+def flow_legend(diameter: int = 128) -> str:
+    """The wheel with right, down, left and up written on it, as SVG."""
+    width, height, middle = diameter + 96, diameter + 44, diameter / 2
+    left, top = 48, 22
+    labels = [
+        (left + diameter + 6, top + middle + 4, "start", "right"),
+        (left + middle, top + diameter + 15, "middle", "down"),
+        (left - 6, top + middle + 4, "end", "left"),
+        (left + middle, top - 7, "middle", "up"),
+    ]
+    texts = "".join(
+        f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}">{text}</text>'
+        for x, y, anchor, text in labels
+    )
+    return (
+        f'<svg class="flow-legend" viewBox="0 0 {width} {height}" width="{width}" '
+        f'height="{height}" role="img" aria-label="Colours of flow: the direction from the centre '
+        'of the wheel is the direction of motion" font-size="12" fill="currentColor">'
+        f'<image x="{left}" y="{top}" width="{diameter}" height="{diameter}" '
+        f'href="{png_data_uri(flow_wheel(2 * diameter))}"/>{texts}</svg>'
+    )
