@@ -1,0 +1,101 @@
+import pickle
+import threading
+
+import cv2
+import numpy as np
+import pytest
+
+from afn_jax.data.teacher import TEACHERS, DISTeacher, create_teacher
+
+
+def texture(height, width, shift=(0.0, 0.0)):
+    """`[H, W, 3]` uint8: waves over the plane, moved by `shift` = (x, y) pixels exactly."""
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    total = np.zeros((height, width))
+    for _ in range(12):
+        frequency = rng.uniform(-0.6, 0.6, 2)
+        phase = rng.uniform(0, 2 * np.pi)
+        total += np.sin(frequency[0] * (x - shift[0]) + frequency[1] * (y - shift[1]) + phase)
+    grey = np.clip(127 + 20 * total, 0, 255).astype(np.uint8)
+    return np.stack([grey, grey, grey], -1)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (32, 32), (48, 64), (120, 160)])
+def test_shift(size):
+    shift = np.array([2.5, -1.25])
+    frames = np.stack([texture(*size), texture(*size, shift), texture(*size, 2 * shift)])
+    flows = create_teacher("dis")(frames)
+    assert flows.shape == (2, *size, 2) and flows.dtype == np.float32
+    for flow in flows:
+        np.testing.assert_allclose(np.median(flow, (0, 1)), shift, atol=0.25)
+
+
+def test_flow_belongs_to_the_pixels_of_the_first_frame():
+    """A square moves right on still ground: the flow is where the square was, not where it went."""
+    frames = np.stack([texture(80, 128), texture(80, 128)])
+    square = 255 - texture(80, 128)[20:60, 20:60][::-1, ::-1]
+    frames[0, 20:60, 20:60] = square
+    frames[1, 20:60, 26:66] = square
+    flow = DISTeacher("medium")(frames)[0]
+    np.testing.assert_allclose(np.median(flow[28:52, 22:52], (0, 1)), [6, 0], atol=0.2)
+    np.testing.assert_allclose(np.median(flow[28:52, 75:], (0, 1)), [0, 0], atol=0.2)
+    np.testing.assert_allclose(np.median(flow[28:52, :12], (0, 1)), [0, 0], atol=0.2)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (11, 11), (8, 40), (40, 8)])
+def test_tiny_pictures(size):
+    frames = np.stack([texture(*size), texture(*size, (0.5, 0.0))])
+    flows = DISTeacher()(frames)
+    assert flows.shape == (1, *size, 2)
+    assert np.isfinite(flows).all()
+    still = DISTeacher()(frames[[0, 0]])
+    np.testing.assert_allclose(still, 0, atol=0.05)
+
+
+def test_enlarged_pictures_keep_their_units():
+    shift = np.array([1.0, -0.5])
+    flow = DISTeacher("medium")(np.stack([texture(8, 60), texture(8, 60, shift)]))[0]
+    np.testing.assert_allclose(np.median(flow, (0, 1)), shift, atol=0.1)
+
+
+def test_fewer_than_two_frames():
+    assert DISTeacher()(texture(20, 30)[None]).shape == (0, 20, 30, 2)
+    assert DISTeacher()(texture(20, 30)[None][:0]).shape == (0, 20, 30, 2)
+
+
+def test_pickles_after_use_and_in_threads():
+    frames = np.stack([texture(40, 60), texture(40, 60, (1.5, 0.5))])
+    teacher = DISTeacher()
+    expected = teacher(frames)
+    results = {}
+
+    def work(i):
+        results[i] = [pickle.loads(pickle.dumps(teacher))(frames) for _ in range(5)]
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 4
+    for flows in results.values():
+        for flow in flows:
+            np.testing.assert_array_equal(flow, expected)
+
+
+def test_matches_opencv():
+    frames = np.random.default_rng(0).integers(0, 256, (2, 40, 60, 3), np.uint8)
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    solver = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    np.testing.assert_array_equal(DISTeacher("medium")(frames)[0], solver.calc(*grey, None))
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="name: got 'raft'; the flow teachers are dis"):
+        create_teacher("raft")
+    with pytest.raises(ValueError, match="preset: got 'slow'; allowed are ultrafast, fast, medium"):
+        DISTeacher("slow")
+    with pytest.raises(ValueError, match=r"frames: got float32 of shape \(2, 4, 4, 3\); give"):
+        DISTeacher()(np.zeros((2, 4, 4, 3), np.float32))
+    assert {name: create_teacher(name).name for name in TEACHERS} == {"dis": "dis"}
