@@ -103,7 +103,7 @@ class Checkpoints:
             return None
         raise CheckpointError(
             f"no checkpoint in {self._folder} can be read ({'; '.join(damaged)}). They are cut "
-            "short or belong to another model. Restore them from a copy, or start afresh with another "
+            "short or belong to another model. Restore them from a copy, or start with another "
             "--run-dir; nothing was changed."
         )
 

@@ -1,0 +1,52 @@
+# make train | make test | make lint: each sets up what it needs first, once.
+#
+#   ACCELERATOR=cpu|cuda12|cuda13|tpu   default: cuda12 where nvidia-smi is found, else cpu
+#   PYTHON=python3.12                   the Python (3.11 to 3.13) to build the environment with
+#   VENV=.venv                          where to build it
+#   ARGS="--steps 500"                  more for the command
+
+PYTHON ?= python3
+VENV ?= .venv
+ACCELERATOR ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo cuda12 || echo cpu)
+RUN ?= runs/actionflownet-toy
+
+ifeq ($(filter $(ACCELERATOR),cpu cuda12 cuda13 tpu),)
+$(error ACCELERATOR=$(ACCELERATOR) is not known: use cpu, cuda12, cuda13 or tpu)
+endif
+comma := ,
+EXTRAS := train,dev$(if $(filter-out cpu,$(ACCELERATOR)),$(comma)$(ACCELERATOR))
+
+READY := $(VENV)/ready-$(ACCELERATOR)
+BIN := $(VENV)/bin
+
+.PHONY: train test lint format clean
+
+train: $(READY)
+	$(BIN)/python -m train actionflownet --scale toy --run-dir $(RUN) $(ARGS)
+	@$(BIN)/python -m eval action --run $(RUN)
+
+test: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "afn_jax needs Python 3.11 to 3.13, and $(PYTHON) is" \
+	    "$$($(PYTHON) --version 2>&1). Choose another: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu:" \
+	    "apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
+	@rm -f $(VENV)/ready-*
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache build *.egg-info
