@@ -164,7 +164,8 @@ def _row(title, detail, name, times, pictures, future=None, captions=None) -> st
             f'height="{height}" alt="{alt}">{caption}</td>'
         )
     group = "frames" if title == "frame" else "flow"
-    return f'<tr class="{group}"><th scope="row"><strong>{title}</strong>{detail}</th>{"".join(cells)}</tr>'
+    head = f'<th scope="row"><strong>{title}</strong>{detail}</th>'
+    return f'<tr class="{group}">{head}{"".join(cells)}</tr>'
 
 
 def _pixels(error: float) -> str:
