@@ -210,8 +210,8 @@ def _flow_key() -> str:
         f'<li><span class="key" style="background:linear-gradient(90deg,{ramp})"></span> Endpoint '
         "error from 0 px (dark) to the same number of px (light); its mean is below each "
         "picture.</li>"
-        f'<li><span class="key" style="background:{stripes}"></span> Not a number, or true flow that "
-        "is not to be trusted and counts for nothing.</li>"
+        f'<li><span class="key" style="background:{stripes}"></span> Not a number, or true flow '
+        "that is not to be trusted and counts for nothing.</li>"
         "<li><strong>Future</strong> (framed): the flow to the frame after the clip, which the "
         "model has not seen.</li></ul></div>"
     )
