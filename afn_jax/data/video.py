@@ -160,14 +160,10 @@ def _read_seeking(
                 except av.error.FFmpegError:
                     return None
                 frames = _all_frames(container, stream)
-                # Pictures shown before the keyframe may lack what they refer to: never use them.
-                position = start - 1
+            # Pictures shown before the keyframe may lack what they refer to: all are passed over.
             for frame in frames:
-                number = number_of.get(frame.pts, -1)
-                if number <= position:
-                    continue
-                position = number
-                if number >= want:
+                position = number_of.get(frame.pts, -1)
+                if position >= want:
                     break
             if position != want:
                 return None

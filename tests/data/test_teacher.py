@@ -32,7 +32,7 @@ def test_shift(size):
 
 
 def test_flow_belongs_to_the_pixels_of_the_first_frame():
-    """A square moves right on still ground: the flow is where the square was, not where it went."""
+    """A square moves right on still ground: only its own pixels move, and to the right."""
     frames = np.stack([texture(80, 128), texture(80, 128)])
     square = 255 - texture(80, 128)[20:60, 20:60][::-1, ::-1]
     frames[0, 20:60, 20:60] = square

@@ -124,6 +124,30 @@ def test_a_wrong_seek_is_noticed(tmp_path, monkeypatch):
     np.testing.assert_array_equal(read_frames(path, wrong, [21, 9]), sequential(path)[[21, 9]])
 
 
+def test_a_file_without_timestamps_is_read_by_count(tmp_path):
+    path = encode(tmp_path / "a.mp4", "libx264", moving_picture(), options={"bf": "3"})
+    index = index_video(path)
+    blind = dataclasses.replace(index, pts=np.full(40, -1), seekable=False)
+    np.testing.assert_array_equal(read_frames(path, blind, [21, 9]), sequential(path)[[21, 9]])
+
+
+@pytest.mark.parametrize("first", [5, 12])
+def test_file_cut_without_its_first_keyframe(tmp_path, first):
+    """Frames that lack their keyframe are not counted: a plain decode does not show them."""
+    options = {"x264-params": OPEN_GOP}
+    whole = encode(tmp_path / "a.mkv", "libx264", moving_picture(), options=options)
+        tmp_path / "a.mkv", "libx264", moving_picture(), options={"x264-params": OPEN_GOP}
+    )
+    cut = tmp_path / "cut.mkv"
+    with av.open(str(whole)) as source, av.open(str(cut), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in list(source.demux(video=0))[first:-1]:
+            packet.stream = stream
+            target.mux(packet)
+    assert index_video(cut).num_frames < 40 - first + 1
+    assert_random_access_is_sequential(cut)
+
+
 @pytest.mark.parametrize("short_side", [24, 48, 96])
 def test_short_side(tmp_path, short_side):
     path = encode(tmp_path / "a.mkv", "ffv1", moving_picture(), pixels="bgr0")
