@@ -136,8 +136,6 @@ def test_file_cut_without_its_first_keyframe(tmp_path, first):
     """Frames that lack their keyframe are not counted: a plain decode does not show them."""
     options = {"x264-params": OPEN_GOP}
     whole = encode(tmp_path / "a.mkv", "libx264", moving_picture(), options=options)
-        tmp_path / "a.mkv", "libx264", moving_picture(), options={"x264-params": OPEN_GOP}
-    )
     cut = tmp_path / "cut.mkv"
     with av.open(str(whole)) as source, av.open(str(cut), "w") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
