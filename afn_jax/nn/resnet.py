@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
+import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 Layer = Callable[..., Any]
@@ -83,8 +85,19 @@ class ResNetEncoder(nn.Module):
         return features
 
 
-def max_pool_frames(x: Float[Array, "b *space c"]) -> Float[Array, "b *space2 c"]:
-    """3x3 max pooling with stride 2 over height and width, never over time."""
-    frames = x.reshape(-1, *x.shape[-3:])
-    pooled = nn.max_pool(frames, (3, 3), (2, 2), ((1, 1), (1, 1)))
-    return pooled.reshape(*x.shape[:-3], *pooled.shape[1:])
+def max_pool_frames(x: Float[Array, "*lead h w c"]) -> Float[Array, "*lead h2 w2 c"]:
+    """3x3 max pooling with stride 2 and padding 1 over height and width, never over time.
+
+    Written as maxima of strided slices, first of rows, then of columns: on a CPU the gradient is
+    several times faster than that of a window reduction.
+    """
+    for axis in (x.ndim - 3, x.ndim - 2):
+        size = (x.shape[axis] - 1) // 2 + 1
+        padding = [(1, 1) if i == axis else (0, 0) for i in range(x.ndim)]
+        padded = jnp.pad(x, padding, constant_values=-jnp.inf)
+        taps = [
+            lax.slice_in_dim(padded, tap, tap + 2 * size - 1, stride=2, axis=axis)
+            for tap in range(3)
+        ]
+        x = jnp.maximum(jnp.maximum(taps[0], taps[1]), taps[2])
+    return x
