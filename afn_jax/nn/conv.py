@@ -103,7 +103,7 @@ def conv_transpose3d(
 
 
 def _double_frames(x: Array, kernel: Array) -> Array:
-    """Doubles `[n, h, w, c]` with a 4x4 kernel: a 2x2 convolution for each parity of row and column.
+    """Doubles `[n, h, w, c]` with a 4x4 kernel: one 2x2 convolution a parity of row and column.
 
     A convolution over an input with zeros in between does the same, but four times the work.
     """
