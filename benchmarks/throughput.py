@@ -1,0 +1,93 @@
+"""How much of the training loop's time the data pipeline costs.
+
+    python benchmarks/throughput.py actionflownet --scale toy [--FIELD VALUE ...]
+
+Takes a recipe as `python -m train` does. Times, in turns, the training step alone (on one batch
+that is already there) and the whole work of the loop (next batch, step, metrics one step late), and
+prints the medians and their ratio; then the loader alone.
+"""
+
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import jax
+
+from afn_jax.data.pipeline import ClipReader, create_source, train_iterator
+from train import config as config_lib
+from train.cli import parse
+from train.loop import build_model, to_batch
+from train.objectives import create_objective
+from train.optim import create_optimizer
+from train.parallel import AXIS, local_devices, split_batch, train_step_on
+from train.state import create_state
+from train.step import make_train_step
+
+ROUNDS = 9
+STEPS = 20
+
+
+def main() -> None:
+    config = parse(sys.argv[1:])
+    config_lib.check(config)
+    if config.compilation_cache:
+        jax.config.update("jax_compilation_cache_dir", config.compilation_cache)
+    devices = local_devices(config.batch_size, config.max_devices)
+    source = create_source(config.data, "train", config.seed)
+    reader = ClipReader(source, config.data)
+    iterator = train_iterator(
+        reader, len(source), config.data, batch_size=config.batch_size, seed=config.seed
+    )
+    model = build_model(config, len(source.class_names), axis_name=AXIS)
+    objective = create_objective(config.objective.kind, config.objective.flow_weight)
+    optimizer = create_optimizer(config.optim, config.steps)
+    shape = (config.batch_size, config.data.num_frames, *config.data.size, 3)
+    state = create_state(model, optimizer, shape, config.seed)
+    step = train_step_on(
+        devices, make_train_step(model, objective, optimizer, config.augment, config.seed)
+    )
+    fixed = split_batch(to_batch(next(iterator)), len(devices))
+    state, metrics = step(state, fixed)  # compiles
+    jax.block_until_ready(metrics)
+
+    def steps(next_batch):
+        nonlocal state
+        pending = None
+        started = time.perf_counter()
+        for _ in range(STEPS):
+            state, metrics = step(state, next_batch())
+            if pending is not None:
+                jax.device_get(pending)
+            pending = metrics
+        jax.device_get(pending)
+        return time.perf_counter() - started
+
+    alone, whole = [], []
+    for _ in range(ROUNDS):
+        # The loader's threads fill their buffer and then wait: the step is timed without them.
+        time.sleep(1.0)
+        alone.append(steps(lambda: fixed))
+        # Drain what was prefetched, so that the loop pays for every batch that it uses.
+        for _ in range(config.data.prefetch + config.data.num_threads):
+            next(iterator)
+        whole.append(steps(lambda: split_batch(to_batch(next(iterator)), len(devices))))
+    started = time.perf_counter()
+    for _ in range(STEPS * 2):
+        next(iterator)
+    loader = (time.perf_counter() - started) / 2
+
+    clips = STEPS * config.batch_size
+    ratio = statistics.median(w / a for w, a in zip(whole, alone, strict=True))
+    print(f"step alone  {clips / statistics.median(alone):8.1f} clips/s")
+    print(f"whole loop  {clips / statistics.median(whole):8.1f} clips/s")
+    print(f"loader only {clips / loader:8.1f} clips/s")
+    print(f"whole loop / step alone, time: {ratio:.3f} (median of {ROUNDS} interleaved rounds)")
+
+
+if __name__ == "__main__":
+    main()
