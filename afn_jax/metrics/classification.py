@@ -1,0 +1,92 @@
+"""Mergeable metrics of classification: sums and counts, never a mean of means.
+
+`a.merge(b)` adds, so a `psum` of the pytree over devices is a correct merge too.
+"""
+
+from typing import Self
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from afn_jax.types import Array
+
+
+@flax.struct.dataclass
+class TopK:
+    """Top-1 and top-5 accuracy. With five classes or fewer, top-5 is always 1."""
+
+    top1: Array
+    top5: Array
+    count: Array
+
+    @classmethod
+    def from_batch(cls, scores: Array, labels: Array, mask: Array) -> Self:
+        """Counts one batch.
+
+        Args:
+            scores: `[batch, classes]`, any that grow with the belief in a class.
+            labels: `[batch]`, 0-based.
+            mask: `[batch]` bool, False = does not count.
+        """
+        scores, labels, mask = _checked(scores, labels, mask)
+        own = jnp.take_along_axis(scores, labels[:, None], -1)
+        # Of equal scores the class with the lower number comes first, as in argmax.
+        earlier = jnp.arange(scores.shape[1])[None] < labels[:, None]
+        rank = jnp.sum((scores > own) | ((scores == own) & earlier), -1)
+        return cls(
+            top1=jnp.sum((rank < 1) & mask, dtype=jnp.float32),
+            top5=jnp.sum((rank < 5) & mask, dtype=jnp.float32),
+            count=jnp.sum(mask, dtype=jnp.float32),
+        )
+
+    def merge(self, other: Self) -> Self:
+        return jax.tree.map(jnp.add, self, other)
+
+    def compute(self) -> dict[str, float]:
+        """`top1` and `top5`, in [0, 1]; 0 if nothing was counted."""
+        count = max(float(self.count), 1.0)
+        return {"top1": float(self.top1) / count, "top5": float(self.top5) / count}
+
+
+@flax.struct.dataclass
+class PerClass:
+    """The confusion matrix: counts, [true, predicted]."""
+
+    counts: Array
+
+    @classmethod
+    def from_batch(cls, scores: Array, labels: Array, mask: Array) -> Self:
+        """Counts one batch; arguments as for `TopK.from_batch`."""
+        scores, labels, mask = _checked(scores, labels, mask)
+        num_classes = scores.shape[1]
+        counts = jnp.zeros((num_classes, num_classes), jnp.float32)
+        return cls(counts.at[labels, jnp.argmax(scores, -1)].add(mask.astype(jnp.float32)))
+
+    def merge(self, other: Self) -> Self:
+        return jax.tree.map(jnp.add, self, other)
+
+    def compute(self) -> dict[str, Array | float]:
+        """`per_class` `[classes]`, their mean over classes that have examples, and `accuracy`.
+
+        A class without examples has accuracy 0 and stays out of `mean_per_class`.
+        """
+        examples = self.counts.sum(1)
+        right = jnp.diagonal(self.counts)
+        per_class = right / jnp.maximum(examples, 1)
+        seen = jnp.maximum(jnp.sum(examples > 0), 1)
+        return {
+            "per_class": per_class,
+            "mean_per_class": float(per_class.sum() / seen),
+            "accuracy": float(right.sum() / jnp.maximum(examples.sum(), 1)),
+        }
+
+
+def _checked(scores: Array, labels: Array, mask: Array) -> tuple[Array, Array, Array]:
+    scores, labels, mask = jnp.asarray(scores), jnp.asarray(labels), jnp.asarray(mask, bool)
+    if scores.ndim != 2 or labels.shape != scores.shape[:1] or mask.shape != scores.shape[:1]:
+        raise ValueError(
+            f"scores have shape {scores.shape}, labels {labels.shape} and mask {mask.shape}; they "
+            "must be [batch, classes], [batch] and [batch]"
+        )
+    return scores, labels, mask

@@ -1,0 +1,32 @@
+"""The coordinates of pixel centres, in the (x, y) order of flow."""
+
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Float
+
+from afn_jax.types import Array
+
+
+def pixel_grid(height: int, width: int, *, dtype: DTypeLike = jnp.float32) -> Float[Array, "h w 2"]:
+    """Coordinates of every pixel centre: `pixel_grid(h, w)[row, column] == (column, row)`.
+
+    Adding a flow map to it gives the place in the next frame where each pixel is found.
+
+    Args:
+        height: number of rows.
+        width: number of columns.
+        dtype: of the result. bfloat16 and float16 cannot hold every column of a large image.
+
+    Returns:
+        `[height, width, 2]`, the last axis (x, y) = (right, down), in pixels.
+
+    Raises:
+        ValueError: if a size is negative.
+    """
+    if height < 0 or width < 0:
+        raise ValueError(
+            f"height and width are {height} and {width}; pass sizes of 0 or more, in pixels"
+        )
+    columns = jnp.broadcast_to(jnp.arange(width, dtype=dtype)[None, :], (height, width))
+    rows = jnp.broadcast_to(jnp.arange(height, dtype=dtype)[:, None], (height, width))
+    return jnp.stack([columns, rows], axis=-1)
