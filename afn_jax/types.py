@@ -1,4 +1,4 @@
-"""The two things that every part of the project passes on: a `Batch` goes in, a `Prediction` comes out.
+"""What every part of the project passes on: a `Batch` goes in, a `Prediction` comes out.
 
 Layout, units and signs are in `conventions.md`.
 """
@@ -17,8 +17,8 @@ class Batch:
     frames: `[batch, time, height, width, 3]`, `uint8` 0..255, RGB.
     labels: `[batch]`, `int32`, 0-based class.
     flows: `[batch, time, height, width, 2]` float32 or None: (x, y) = (right, down) displacement in
-        pixels from frame t to frame t + 1; the last one is the *future* flow, to the frame after the
-        clip.
+        pixels from frame t to frame t + 1; the last one is the *future* flow, to the frame after
+        the clip.
     flow_mask: `[batch, time, height, width]` bool or None: True where `flows` is to be trusted.
         None means everywhere.
     mask: `[batch]` bool: False marks padding examples of the last batch of an evaluation.

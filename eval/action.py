@@ -179,6 +179,8 @@ def evaluate(
         if prediction.flows and batch.flows is not None:
             flow = resize_flow(prediction.flows[0], batch.flows.shape[-3:-1])
             error = EndpointErrorMetric.from_batch(flow, batch.flows, flow_mask(batch))
+            # Summed in double precision: a large test set has more pixels than float32 can count.
+            error = jax.tree.map(np.float64, error)
             flow_error = error if flow_error is None else flow_error.merge(error)
     videos = np.flatnonzero(counts)
     means = np.stack([sums[i] / counts[i] for i in videos]) if len(videos) else None

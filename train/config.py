@@ -3,7 +3,6 @@
 import dataclasses
 import difflib
 import json
-import types
 import typing
 from pathlib import Path
 from typing import Any, Literal
@@ -202,21 +201,29 @@ def load(path: Path) -> TrainConfig:
     return _from_dict(TrainConfig, values, str(path))
 
 
-def _from_dict(kind: type, values: dict[str, Any], where: str) -> Any:
+def _from_dict(kind: type, values: Any, where: str) -> Any:
+    if not isinstance(values, dict):
+        raise ValueError(f"{where}: expected fields and values in braces, got {values!r}.")
     hints = typing.get_type_hints(kind)
     unknown = set(values) - set(hints)
     if unknown:
         name = sorted(unknown)[0]
         near = difflib.get_close_matches(name, hints) or sorted(hints)
         raise ValueError(f"{where}: unknown field {name!r}. Did you mean {' or '.join(near)}?")
-    return kind(**{name: _restore(hints[name], v, where) for name, v in values.items()})
+    return kind(**{name: _restore(hints[name], name, v, where) for name, v in values.items()})
 
 
-def _restore(hint: Any, value: Any, where: str) -> Any:
+def _restore(hint: Any, name: str, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return _from_dict(hint, value, where)
-    if typing.get_origin(hint) is tuple:
+    if typing.get_origin(hint) is tuple and isinstance(value, list):
         return tuple(value)
-    if isinstance(hint, types.UnionType) and value is None:
-        return None
+    if typing.get_origin(hint) is Literal:
+        fits = value in typing.get_args(hint)
+    elif hint is float:
+        fits = type(value) in (int, float)
+    else:
+        fits = type(value) is hint
+    if not fits:
+        raise ValueError(f"{where}: {name} is {value!r}, which is no {hint}. Was it edited?")
     return value

@@ -112,6 +112,7 @@ def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
         f"{len(source.class_names)} classes; {len(devices)} x {devices[0].device_kind}; "
         + (f"resumed at step {first_step}" if restored else "fresh start"),
         highlight=False,
+        soft_wrap=True,
     )
     for split, skipped in (("training", source.skipped), ("test", test_source.skipped)):
         if skipped:

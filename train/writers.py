@@ -108,7 +108,9 @@ class Terminal:
             text = f"{rate:.2f} steps/s {values['clips_per_second']:.1f} clips/s"
             self._progress.update(self._task, speed=text)
         if not self.console.is_terminal or split != "train":
-            self.console.print(f"step {step:>6} {split:<5} {shown}{left}", highlight=False)
+            self.console.print(
+                f"step {step:>6} {split:<5} {shown}{left}", highlight=False, soft_wrap=True
+            )
 
     def advance(self, step: int) -> None:
         self._progress.update(self._task, completed=step)

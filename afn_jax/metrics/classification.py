@@ -3,6 +3,7 @@
 `a.merge(b)` adds, so a `psum` of the pytree over devices is a correct merge too.
 """
 
+import operator
 from typing import Self
 
 import flax.struct
@@ -41,7 +42,7 @@ class TopK:
         )
 
     def merge(self, other: Self) -> Self:
-        return jax.tree.map(jnp.add, self, other)
+        return jax.tree.map(operator.add, self, other)
 
     def compute(self) -> dict[str, float]:
         """`top1` and `top5`, in [0, 1]; 0 if nothing was counted."""
@@ -64,7 +65,7 @@ class PerClass:
         return cls(counts.at[labels, jnp.argmax(scores, -1)].add(mask.astype(jnp.float32)))
 
     def merge(self, other: Self) -> Self:
-        return jax.tree.map(jnp.add, self, other)
+        return jax.tree.map(operator.add, self, other)
 
     def compute(self) -> dict[str, Array | float]:
         """`per_class` `[classes]`, their mean over classes that have examples, and `accuracy`.

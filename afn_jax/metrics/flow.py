@@ -1,5 +1,6 @@
 """Mergeable endpoint error of flow, beside that of predicting no motion at all."""
 
+import operator
 from typing import Self
 
 import flax.struct
@@ -44,7 +45,7 @@ class EndpointErrorMetric:
         )
 
     def merge(self, other: Self) -> Self:
-        return jax.tree.map(jnp.add, self, other)
+        return jax.tree.map(operator.add, self, other)
 
     def compute(self) -> dict[str, float]:
         """`epe` and `zero_flow_epe`, in pixels; 0 if nothing was counted."""

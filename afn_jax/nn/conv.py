@@ -8,6 +8,7 @@ channels: the same sum, the same parameters. So each layer has two implementatio
 Layout: inputs `[batch, time, height, width, channels]`, kernels `[time, height, width, in, out]`.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -18,6 +19,7 @@ from jaxtyping import Array, Float
 
 Implementation = Literal["auto", "native", "folded"]
 Size3 = tuple[int, int, int]
+Initializer = Callable[..., Any]
 
 he_normal = nn.initializers.he_normal()
 
@@ -146,11 +148,12 @@ class Conv3D(nn.Module):
     use_bias: bool = False
     dtype: Any = jnp.float32
     implementation: Implementation = "auto"
+    kernel_init: Initializer = he_normal
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t2 h2 w2 f"]:
         shape = (*self.kernel_size, x.shape[-1], self.features)
-        kernel = self.param("kernel", he_normal, shape, jnp.float32)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         y = conv3d(
             x.astype(self.dtype),
             kernel.astype(self.dtype),

@@ -46,5 +46,12 @@ class FlowDecoder3D(nn.Module):
             # Odd sizes were rounded up on the way down.
             x = x[:, : skip.shape[1], : skip.shape[2], : skip.shape[3]]
             x = jnp.concatenate([x, skip.astype(x.dtype)], -1)
-        # The flow itself is float32, also under a bfloat16 model.
-        return Conv3D(2, use_bias=True, implementation=self.implementation, name="flow")(x)
+        # Starts near zero flow, not at a random one that has to be unlearnt first (guessed). The
+        # flow itself is float32, also under a bfloat16 model.
+        return Conv3D(
+            2,
+            use_bias=True,
+            implementation=self.implementation,
+            kernel_init=nn.initializers.normal(1e-3),
+            name="flow",
+        )(x)

@@ -34,7 +34,7 @@ PAPER = TrainConfig(
 TOY = TrainConfig(
     recipe="actionflownet",
     scale="toy",
-    steps=2400,
+    steps=4500,
     batch_size=16,
     data=DataConfig(
         source="synthetic-motion",
@@ -46,9 +46,9 @@ TOY = TrainConfig(
         test_videos=1024,
     ),
     model=ModelConfig(name="actionflownet", width=12, flow_stride=2, dropout_rate=0.5),
-    objective=ObjectiveConfig(kind="joint", flow_weight=1.0),
+    objective=ObjectiveConfig(kind="joint", flow_weight=3.0),
     optim=OptimConfig(learning_rate=2e-3, schedule="cosine", warmup_steps=100),
     augment=AugmentConfig(brightness=0.2, contrast=0.2, saturation=0.2),
-    test_every=300,
-    checkpoint_every=300,
+    test_every=500,
+    checkpoint_every=500,
 )

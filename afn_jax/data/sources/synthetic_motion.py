@@ -70,10 +70,10 @@ class SyntheticMotion:
     num_frames: int = 8
     seed: int = 0
     split: str = "train"
-    speed: tuple[float, float] = (0.8, 2.0)
-    camera_speed: float = 0.5
-    num_objects: tuple[int, int] = (2, 3)
-    radius: tuple[float, float] = (0.18, 0.32)
+    speed: tuple[float, float] = (1.5, 3.0)
+    camera_speed: float = 0.8
+    num_objects: tuple[int, int] = (1, 2)
+    radius: tuple[float, float] = (0.25, 0.34)
 
     class_names = CLASS_NAMES
     skipped: tuple[Skipped, ...] = ()
@@ -173,11 +173,12 @@ def _draw_scene(rng: np.random.Generator, source: SyntheticMotion) -> _Scene:
     side = min(height, width)
 
     def draw_texture(count, contrast):
-        amplitude = rng.uniform(0.3, 1.0, (count, 1)) * rng.uniform(0.2, 1.0, (count, 3))
+        # Mostly light and dark, tinted: one phase for all colours, as in natural images.
+        amplitude = rng.uniform(0.3, 1.0, (count, 1)) * rng.uniform(0.6, 1.0, (count, 3))
         amplitude *= contrast / np.sqrt(0.5 * (amplitude**2).sum(0))
-        return rng.uniform(0, 2 * np.pi, (count, 3)), amplitude
+        return np.repeat(rng.uniform(0, 2 * np.pi, (count, 1)), 3, -1), amplitude
 
-    wavelength = rng.uniform(5.0, 16.0, BACKGROUND_WAVES)
+    wavelength = rng.uniform(7.0, 14.0, BACKGROUND_WAVES)
     angle = rng.uniform(0, 2 * np.pi, BACKGROUND_WAVES)
     waves = np.stack([np.cos(angle) * width, np.sin(angle) * height], -1) / wavelength[:, None]
     waves = np.rint(waves)  # whole periods a frame: the background wraps around too
