@@ -223,7 +223,8 @@ def _restore(hint: Any, name: str, value: Any, where: str) -> Any:
     elif hint is float:
         fits = type(value) in (int, float)
     else:
-        fits = type(value) is hint
+        fits = type(value) is hint or not isinstance(hint, type)
     if not fits:
-        raise ValueError(f"{where}: {name} is {value!r}, which is no {hint}. Was it edited?")
+        allowed = getattr(hint, "__name__", hint)
+        raise ValueError(f"{where}: {name} is {value!r}, not {allowed}. Was it edited by hand?")
     return value
