@@ -1,0 +1,151 @@
+import dataclasses
+import json
+
+import pytest
+
+from afn_jax.data.pipeline import DataConfig
+from train import config as config_lib
+from train.config import ModelConfig, ObjectiveConfig, OptimConfig, TrainConfig
+from train.recipes import RECIPES
+
+EVERY_RECIPE = [
+    pytest.param(config, id=f"{name}-{scale}")
+    for name, scales in RECIPES.items()
+    for scale, config in scales.items()
+]
+SYNTHETIC = DataConfig(flip=False)
+VALID = TrainConfig(data=SYNTHETIC)
+
+
+@pytest.mark.parametrize("config", EVERY_RECIPE)
+def test_json_round_trip(config, tmp_path):
+    path = tmp_path / "config.json"
+    config_lib.save(config, path)
+    loaded = config_lib.load(path)
+    assert loaded == config
+    assert isinstance(loaded.data.size, tuple) and isinstance(loaded.data.crop_scales, tuple)
+    assert [p.name for p in tmp_path.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("name, scale", [(n, s) for n, scales in RECIPES.items() for s in scales])
+def test_recipes_name_themselves(name, scale):
+    config = RECIPES[name][scale]
+    assert (config.recipe, config.scale) == (name, scale)
+    root = {"root": "videos"} if config.data.source == "video-folder" else {}
+    config_lib.check(dataclasses.replace(config, data=dataclasses.replace(config.data, **root)))
+
+
+def test_load_names_a_misspelt_field(tmp_path):
+    values = dataclasses.asdict(VALID)
+    values["data"]["num_frame"] = 4
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(values))
+    with pytest.raises(ValueError, match="unknown field 'num_frame'. Did you mean num_frames"):
+        config_lib.load(path)
+
+
+def test_load_of_broken_json(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text('{"recipe": "actionflownet", ')
+    with pytest.raises(ValueError, match=r"config.json is not valid JSON .*edited by hand"):
+        config_lib.load(path)
+
+
+def test_load_without_file(tmp_path):
+    with pytest.raises(ValueError, match=r"is not a run folder: it has no config.json"):
+        config_lib.load(tmp_path / "config.json")
+
+
+def test_load_of_json_that_is_no_settings(tmp_path):
+    path = tmp_path / "config.json"
+    for text, problem in {
+        "[1, 2]": "expected fields and values in braces",
+        '{"data": 3}': "expected fields and values in braces",
+        '{"steps": "many"}': "steps is 'many', not int",
+        '{"data": {"size": 32}}': "size is 32, not tuple",
+        '{"scale": "huge"}': "scale is 'huge', not .*paper",
+    }.items():
+        path.write_text(text)
+        with pytest.raises(ValueError, match=f"config.json: {problem}"):
+            config_lib.load(path)
+
+
+def test_fields_left_out_take_their_defaults(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text('{"steps": 7, "model": {"width": 3}}')
+    assert config_lib.load(path) == TrainConfig(steps=7, model=ModelConfig(width=3))
+
+
+def test_differences_are_named_with_both_values():
+    saved = dataclasses.replace(VALID, batch_size=8, seed=1)
+    new = dataclasses.replace(saved, seed=2, data=dataclasses.replace(SYNTHETIC, num_frames=3))
+    assert config_lib.differences(saved, new) == {"seed": (1, 2), "data.num_frames": (16, 3)}
+    assert config_lib.differences(saved, saved) == {}
+
+
+def test_what_does_not_change_learning_may_change():
+    new = dataclasses.replace(
+        VALID,
+        run_dir="elsewhere",
+        log_every=3,
+        test_every=0,
+        checkpoint_every=5,
+        keep_checkpoints=9,
+        compilation_cache="",
+        data=dataclasses.replace(SYNTHETIC, num_threads=7, prefetch=1),
+    )
+    assert config_lib.differences(VALID, new) == {}
+
+
+def test_steps_may_change_only_with_a_constant_learning_rate():
+    constant = dataclasses.replace(VALID, steps=10)
+    assert config_lib.differences(constant, dataclasses.replace(constant, steps=20)) == {}
+    cosine = dataclasses.replace(constant, optim=OptimConfig(schedule="cosine"))
+    longer = dataclasses.replace(cosine, steps=20)
+    assert config_lib.differences(cosine, longer) == {"steps": (10, 20)}
+    assert set(config_lib.differences(cosine, constant)) == {"optim.schedule"}
+
+
+def test_may_change_names_exist():
+    assert set(config_lib.flatten(VALID)) >= config_lib.MAY_CHANGE
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "steps",
+        "batch_size",
+        "log_every",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "test_batches",
+        "test_clips",
+    ],
+)
+def test_check_of_counts(name):
+    config_lib.check(dataclasses.replace(VALID, **{name: 1}))
+    with pytest.raises(ValueError, match=f"^{name}: got 0, but it must be at least 1"):
+        config_lib.check(dataclasses.replace(VALID, **{name: 0}))
+
+
+@pytest.mark.parametrize("kind", ["joint", "flow"])
+def test_check_of_a_model_without_flow(kind):
+    config = dataclasses.replace(
+        VALID, model=ModelConfig(name="resnet18"), objective=ObjectiveConfig(kind=kind)
+    )
+    with pytest.raises(ValueError, match=f"{kind!r}, but resnet18 .*--objective.kind action"):
+        config_lib.check(config)
+    config_lib.check(dataclasses.replace(config, objective=ObjectiveConfig(kind="action")))
+
+
+def test_check_of_flow_without_target():
+    data = DataConfig(source="video-folder", root="videos", teacher="none")
+    with pytest.raises(ValueError, match="data.teacher: got 'none'.*--data.teacher dis"):
+        config_lib.check(TrainConfig(data=data))
+    config_lib.check(TrainConfig(data=data, objective=ObjectiveConfig(kind="action")))
+    config_lib.check(TrainConfig(data=dataclasses.replace(data, teacher="dis")))
+
+
+def test_check_of_mirrored_synthetic_clips():
+    with pytest.raises(ValueError, match="data.flip: .*--data.no-flip"):
+        config_lib.check(TrainConfig(data=DataConfig(flip=True)))
