@@ -216,9 +216,10 @@ def _from_dict(kind: type, values: Any, where: str) -> Any:
 def _restore(hint: Any, name: str, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return _from_dict(hint, value, where)
-    if typing.get_origin(hint) is tuple and isinstance(value, list):
-        return tuple(value)
-    if typing.get_origin(hint) is Literal:
+    if typing.get_origin(hint) is tuple:
+        fits = isinstance(value, list)
+        value = tuple(value) if fits else value
+    elif typing.get_origin(hint) is Literal:
         fits = value in typing.get_args(hint)
     elif hint is float:
         fits = type(value) in (int, float)
