@@ -226,6 +226,6 @@ def _restore(hint: Any, name: str, value: Any, where: str) -> Any:
     else:
         fits = type(value) is hint or not isinstance(hint, type)
     if not fits:
-        allowed = getattr(hint, "__name__", hint)
+        allowed = hint.__name__ if isinstance(hint, type) else str(hint).removeprefix("typing.")
         raise ValueError(f"{where}: {name} is {value!r}, not {allowed}. Was it edited by hand?")
     return value
