@@ -62,7 +62,7 @@ def test_load_of_json_that_is_no_settings(tmp_path):
         "[1, 2]": "expected fields and values in braces",
         '{"data": 3}': "expected fields and values in braces",
         '{"steps": "many"}': "steps is 'many', not int",
-        '{"data": {"size": 32}}': "size is 32, not tuple",
+        '{"data": {"size": 32}}': "size is 32, not tuple.int, int",
         '{"scale": "huge"}': "scale is 'huge', not .*paper",
     }.items():
         path.write_text(text)

@@ -1,0 +1,140 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from small_run import SmallNetwork
+
+from afn_jax.models import create_model
+from afn_jax.types import Batch
+from train.config import AugmentConfig
+from train.objectives import create_objective
+from train.parallel import (
+    AXIS,
+    join_batch,
+    local_devices,
+    predict_on,
+    split_batch,
+    train_step_on,
+)
+from train.state import create_state
+from train.step import make_train_step
+
+SHAPE = (4, 4, 16, 16, 3)
+
+
+def make_batches(count):
+    """Trusted flow: nearly all of the first example, 1 in 100 pixels of the second, ..."""
+    rng = np.random.default_rng(0)
+    share = np.array([0.95, 0.01, 0.6, 0.2])[:, None, None, None]
+    for number in range(count):
+        yield Batch(
+            frames=rng.integers(0, 256, SHAPE).astype(np.uint8),
+            labels=rng.integers(0, 8, 4).astype(np.int32),
+            flows=rng.normal(0, 2, (*SHAPE[:-1], 2)).astype(np.float32),
+            flow_mask=rng.random(SHAPE[:-1]) < share,
+            mask=np.arange(4) != number,
+        )
+
+
+def train_three_steps(num_devices):
+    # Gradient descent: Adam would turn the rounding of a tiny gradient into a whole step.
+    optimizer = optax.sgd(1e-2)
+    model = SmallNetwork(8, axis_name=AXIS)
+    step = train_step_on(
+        jax.local_devices()[:num_devices],
+        make_train_step(model, create_objective("joint", 0.5), optimizer, AugmentConfig(), seed=0),
+    )
+    state = create_state(model, optimizer, SHAPE, seed=0)
+    start = jax.device_get(state)
+    metrics = []
+    for batch in make_batches(3):
+        state, values = step(state, split_batch(batch, num_devices))
+        metrics.append(jax.device_get(values))
+    return start, state, metrics
+
+
+def test_four_devices_do_what_one_does():
+    start, one, one_metrics = train_three_steps(1)
+    _, four, four_metrics = train_three_steps(4)
+    for found, right in zip(four_metrics, one_metrics, strict=True):
+        assert found.keys() == right.keys() >= {"loss", "epe", "cross_entropy", "gradient_norm"}
+        for name, value in right.items():
+            np.testing.assert_allclose(found[name], value, rtol=2e-6, err_msg=name)
+    for name in ("params", "batch_stats"):
+        before, found, right = (jax.device_get(getattr(s, name)) for s in (start, four, one))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), found, right)
+        moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), right, before)
+        assert max(jax.tree.leaves(moved)) > 1e-3, f"{name} did not change: the test is blind"
+
+    # One copy of the state, of the shapes it had, and the same one on every device.
+    shapes = jax.tree.map(lambda x: (x.shape, x.dtype), start)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), four) == shapes
+    for leaf in jax.tree.leaves(four):
+        assert leaf.sharding.is_fully_replicated and len(leaf.sharding.device_set) == 4
+        for shard in leaf.addressable_shards[1:]:
+            np.testing.assert_array_equal(shard.data, leaf.addressable_shards[0].data)
+
+
+def test_every_batch_normalisation_of_actionflownet_sees_the_whole_batch():
+    """One that forgot the axis would normalise by its own device's example."""
+    fields = {"num_classes": 8, "width": 2, "num_frames": 4, "dropout_rate": 0.0}
+    frames = jnp.asarray(next(make_batches(1)).frames / np.float32(255))
+
+    def forward(axis_name):
+        model = create_model("actionflownet", axis_name=axis_name, **fields)
+        return lambda variables, frames: model.apply(
+            variables, frames, train=True, mutable=["batch_stats"]
+        )
+
+    model = create_model("actionflownet", **fields)
+    variables = jax.jit(lambda key: model.init(key, frames[:1], train=False))(jax.random.key(0))
+    right, right_updates = jax.jit(forward(None))(variables, frames)
+    split, updates = predict_on(jax.local_devices(), forward(AXIS))(
+        variables, split_batch(frames, 4)
+    )
+    found = join_batch(split)
+    np.testing.assert_allclose(found.logits, right.logits, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(found.flows[0], right.flows[0], rtol=1e-3, atol=1e-4)
+    assert len(jax.tree.leaves(right_updates)) > 30
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a[0], b, rtol=1e-3, atol=1e-4),
+        updates,
+        right_updates,
+    )
+
+
+def test_devices_that_cannot_share_a_batch():
+    with pytest.raises(
+        ValueError,
+        match="batch_size: got 6, which 4 devices .*multiple of 4, such as --batch-size 8, "
+        "or fewer devices with --max-devices 3",
+    ):
+        local_devices(6)
+    assert len(local_devices(6, max_devices=3)) == 3
+    with pytest.raises(ValueError, match="got 1, which 4 .*--batch-size 4, .*--max-devices 1"):
+        local_devices(1)
+
+
+def test_all_devices_or_at_most_so_many():
+    assert len(local_devices(8)) == 4
+    assert len(local_devices(8, max_devices=2)) == 2
+    assert len(local_devices(8, max_devices=99)) == 4
+
+
+def test_split_and_join():
+    batch = {"a": np.arange(24).reshape(8, 3), "b": np.arange(8), "none": None}
+    split = split_batch(batch, 4)
+    assert split["a"].shape == (4, 2, 3) and split["b"].shape == (4, 2)
+    np.testing.assert_array_equal(split["b"][1], [2, 3])
+    joined = join_batch(split)
+    np.testing.assert_array_equal(joined["a"], batch["a"])
+    np.testing.assert_array_equal(joined["b"], batch["b"])
+
+
+def test_predictions_come_back_in_the_order_of_the_batch():
+    devices = jax.local_devices()
+    double = predict_on(devices, lambda factor, batch: factor * batch)
+    numbers = np.arange(8, dtype=np.float32)
+    found = join_batch(double(np.float32(2), split_batch(numbers, len(devices))))
+    np.testing.assert_array_equal(found, 2 * numbers)
