@@ -20,6 +20,7 @@ import jax
 
 from afn_jax.data.pipeline import ClipReader, create_source, train_iterator
 from train import config as config_lib
+from train.accelerator import start_jax
 from train.cli import parse
 from train.loop import build_model, to_batch
 from train.objectives import create_objective
@@ -35,8 +36,7 @@ STEPS = 20
 def main() -> None:
     config = parse(sys.argv[1:])
     config_lib.check(config)
-    if config.compilation_cache:
-        jax.config.update("jax_compilation_cache_dir", config.compilation_cache)
+    start_jax(config.compilation_cache)
     devices = local_devices(config.batch_size, config.max_devices)
     source = create_source(config.data, "train", config.seed)
     reader = ClipReader(source, config.data)

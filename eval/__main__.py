@@ -8,7 +8,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tyro  # noqa: E402
 
+from train.accelerator import start_jax  # noqa: E402
 from train.errors import exit_cleanly  # noqa: E402
+
+COMPILATION_CACHE = ".cache/jax"
 
 
 def main() -> int:
@@ -18,6 +21,7 @@ def main() -> int:
         {"action": ActionConfig}, prog="python -m eval", args=sys.argv[1:]
     )
     with exit_cleanly():
+        start_jax(COMPILATION_CACHE)
         print(result_line(run_action(config)))
     return 0
 

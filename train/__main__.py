@@ -13,8 +13,10 @@ from train.errors import exit_cleanly  # noqa: E402
 def main() -> int:
     config = parse(sys.argv[1:])
     with exit_cleanly():
+        from train.accelerator import start_jax
         from train.loop import train
 
+        start_jax(config.compilation_cache)
         result = train(config)
     if not result.finished:
         return 130

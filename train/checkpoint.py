@@ -10,6 +10,7 @@ ones.
 """
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,22 @@ class CheckpointError(Exception):
 
 
 class Checkpoints:
-    """The checkpoints of one run folder; a checkpoint appears whole or not at all."""
+    """The checkpoints of one run folder; a checkpoint appears whole or not at all.
 
-    def __init__(self, run_dir: Path, keep: int = 2):
+    With `read_only` nothing in the folder is changed: a run may be training in it.
+    """
+
+    def __init__(self, run_dir: Path, keep: int = 2, *, read_only: bool = False):
+        self.warnings: list[str] = []
+        self._read_only = read_only
         self._folder = Path(run_dir).resolve() / "checkpoints"
         self._manager = ocp.CheckpointManager(
             self._folder,
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep, create=True, enable_async_checkpointing=False
+                max_to_keep=keep,
+                create=not read_only,
+                read_only=read_only,
+                enable_async_checkpointing=False,
             ),
             item_names=("state", "data", "config"),
         )
@@ -82,6 +91,7 @@ class Checkpoints:
         steps = sorted(self._manager.all_steps(), reverse=True)
         damaged = []
         for step in steps:
+            _ignore_abandoned_reads()
             try:
                 restored = self._manager.restore(
                     step,
@@ -95,8 +105,9 @@ class Checkpoints:
             except Exception as error:
                 damaged.append(f"step {step}: {_first_line(error)}")
                 continue
-            for bad in steps[: len(damaged)]:
-                self._set_aside(bad)
+            if not self._read_only:
+                for bad in steps[: len(damaged)]:
+                    self._set_aside(bad)
             self.warnings = [f"passed over a damaged checkpoint, {text}" for text in damaged]
             return restored["state"], restored["data"]
         if not steps:
@@ -107,11 +118,12 @@ class Checkpoints:
             "--run-dir; nothing was changed."
         )
 
-    warnings: list[str] = []
-
     def _set_aside(self, step: int) -> None:
-        folder = self._folder / str(step)
-        folder.rename(self._folder.parent / f"damaged-checkpoint-{step}")
+        aside, count = self._folder.parent / f"damaged-checkpoint-{step}", 1
+        while aside.exists():
+            count += 1
+            aside = self._folder.parent / f"damaged-checkpoint-{step}-{count}"
+        (self._folder / str(step)).rename(aside)
         self._manager.reload()
 
     def close(self) -> None:
@@ -120,7 +132,25 @@ class Checkpoints:
 
 def _first_line(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:300]
+    return text.splitlines()[0].partition(" See full TensorStore")[0][:300]
+
+
+def _ignore_abandoned_reads() -> None:
+    """When one read fails, Orbax abandons the others, and each would print a traceback of its own.
+
+    They end in other threads, some time after the failure, so the hook stays.
+    """
+    before = sys.unraisablehook
+    if getattr(before, "ignores_abandoned_reads", False):
+        return
+
+    def hook(unraisable):
+        text = str(unraisable.exc_value)
+        if text != "Event loop is closed" and "error while reading array" not in text:
+            before(unraisable)
+
+    hook.ignores_abandoned_reads = True
+    sys.unraisablehook = hook
 
 
 def load_config(run_dir: Path) -> TrainConfig:
@@ -138,11 +168,13 @@ def load_state(run_dir: Path, template: TrainState) -> TrainState:
     Raises:
         CheckpointError: it has none.
     """
-    checkpoints = Checkpoints(run_dir)
-    try:
-        restored = checkpoints.restore(template)
-    finally:
-        checkpoints.close()
+    restored = None
+    if (Path(run_dir) / "checkpoints").is_dir():
+        checkpoints = Checkpoints(run_dir, read_only=True)
+        try:
+            restored = checkpoints.restore(template)
+        finally:
+            checkpoints.close()
     if restored is None:
         raise CheckpointError(
             f"{run_dir} has no checkpoint yet. Train it first: run the command that made it again."

@@ -65,8 +65,6 @@ def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
     console = console or Console()
     config_lib.check(config)
     devices = local_devices(config.batch_size, config.max_devices)
-    if config.compilation_cache:
-        jax.config.update("jax_compilation_cache_dir", config.compilation_cache)
 
     # ---------------------------------------------------------------- Run folder
     run_dir = Path(config.run_dir or f"runs/{config.recipe}-{config.scale}")
