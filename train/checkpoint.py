@@ -10,6 +10,7 @@ ones.
 """
 
 import dataclasses
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ class Checkpoints:
         self.warnings: list[str] = []
         self._read_only = read_only
         self._folder = Path(run_dir).resolve() / "checkpoints"
+        # Orbax warns of the settings that reading only implies.
+        logging.getLogger("absl").setLevel(logging.ERROR)
         self._manager = ocp.CheckpointManager(
             self._folder,
             options=ocp.CheckpointManagerOptions(
