@@ -28,7 +28,7 @@ from train.optim import create_optimizer
 from train.parallel import join_batch, predict_on, split_batch
 from train.state import create_state
 from train.step import make_predict
-from train.writers import read_metrics
+from train.writers import read_metrics, read_skipped
 
 Predict = Callable[[np.ndarray], Prediction]
 
@@ -83,7 +83,8 @@ def run_action(config: ActionConfig, console: Console | None = None) -> dict:
     confusion = PerClass.from_batch(
         *_as_logits(result, len(source.class_names)), np.ones(len(result.labels), bool)
     )
-    skipped = (*source.skipped, *result.damaged)
+    # Those of training too, each once.
+    skipped = dict.fromkeys([*read_skipped(run_dir), *source.skipped, *result.damaged])
     report = run_dir / "report.html"
     notes = [
         f"{len(result.labels)} test videos, {clips} clip(s) of {settings.data.num_frames} frames "

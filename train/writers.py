@@ -16,6 +16,10 @@ from rich.progress import (
 )
 from tensorboardX import SummaryWriter
 
+from afn_jax.data.clip import Skipped
+
+SKIPPED_FILE = "skipped.json"
+
 
 class MetricsWriter:
     """Appends rows to `metrics.jsonl` and scalars to TensorBoard.
@@ -54,6 +58,18 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
             except json.JSONDecodeError:
                 break
     return rows
+
+
+def write_skipped(run_dir: Path, skipped: list[Skipped]) -> None:
+    """Keeps the list of files that were left out, for the report."""
+    rows = [[item.path, item.reason] for item in skipped]
+    (run_dir / SKIPPED_FILE).write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def read_skipped(run_dir: Path) -> list[Skipped]:
+    """What `write_skipped` kept; empty if there is no such list."""
+    path = Path(run_dir) / SKIPPED_FILE
+    return [Skipped(*row) for row in json.loads(path.read_text())] if path.exists() else []
 
 
 class Terminal:
