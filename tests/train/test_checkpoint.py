@@ -1,0 +1,250 @@
+import dataclasses
+import os
+import resource
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from train import config as config_lib
+from train.checkpoint import CONFIG_FILE, CheckpointError, Checkpoints, load_config, load_state
+from train.config import TrainConfig
+from train.state import TrainState
+
+CONFIG = TrainConfig(recipe="actionflownet", seed=5)
+ROOT = Path(__file__).resolve().parents[2]
+LARGE = 200_000  # values, so that a checkpoint is far larger than the limits below
+
+
+def make_state(step, size=6):
+    params = {
+        "kernel": jax.random.normal(jax.random.key(step), (size, 2)),
+        "half": jnp.full((3,), 1 / 3, jnp.bfloat16),
+        "empty": {},
+    }
+    return TrainState(
+        step=jnp.int32(step),
+        params=params,
+        batch_stats={"mean": jnp.full((2,), step, jnp.float32)},
+        opt_state=optax.adam(0.1).init(params),
+    )
+
+
+def save(run_dir, steps, keep=2, size=6):
+    checkpoints = Checkpoints(run_dir, keep)
+    for step in steps:
+        checkpoints.save(make_state(step, size), {"next_index": 4 * step}, CONFIG)
+    checkpoints.close()
+
+
+def restore(run_dir, size=6):
+    checkpoints = Checkpoints(run_dir)
+    try:
+        return checkpoints.restore(make_state(0, size)), checkpoints.warnings
+    finally:
+        checkpoints.close()
+
+
+def saved_steps(run_dir):
+    return sorted(int(p.name) for p in (run_dir / "checkpoints").iterdir() if p.name.isdigit())
+
+
+def contents(folder):
+    """Every file below and what it holds."""
+    return {p: p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file()}
+
+
+def cut_in_half(checkpoint):
+    """What a full disk or a broken copy leaves: the largest files lose their ends."""
+    files = [path for path in checkpoint.rglob("*") if path.is_file()]
+    for path in sorted(files, key=lambda path: path.stat().st_size)[-3:]:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def assert_equal(found, right):
+    assert jax.tree.structure(found) == jax.tree.structure(right)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(right), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
+def test_restored_bit_by_bit(tmp_path):
+    save(tmp_path, [3])
+    (state, data), warnings = restore(tmp_path)
+    assert_equal(state, make_state(3))
+    assert data == {"next_index": 12}
+    assert list(warnings) == []
+
+
+def test_nothing_saved_yet(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.latest_step() is None
+    assert checkpoints.restore(make_state(0)) is None
+    checkpoints.close()
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_the_latest_are_kept(tmp_path, keep):
+    save(tmp_path, [1, 2, 3, 4], keep)
+    assert saved_steps(tmp_path) == [1, 2, 3, 4][-keep:]
+    (state, _), _ = restore(tmp_path)
+    assert int(state.step) == 4
+
+
+def test_the_same_step_twice_is_saved_once(tmp_path):
+    save(tmp_path, [2])
+    before = contents(tmp_path)
+    save(tmp_path, [2])
+    assert contents(tmp_path) == before
+
+
+def test_settings_are_in_the_checkpoint(tmp_path):
+    save(tmp_path, [2])
+    texts = [p.read_text() for p in (tmp_path / "checkpoints" / "2" / "config").glob("*")]
+    assert any('"actionflownet"' in text and '"seed"' in text for text in texts)
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path):
+    save(tmp_path, [2, 4])
+    cut_in_half(tmp_path / "checkpoints" / "4")
+    (state, data), warnings = restore(tmp_path)
+    assert_equal(state, make_state(2))
+    assert data == {"next_index": 8}
+    assert len(warnings) == 1 and "damaged checkpoint, step 4" in warnings[0]
+    assert saved_steps(tmp_path) == [2]
+    assert (tmp_path / "damaged-checkpoint-4").is_dir()
+    save(tmp_path, [4])  # the run gets there again
+    (state, _), warnings = restore(tmp_path)
+    assert (int(state.step), list(warnings)) == (4, [])
+
+
+def test_the_same_step_damaged_twice(tmp_path):
+    save(tmp_path, [2, 4])
+    for _ in range(2):
+        cut_in_half(tmp_path / "checkpoints" / "4")
+        (state, _), _ = restore(tmp_path)
+        assert int(state.step) == 2
+        save(tmp_path, [4])
+
+
+def test_no_traceback_of_abandoned_reads(tmp_path):
+    """In a process of its own: the reads end after the failure, in other threads."""
+    code = (
+        "import sys, gc, time; sys.path[:0] = sys.argv[2:]\n"
+        "from pathlib import Path; import test_checkpoint as t\n"
+        "folder = Path(sys.argv[1]); t.save(folder, [2, 4], size=t.LARGE)\n"
+        "state = folder / 'checkpoints/4/state'\n"
+        "largest = max(state.rglob('*'), key=lambda p: p.stat().st_size)\n"
+        "largest.write_bytes(largest.read_bytes()[:1000])\n"
+        "print(t.restore(folder, size=t.LARGE)[1]); time.sleep(0.2); gc.collect()\n"
+    )
+    paths = [tmp_path / "run", ROOT, ROOT / "tests", ROOT / "tests" / "train"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, paths)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    assert "damaged checkpoint, step 4" in done.stdout and "pybind" not in done.stdout
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("item", ["state", "data"])
+def test_a_part_that_is_missing(tmp_path, item):
+    save(tmp_path, [2, 4])
+    for path in (tmp_path / "checkpoints" / "4" / item).rglob("*"):
+        if path.is_file():
+            path.unlink()
+    (state, _), warnings = restore(tmp_path)
+    assert int(state.step) == 2 and len(warnings) == 1
+
+
+def test_all_damaged(tmp_path):
+    save(tmp_path, [2, 4])
+    for step in (2, 4):
+        cut_in_half(tmp_path / "checkpoints" / str(step))
+    before = contents(tmp_path)
+    with pytest.raises(CheckpointError, match=r"no checkpoint in .*step 4.*step 2.*") as error:
+        restore(tmp_path)
+    assert "nothing was changed" in str(error.value) and "--run-dir" in str(error.value)
+    assert contents(tmp_path) == before
+
+
+def test_checkpoint_of_another_network(tmp_path):
+    save(tmp_path, [2], size=7)
+    with pytest.raises(CheckpointError, match="belong to another model"):
+        restore(tmp_path, size=6)
+
+
+@contextmanager
+def files_no_larger_than(size):
+    """Writing more to a file fails, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_write_that_fails(tmp_path):
+    save(tmp_path, [2], size=LARGE)
+    before = contents(tmp_path / "checkpoints" / "2")
+    checkpoints = Checkpoints(tmp_path)
+    with files_no_larger_than(100_000):
+        with pytest.raises(CheckpointError, match="cannot write the checkpoint of step 4") as error:
+            checkpoints.save(make_state(4, LARGE), {}, CONFIG)
+    checkpoints.close()
+    assert "the checkpoint of step 2 is intact" in str(error.value)
+    assert "run the same command again" in str(error.value)
+    assert contents(tmp_path / "checkpoints" / "2") == before
+    (state, _), warnings = restore(tmp_path, LARGE)
+    assert (int(state.step), list(warnings)) == (2, [])
+    save(tmp_path, [4], size=LARGE)
+    assert saved_steps(tmp_path) == [2, 4]
+    assert_equal(restore(tmp_path, LARGE)[0][0], make_state(4, LARGE))
+
+
+def test_the_first_write_fails(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    with files_no_larger_than(100_000):
+        with pytest.raises(CheckpointError, match="Earlier work: none is saved"):
+            checkpoints.save(make_state(4, LARGE), {}, CONFIG)
+    checkpoints.close()
+    assert restore(tmp_path, LARGE)[0] is None
+
+
+def test_load_state_and_config(tmp_path):
+    config_lib.save(CONFIG, tmp_path / CONFIG_FILE)
+    with pytest.raises(CheckpointError, match="has no checkpoint yet. Train it first"):
+        load_state(tmp_path, make_state(0))
+    save(tmp_path, [2, 4])
+    assert load_config(tmp_path) == CONFIG
+    assert_equal(load_state(tmp_path, make_state(0)), make_state(4))
+
+
+def test_load_config_of_no_run_folder(tmp_path):
+    with pytest.raises(ValueError, match="is not a run folder"):
+        load_config(tmp_path)
+
+
+def test_reading_a_state_changes_nothing(tmp_path):
+    save(tmp_path, [2, 4])
+    cut_in_half(tmp_path / "checkpoints" / "4")
+    before = contents(tmp_path)
+    assert int(load_state(tmp_path, make_state(0)).step) == 2
+    assert contents(tmp_path) == before
+
+
+def test_template_of_shapes_alone_is_not_changed(tmp_path):
+    save(tmp_path, [2])
+    template = make_state(0)
+    kept = dataclasses.replace(template)
+    restore(tmp_path)
+    assert_equal(template, kept)
