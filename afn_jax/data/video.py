@@ -20,6 +20,10 @@ import numpy as np
 
 from afn_jax.data.clip import VideoReadError
 
+# Titles and comments in other encodings are no reason to refuse a file. From PyAV 19 on that is how
+# files are opened anyway, and the argument is gone.
+LENIENT = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+
 # Containers that store a presentation time with each frame, and the codecs in which one packet is
 # one shown frame. VP8 is absent: its alternate reference frames are packets that are never shown.
 _TIMED_CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
@@ -197,7 +201,7 @@ def _open(path: str | Path):
     """Gives (container, video stream); decoding errors inside become `VideoReadError`."""
     try:
         # HMDB51 has titles in Latin-1, which strict decoding of metadata would refuse.
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with av.open(str(path), **LENIENT) as container:
             if not container.streams.video:
                 raise VideoReadError(f"{path}: no video stream")
             stream = container.streams.video[0]

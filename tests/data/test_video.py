@@ -10,7 +10,7 @@ import pytest
 
 from afn_jax.data import video
 from afn_jax.data.clip import VideoReadError
-from afn_jax.data.video import index_video, read_frames
+from afn_jax.data.video import LENIENT, index_video, read_frames
 
 OPEN_GOP = "keyint=12:min-keyint=12:open-gop=1:bframes=3:scenecut=0"
 
@@ -38,7 +38,7 @@ def encode(path, codec, frames, *, options=None, pixels="yuv420p", pts=None):
 
 
 def sequential(path) -> np.ndarray:
-    with av.open(str(path), metadata_errors="ignore") as container:
+    with av.open(str(path), **LENIENT) as container:
         return np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
 
 
