@@ -26,11 +26,9 @@ from jaxtyping import Array, Float
 
 from afn_jax.nn.conv import Conv3D, Implementation
 from afn_jax.nn.flow_decoder import FlowDecoder3D
+from afn_jax.nn.normalization import batch_norm, imagenet_normalize
 from afn_jax.nn.resnet import ResNetEncoder
 from afn_jax.types import Prediction
-
-IMAGE_MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in [0, 1]
-IMAGE_STD = (0.229, 0.224, 0.225)
 
 
 class ActionFlowNet(nn.Module):
@@ -70,17 +68,8 @@ class ActionFlowNet(nn.Module):
         if self.flow_stride not in (1, 2, 4):
             raise ValueError(f"flow_stride: got {self.flow_stride}, allowed are 1, 2 and 4.")
         conv = partial(Conv3D, dtype=self.dtype, implementation=self.implementation)
-        norm = partial(
-            nn.BatchNorm,
-            use_running_average=not train,
-            momentum=0.9,
-            dtype=self.dtype,
-            axis_name=self.axis_name,
-        )
-        x = (frames - jnp.array(IMAGE_MEAN).reshape(1, 1, 1, 1, 3)) / jnp.array(IMAGE_STD).reshape(
-            1, 1, 1, 1, 3
-        )
-        x = x.astype(self.dtype)
+        norm = batch_norm(train=train, dtype=self.dtype, axis_name=self.axis_name)
+        x = imagenet_normalize(frames).astype(self.dtype)
         features = ResNetEncoder(
             stem_kernel=(3, 7, 7),
             stem_strides=(1, 2, 2),

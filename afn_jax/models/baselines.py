@@ -4,15 +4,14 @@
 it sees appearance and never motion (ActionFlowNet Table 1, "ResNet-18").
 """
 
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from afn_jax.models.actionflownet import IMAGE_MEAN, IMAGE_STD
 from afn_jax.nn.conv import he_normal
+from afn_jax.nn.normalization import batch_norm, imagenet_normalize
 from afn_jax.nn.resnet import ResNetEncoder
 from afn_jax.types import Prediction
 
@@ -39,9 +38,7 @@ class FrameResNet18(nn.Module):
     @nn.compact
     def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
         batch, time = frames.shape[:2]
-        x = (frames - jnp.array(IMAGE_MEAN).reshape(1, 1, 1, 1, 3)) / jnp.array(IMAGE_STD).reshape(
-            1, 1, 1, 1, 3
-        )
+        x = imagenet_normalize(frames)
         x = x.reshape(batch * time, *x.shape[2:]).astype(self.dtype)
 
         def conv(features, kernel_size, strides, name):
@@ -56,13 +53,7 @@ class FrameResNet18(nn.Module):
                 name=name,
             )
 
-        norm = partial(
-            nn.BatchNorm,
-            use_running_average=not train,
-            momentum=0.9,
-            dtype=self.dtype,
-            axis_name=self.axis_name,
-        )
+        norm = batch_norm(train=train, dtype=self.dtype, axis_name=self.axis_name)
         features = ResNetEncoder(
             stem_kernel=(7, 7),
             stem_strides=(2, 2),

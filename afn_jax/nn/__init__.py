@@ -2,6 +2,7 @@
 
 from afn_jax.nn.conv import Conv3D, ConvTranspose3D, conv3d, conv_transpose3d
 from afn_jax.nn.flow_decoder import FlowDecoder3D
+from afn_jax.nn.normalization import batch_norm, imagenet_normalize
 from afn_jax.nn.resnet import BasicBlock, ResNetEncoder, max_pool_frames
 
 __all__ = [
@@ -10,7 +11,9 @@ __all__ = [
     "ConvTranspose3D",
     "FlowDecoder3D",
     "ResNetEncoder",
+    "batch_norm",
     "conv3d",
     "conv_transpose3d",
+    "imagenet_normalize",
     "max_pool_frames",
 ]

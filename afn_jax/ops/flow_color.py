@@ -22,8 +22,8 @@ def flow_to_rgb(
     """Colour a flow map by the standard wheel.
 
     Baker et al., "A Database and Evaluation Methodology for Optical Flow", IJCV 2011, with the
-    authors' published colour code. Right is red, down is yellow to green, left is cyan, up is
-    violet; no motion is white; unknown flow (NaN, or a component above 1e9) is black.
+    authors' published colour code. Right is red, down is yellow, left is cyan, up is violet; no
+    motion is white; unknown flow (NaN, or a component above 1e9) is black.
 
     Args:
         flow: `[..., H, W, 2]`, (x, y) = (right, down), in pixels. Any leading axes.
@@ -59,9 +59,10 @@ def flow_to_rgb(
 
     wheel = jnp.asarray(_color_wheel(), dtype)
     num_hues = len(wheel)
-    # atan2(-y, -x) is -pi for flow to the right, where the wheel starts. `0 - y` and not `-y`: a
-    # negative zero would turn the angle of a flow to the right by a whole circle.
-    hue = (jnp.arctan2(0 - y, 0 - x) / jnp.pi + 1) / 2 * (num_hues - 1)
+    # The wheel starts at atan2(-0.0, -x) = -pi, flow to the right. Either zero of y must give that
+    # -0.0, because atan2(+0.0, -x) is the other end of the wheel.
+    upward = jnp.where(y == 0, -0.0, -y)
+    hue = (jnp.arctan2(upward, -x) / jnp.pi + 1) / 2 * (num_hues - 1)
     lower = jnp.floor(hue).astype(jnp.int32)
     fraction = (hue - lower)[..., None]
     color = (1 - fraction) * wheel[lower] + fraction * wheel[(lower + 1) % num_hues]

@@ -1,0 +1,37 @@
+"""Normalisation of frames and of features, as the networks here share it."""
+
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB in [0, 1]
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def imagenet_normalize(frames: Float[Array, "*batch h w 3"]) -> Float[Array, "*batch h w 3"]:
+    """RGB in [0, 1] -> zero mean and unit variance over ImageNet."""
+    shape = (1,) * (frames.ndim - 1) + (3,)
+    return (frames - jnp.reshape(jnp.array(IMAGENET_MEAN), shape)) / jnp.reshape(
+        jnp.array(IMAGENET_STD), shape
+    )
+
+
+def batch_norm(*, train: bool, dtype: Any, axis_name: str | None) -> Any:
+    """`norm(name=...)` layers: batch normalisation with statistics over all devices.
+
+    Args:
+        train: statistics of the batch, or the running ones.
+        dtype: of the output; statistics are float32.
+        axis_name: pmap axis that statistics are averaged over, or None for each device its own.
+    """
+    # 0.9 is the customary momentum of 2D ResNets (0.1 in PyTorch's counting).
+    return partial(
+        nn.BatchNorm,
+        use_running_average=not train,
+        momentum=0.9,
+        dtype=dtype,
+        axis_name=axis_name,
+    )
