@@ -112,6 +112,8 @@ def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
         highlight=False,
         soft_wrap=True,
     )
+    if first_step >= config.steps:
+        console.print(f"nothing left to do: all {config.steps} steps are done", highlight=False)
     write_skipped(run_dir, [*source.skipped, *test_source.skipped])
     for split, skipped in (("training", source.skipped), ("test", test_source.skipped)):
         if skipped:
