@@ -1,0 +1,119 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from train.cli import parse
+from train.recipes import RECIPES
+
+ROOT = Path(__file__).resolve().parents[2]
+TOY = RECIPES["actionflownet"]["toy"]
+
+
+def failure(arguments, capsys):
+    """(exit code, what was printed) of a command line that ends the program."""
+    with pytest.raises(SystemExit) as stop:
+        parse(arguments)
+    captured = capsys.readouterr()
+    return stop.value.code, captured.out + captured.err
+
+
+def test_recipe_alone_is_as_published():
+    assert parse(["actionflownet"]) == RECIPES["actionflownet"]["paper"]
+
+
+@pytest.mark.parametrize("scale", [["--scale", "toy"], ["--scale=toy"]])
+def test_scale(scale):
+    assert parse(["actionflownet", *scale]) == TOY
+    changed = parse(["actionflownet", "--steps", "7", *scale, "--seed", "3"])
+    assert (changed.steps, changed.seed, changed.model) == (7, 3, TOY.model)
+
+
+@pytest.mark.parametrize("data", [["--data", "video-folder"], ["--data=video-folder"]])
+def test_data_is_short_for_its_source(data):
+    config = parse(["actionflownet", "--scale", "toy", *data, "--data.root", "my videos"])
+    assert (config.data.source, config.data.root) == ("video-folder", "my videos")
+    assert config.data.num_frames == TOY.data.num_frames
+
+
+def test_any_field():
+    config = parse(
+        "actionflownet --data.size 48 64 --data.crop-scales 1.0 0.5 --optim.learning-rate 1e-5 "
+        "--objective.kind flow --no-resume --data.no-flip --model.dropout-rate 0 "
+        "--run-dir x".split()
+    )
+    assert config.data.size == (48, 64) and config.data.crop_scales == (1.0, 0.5)
+    assert config.optim.learning_rate == 1e-5 and config.objective.kind == "flow"
+    assert (config.resume, config.data.flip, config.model.dropout_rate) == (False, False, 0.0)
+    assert config.run_dir == "x"
+
+
+def test_underscores_serve_as_well():
+    assert parse(["actionflownet", "--batch_size", "5"]).batch_size == 5
+
+
+def test_unknown_recipe_names_the_near_one(capsys):
+    code, text = failure(["actionflow"], capsys)
+    assert code == 2
+    assert "no recipe 'actionflow'" in text and "Did you mean actionflownet?" in text
+    code, text = failure(["zzz"], capsys)
+    assert code == 2 and "Did you mean" not in text
+    assert all(name in text for name in RECIPES)
+
+
+def test_unknown_scale_names_those_there_are(capsys):
+    code, text = failure(["actionflownet", "--scale", "tiny"], capsys)
+    assert code == 2 and "--scale: got 'tiny', recipe actionflownet has paper, toy" in text
+    code, text = failure(["actionflownet", "--scale"], capsys)
+    assert code == 2 and "--scale needs a value" in text
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--optim.learnin-rate", "1"], ["learnin-rate", "--optim.learning-rate"]),
+        (["--steps", "many"], ["--steps", "many"]),
+        (["--data", "youtube"], ["--data.source", "youtube", "video-folder", "synthetic-motion"]),
+        (["--data.size", "32"], ["--data.size"]),
+        (["--steps"], ["--steps"]),
+    ],
+)
+def test_wrong_field_or_value(arguments, words, capsys):
+    code, text = failure(["actionflownet", *arguments], capsys)
+    assert code == 2
+    assert "Traceback" not in text
+    for word in words:
+        assert word in text
+
+
+def test_help_lists_every_field(capsys):
+    code, text = failure(["actionflownet", "--scale", "toy", "--help"], capsys)
+    assert code == 0
+    for name in ("--steps", "--data.root", "--optim.learning-rate", "--model.width", "--no-resume"):
+        assert name in text, name
+    assert "Peak learning rate of Adam" in text and str(TOY.batch_size) in text
+
+
+def test_help_without_recipe(capsys):
+    code, text = failure(["--help"], capsys)
+    assert code == 0 and "usage: python -m train RECIPE" in text
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "train", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+    )
+
+
+def test_the_command_without_arguments_lists_recipes():
+    done = run()
+    assert done.returncode == 2
+    for name, scales in RECIPES.items():
+        assert f"{name}  (--scale {' or '.join(scales)})" in done.stdout
+    assert done.stderr == ""

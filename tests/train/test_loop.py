@@ -1,0 +1,365 @@
+"""The real loop on the smallest network: what it writes, how it stops, how it goes on."""
+
+import dataclasses
+import errno
+import io
+import math
+import signal
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+import pytest
+from rich.console import Console
+from small_run import build_small_network, small_config
+
+from afn_jax.data.pipeline import ClipReader, create_source
+from train import loop
+from train.checkpoint import CONFIG_FILE, CheckpointError, Checkpoints, load_config
+from train.config import OptimConfig
+from train.loop import TrainingStopped, stop_on_signals, train
+from train.writers import read_metrics
+
+pytestmark = pytest.mark.usefixtures("small_network")
+
+
+@pytest.fixture
+def config(tmp_path):
+    return small_config(tmp_path / "run")
+
+
+def run(config):
+    """(result, what was printed)."""
+    output = io.StringIO()
+    result = train(config, Console(file=output, width=200))
+    return result, output.getvalue()
+
+
+def rows(run_dir, split="train"):
+    """Rows without the speed, which differs from run to run."""
+    timed = ("steps_per_second", "clips_per_second")
+    return [
+        {name: value for name, value in row.items() if name not in timed}
+        for row in read_metrics(run_dir)
+        if row["split"] == split
+    ]
+
+
+def contents(folder):
+    return {p: p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file()}
+
+
+def saved_steps(run_dir):
+    return sorted(int(p.name) for p in (Path(run_dir) / "checkpoints").iterdir())
+
+
+def assert_same_state(found, right):
+    found, right = jax.device_get((found, right))
+    assert jax.tree.structure(found) == jax.tree.structure(right)
+    jax.tree.map(np.testing.assert_array_equal, found, right)
+
+
+def elsewhere(config, name, **changes):
+    return dataclasses.replace(config, run_dir=str(Path(config.run_dir).parent / name), **changes)
+
+
+# ---------------------------------------------------------------- What a run leaves
+
+
+def test_what_a_run_writes(config):
+    config = dataclasses.replace(config, log_every=2, test_every=2)
+    result, text = run(config)
+    run_dir = Path(config.run_dir)
+    assert result.finished and result.run_dir == run_dir and int(result.state.step) == 4
+    assert [(row["step"], row["split"]) for row in read_metrics(run_dir)] == [
+        (2, "train"),
+        (2, "test"),
+        (4, "train"),
+        (4, "test"),
+    ]
+    for row in rows(run_dir):
+        assert set(row) == {
+            *("step", "split", "loss", "cross_entropy", "top1", "epe", "zero_flow_epe"),
+            "gradient_norm",
+        }
+        assert all(math.isfinite(v) for v in row.values() if not isinstance(v, str))
+        weighted = row["cross_entropy"] + config.objective.flow_weight * row["epe"]
+        assert row["loss"] == pytest.approx(weighted, rel=1e-5)
+    assert "steps_per_second" in read_metrics(run_dir)[2]
+    assert saved_steps(run_dir) == [2, 4]
+    assert load_config(run_dir) == config
+    assert list((run_dir / "tensorboard").glob("events*"))
+    assert "fresh start" in text and "64 training and 10 test videos of 8 classes" in text
+
+
+def test_rows_are_means_since_the_last_row(config):
+    every, _ = run(config)
+    run(elsewhere(config, "sparse", log_every=3))
+    losses = [row["loss"] for row in rows(every.run_dir)]
+    sparse = rows(Path(config.run_dir).parent / "sparse")
+    assert [row["step"] for row in sparse] == [3, 4]
+    assert sparse[0]["loss"] == pytest.approx(np.mean(losses[:3]), rel=1e-6)
+    assert sparse[1]["loss"] == pytest.approx(losses[3], rel=1e-6)
+
+
+def test_test_rows_are_means_over_all_test_videos(config):
+    """10 videos in batches of 4: the last batch is half padding."""
+    config = dataclasses.replace(config, test_every=4)
+    result, _ = run(config)
+    source = create_source(config.data, "test", config.seed)
+    reader = ClipReader(source, config.data)
+    examples = [reader.evaluation_example(i, clips_per_video=1) for i in range(10)]
+    frames, labels, flows, trusted = (
+        np.stack([example[name] for example in examples])
+        for name in ("frames", "labels", "flows", "flow_mask")
+    )
+    state = jax.device_get(result.state)
+    prediction = build_small_network(config, 8, axis_name=None).apply(
+        {"params": state.params, "batch_stats": state.batch_stats},
+        frames / np.float32(255),
+        train=False,
+    )
+    cross_entropy = optax.softmax_cross_entropy_with_integer_labels(prediction.logits, labels)
+    flow = np.asarray(prediction.flows[0])
+    flow = 2 * jax.image.resize(flow, (*flow.shape[:2], 16, 16, 2), "bilinear")
+    epe = np.linalg.norm(flow - flows, axis=-1)[trusted].mean()
+    right = np.asarray(prediction.logits).argmax(-1) == labels
+    (row,) = rows(config.run_dir, "test")
+    assert row["cross_entropy"] == pytest.approx(float(cross_entropy.mean()), rel=1e-4)
+    assert row["top1"] == pytest.approx(right.mean(), abs=1e-6)
+    assert row["epe"] == pytest.approx(float(epe), rel=1e-4)
+
+
+def test_learning_rate_and_seed_reach_the_step(config):
+    base, _ = run(dataclasses.replace(config, steps=1))
+    faster = OptimConfig(learning_rate=2e-3)
+    for number, change in enumerate(({"optim": faster}, {"seed": 1})):
+        other, _ = run(elsewhere(config, f"other{number}", steps=1, **change))
+        kernels = [np.asarray(r.state.params["Conv_0"]["kernel"]) for r in (base, other)]
+        assert np.abs(kernels[0] - kernels[1]).max() > 1e-4
+
+
+# ---------------------------------------------------------------- Going on
+
+
+def test_the_same_command_again_does_nothing_and_says_so(config):
+    first, _ = run(config)
+    metrics = (Path(config.run_dir) / "metrics.jsonl").read_bytes()
+    checkpoints = contents(Path(config.run_dir) / "checkpoints")
+    again, text = run(config)
+    assert "nothing left to do: all 4 steps are done" in text
+    assert again.finished
+    assert_same_state(again.state, first.state)
+    assert (Path(config.run_dir) / "metrics.jsonl").read_bytes() == metrics
+    assert contents(Path(config.run_dir) / "checkpoints") == checkpoints
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(config):
+    """With dropout, colour jitter, noise and random crops, to the last bit."""
+    assert config.model.dropout_rate and config.augment.noise and config.augment.brightness
+    whole, _ = run(elsewhere(config, "whole", steps=6))
+    run(dataclasses.replace(config, steps=3))
+    resumed, text = run(dataclasses.replace(config, steps=6))
+    assert "resumed at step 3" in text
+    assert_same_state(resumed.state, whole.state)
+    assert rows(config.run_dir) == rows(whole.run_dir)
+    assert [row["step"] for row in rows(config.run_dir)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(config):
+    whole, _ = run(config)
+    expected = rows(config.run_dir)
+    for path in (Path(config.run_dir) / "checkpoints" / "4").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    again, text = run(config)
+    assert "warning: passed over a damaged checkpoint, step 4" in text
+    assert "resumed at step 2" in text
+    assert_same_state(again.state, whole.state)
+    assert rows(config.run_dir) == expected
+
+
+def stop_at(step, monkeypatch, number=signal.SIGTERM):
+    """A signal arrives while the metrics of `step` are read."""
+
+    def read(at, metrics, checkpoints, original=loop.read_metrics):
+        if at == step:
+            signal.raise_signal(number)
+        return original(at, metrics, checkpoints)
+
+    monkeypatch.setattr(loop, "read_metrics", read)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_the_same_command_goes_on(config, monkeypatch, number):
+    whole, _ = run(elsewhere(config, "whole"))
+    config = dataclasses.replace(config, checkpoint_every=100)
+    with monkeypatch.context() as patch:
+        stop_at(3, patch, number)
+        stopped, text = run(config)
+    assert not stopped.finished
+    assert "stopped at step 3 and saved; the same command goes on from there" in text
+    assert saved_steps(config.run_dir) == [3]
+    resumed, _ = run(config)
+    assert resumed.finished
+    assert_same_state(resumed.state, whole.state)
+
+
+def test_a_second_signal_stops_at_once():
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with stop_on_signals() as stop:
+        assert not stop.requested
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.requested
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+# ---------------------------------------------------------------- Folders that are refused
+
+
+def test_another_run_is_refused_with_the_fields_that_differ(config):
+    run(dataclasses.replace(config, steps=1))
+    before = contents(config.run_dir)
+    other = dataclasses.replace(
+        config, seed=9, recipe="another", data=dataclasses.replace(config.data, stride=2)
+    )
+    with pytest.raises(ValueError, match="holds a run with other settings") as error:
+        run(other)
+    for line in (
+        "recipe: 'actionflownet' in the folder, 'another' now",
+        "seed: 0 in the folder, 9 now",
+        "data.stride: 1 in the folder, 2 now",
+        "nothing was changed",
+    ):
+        assert line in str(error.value)
+    assert "steps" not in str(error.value)
+    assert contents(config.run_dir) == before
+
+
+def test_no_resume_refuses_an_existing_run(config):
+    run(dataclasses.replace(config, steps=1))
+    before = contents(config.run_dir)
+    with pytest.raises(ValueError, match="holds a run already and --no-resume was given"):
+        run(dataclasses.replace(config, resume=False))
+    assert contents(config.run_dir) == before
+
+
+def test_no_resume_starts_in_a_new_folder(config):
+    result, text = run(dataclasses.replace(config, steps=1, resume=False))
+    assert result.finished and "fresh start" in text
+
+
+def test_a_folder_that_is_no_run_is_refused(config):
+    folder = Path(config.run_dir)
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("precious")
+    with pytest.raises(ValueError, match="holds files but no config.json.*nothing was changed"):
+        run(config)
+    assert [p.name for p in folder.iterdir()] == ["thesis.txt"]
+
+
+def test_an_empty_folder_is_welcome(config):
+    Path(config.run_dir).mkdir()
+    assert run(dataclasses.replace(config, steps=1))[0].finished
+
+
+def test_a_file_in_place_of_the_folder(config, monkeypatch, run_main):
+    Path(config.run_dir).write_text("precious")
+    monkeypatch.setattr("train.__main__.parse", lambda arguments: config)
+    code, _, stderr = run_main("train")
+    assert code == 1 and config.run_dir in stderr
+    assert Path(config.run_dir).read_text() == "precious"
+
+
+def test_default_folder_is_named_after_the_recipe(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result, _ = run(dataclasses.replace(config, run_dir="", steps=1))
+    assert result.run_dir == Path("runs/actionflownet-toy")
+    assert (tmp_path / "runs" / "actionflownet-toy" / CONFIG_FILE).exists()
+
+
+# ---------------------------------------------------------------- What goes wrong on the way
+
+
+@pytest.mark.parametrize("log_every, checkpoint_every", [(1, 1), (100, 1), (100, 100)])
+def test_a_loss_that_is_not_finite_stops_the_run(config, log_every, checkpoint_every):
+    absurd = dataclasses.replace(
+        config,
+        optim=OptimConfig(learning_rate=1e30),
+        log_every=log_every,
+        checkpoint_every=checkpoint_every,
+    )
+    with pytest.raises(TrainingStopped, match="not finite at step 2 .*cross_entropy.*epe") as error:
+        run(absurd)
+    assert "--optim.learning-rate" in str(error.value)
+    intact = "The checkpoint of step 1 is intact" in str(error.value)
+    assert intact == (checkpoint_every == 1)
+    # The state that step 2 left is saved nowhere.
+    assert saved_steps(config.run_dir) == ([1] if intact else [])
+    checkpoints = Checkpoints(Path(config.run_dir))
+    assert checkpoints.latest_step() == (1 if intact else None)
+    checkpoints.close()
+
+
+def test_not_finite_through_the_command(config, monkeypatch, run_main):
+    absurd = dataclasses.replace(config, optim=OptimConfig(learning_rate=1e30))
+    monkeypatch.setattr("train.__main__.parse", lambda arguments: absurd)
+    code, _, stderr = run_main("train")
+    assert code == 1
+    assert "error: the loss is not finite at step 2" in stderr and "Traceback" not in stderr
+
+
+def test_a_full_disk_through_the_command(config, monkeypatch, run_main):
+    whole, _ = run(elsewhere(config, "whole"))
+    monkeypatch.setattr("train.__main__.parse", lambda arguments: config)
+    with monkeypatch.context() as patch:
+        from orbax.checkpoint import CheckpointManager
+
+        def save(manager, step, *args, original=CheckpointManager.save, **kwargs):
+            if step == 4:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return original(manager, step, *args, **kwargs)
+
+        patch.setattr(CheckpointManager, "save", save)
+        code, _, stderr = run_main("train")
+    assert code == 1
+    assert "cannot write the checkpoint of step 4" in stderr and "No space left" in stderr
+    assert "the checkpoint of step 2 is intact" in stderr and "Traceback" not in stderr
+    assert saved_steps(config.run_dir) == [2]
+    code, stdout, stderr = run_main("train")
+    assert (code, stderr) == (0, "")
+    assert "resumed at step 2" in stdout
+    assert rows(config.run_dir) == rows(whole.run_dir)
+    checkpoints = Checkpoints(Path(config.run_dir))
+    assert_same_state(checkpoints.restore(whole.state)[0], whole.state)
+    checkpoints.close()
+
+
+def test_all_checkpoints_damaged(config):
+    run(config)
+    for path in (Path(config.run_dir) / "checkpoints").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    before = contents(config.run_dir)
+    with pytest.raises(CheckpointError, match="nothing was changed"):
+        run(config)
+    assert contents(config.run_dir) == before
+
+
+def test_a_signal_gives_exit_code_130(config, monkeypatch, run_main):
+    monkeypatch.setattr("train.__main__.parse", lambda arguments: config)
+    with monkeypatch.context() as patch:
+        stop_at(2, patch)
+        assert run_main("train")[0] == 130
+    code, stdout, _ = run_main("train")
+    assert code == 0
+    assert f"evaluate it with: python -m eval action --run {config.run_dir}" in stdout
+
+
+def test_batch_that_devices_cannot_share(config):
+    with pytest.raises(ValueError, match="batch_size: got 6, which 4 devices"):
+        run(dataclasses.replace(config, batch_size=6))
+    assert not Path(config.run_dir).exists()
