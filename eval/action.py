@@ -63,7 +63,7 @@ def run_action(config: ActionConfig, console: Console | None = None) -> dict:
     """Evaluates a run folder; writes `eval.json` and `report.html` into it and returns the former.
 
     Raises:
-        ValueError: not a run folder, or settings that cannot be.
+        ValueError: not a run folder, settings that cannot be, or no test video can be decoded.
         CheckpointError: the run has no checkpoint that can be read.
     """
     console = console or Console()
@@ -78,11 +78,16 @@ def run_action(config: ActionConfig, console: Console | None = None) -> dict:
     predict, step = load_predict(run_dir, settings, len(source.class_names))
     clips = config.clips or settings.test_clips
     result = evaluate(predict, source, settings.data, clips, config.batch_size)
+    if not len(result.labels):
+        first = f", the first: {result.damaged[0].reason}" if result.damaged else ""
+        raise ValueError(
+            f"none of the {len(source)} test videos can be decoded{first}. "
+            "Check that the dataset is complete and its disk is readable."
+        )
     examples = example_clips(predict, source, settings.data, config.examples)
     summary = summarize(result, len(source.class_names))
-    confusion = PerClass.from_batch(
-        *_as_logits(result, len(source.class_names)), np.ones(len(result.labels), bool)
-    )
+    scores, labels = _classified(result, len(source.class_names))
+    confusion = PerClass.from_batch(scores, labels, np.ones(len(labels), bool))
     # Those of training too, each once.
     skipped = dict.fromkeys([*read_skipped(run_dir), *source.skipped, *result.damaged])
     report = run_dir / "report.html"
@@ -263,7 +268,8 @@ def _batches(
         yield to_batch(arrays), arrays["indices"]
 
 
-def _as_logits(result: ActionResult, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+def _classified(result: ActionResult, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and labels of the videos that were classified: none for a run of flow alone."""
     if result.scores is None:
         return np.zeros((0, num_classes)), np.zeros((0,), int)
     return result.scores, result.labels
