@@ -69,7 +69,7 @@ def make_train_step(
         totals = lax.psum(terms, AXIS)
         metrics = {name: term.sum / jnp.maximum(term.count, 1e-6) for name, term in totals.items()}
         metrics["loss"] = lax.pmean(loss, AXIS)
-        metrics["gradient_norm"] = optax.global_norm(gradients)
+        metrics["gradient_norm"] = optax.tree.norm(gradients)
         return new_state, metrics
 
     return train_step

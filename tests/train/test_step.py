@@ -84,7 +84,7 @@ def test_gradient_and_metrics_are_those_of_the_whole_batch(num_devices):
     )
     state, metrics = step(state, batch)
     expected = {"loss": loss, "cross_entropy": cross_entropy, "epe": epe}
-    expected["gradient_norm"] = optax.global_norm(gradients)
+    expected["gradient_norm"] = optax.tree.norm(gradients)
     for name, value in expected.items():
         np.testing.assert_allclose(metrics[name], value, rtol=2e-5, err_msg=name)
     jax.tree.map(
