@@ -1,0 +1,298 @@
+"""Evaluation of a run: every test video counts once, and the numbers are those of the network."""
+
+import dataclasses
+import json
+import re
+
+import jax
+import numpy as np
+import pytest
+from small_run import build_small_network, small_config
+
+from afn_jax.data.clip import Clip, VideoReadError
+from afn_jax.data.pipeline import DataConfig, create_source
+from afn_jax.types import Prediction
+from eval import action
+from eval.action import ActionConfig, evaluate, result_line, run_action, summarize
+from train.checkpoint import CheckpointError
+from train.config import ObjectiveConfig
+from train.loop import train
+
+NUM_VIDEOS = 10  # no multiple of any batch size below
+
+
+def small_run(folder, monkeypatch, kind):
+    """A trained run of the smallest network."""
+    monkeypatch.setattr("train.loop.build_model", build_small_network)
+    monkeypatch.setattr("eval.action.build_model", build_small_network)
+    config = small_config(folder, steps=2, objective=ObjectiveConfig(kind=kind))
+    train(config)
+    return config
+
+
+@pytest.fixture(scope="module")
+def joint(tmp_path_factory):
+    """(settings, predict) of a joint run; its folder serves every test of this file."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        config = small_run(tmp_path_factory.mktemp("runs") / "joint", monkeypatch, "joint")
+        predict, step = action.load_predict(action.Path(config.run_dir), config, 8)
+        assert step == 2
+        yield config, predict
+
+
+def by_hand(predict, config):
+    """(scores, labels, epe, zero_flow_epe) from one video at a time."""
+    source = create_source(config.data, "test", config.seed)
+    scores, labels, errors, zero_errors = [], [], [], []
+    for i in range(len(source)):
+        clip = source[i].clip(np.arange(config.data.num_frames))
+        prediction = predict(clip.frames[None])
+        logits = np.asarray(prediction.logits[0], np.float64)
+        scores.append(np.exp(logits) / np.exp(logits).sum())
+        labels.append(source[i].label)
+        flow = prediction.flows[0][0]
+        flow = 2 * np.asarray(jax.image.resize(flow, (len(flow), 16, 16, 2), "bilinear"))
+        mask = clip.flow_mask if clip.flow_mask is not None else np.ones(flow.shape[:-1], bool)
+        errors.append(np.linalg.norm(flow - clip.flows, axis=-1)[mask])
+        zero_errors.append(np.linalg.norm(clip.flows, axis=-1)[mask])
+    means = [np.concatenate(pixels).mean() for pixels in (errors, zero_errors)]
+    return np.stack(scores), np.array(labels), *means
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7, 32])
+def test_every_video_counts_once_whatever_the_batch(joint, batch_size):
+    config, predict = joint
+    source = create_source(config.data, "test", config.seed)
+    result = evaluate(predict, source, config.data, 1, batch_size)
+    scores, labels, epe, zero_flow_epe = by_hand(predict, config)
+    np.testing.assert_array_equal(result.videos, np.arange(NUM_VIDEOS))
+    np.testing.assert_array_equal(result.labels, labels)
+    np.testing.assert_allclose(result.scores, scores, atol=1e-6)
+    assert result.epe == pytest.approx(epe, rel=1e-5)
+    assert result.zero_flow_epe == pytest.approx(zero_flow_epe, rel=1e-5)
+    summary = summarize(result, 8)
+    assert summary["top1"] == pytest.approx((scores.argmax(-1) == labels).mean())
+    five = np.argsort(-scores, -1)[:, :5]
+    assert summary["top5"] == pytest.approx((five == labels[:, None]).any(-1).mean())
+    assert summary["chance"] == 1 / 8
+
+
+def test_what_an_evaluation_writes(joint):
+    config, predict = joint
+    run_dir = action.Path(config.run_dir)
+    values = run_action(ActionConfig(run=config.run_dir, batch_size=4, examples=3))
+    assert json.loads((run_dir / "eval.json").read_text()) == values
+    scores, labels, epe, _ = by_hand(predict, config)
+    confusion = np.zeros((8, 8), int)
+    np.add.at(confusion, (labels, scores.argmax(-1)), 1)
+    np.testing.assert_array_equal(values["confusion"], confusion)
+    expected = np.diagonal(confusion) / np.maximum(confusion.sum(1), 1)
+    np.testing.assert_allclose(values["per_class"], expected, atol=1e-6)
+    assert (values["num_videos"], values["clips_per_video"], values["step"]) == (NUM_VIDEOS, 1, 2)
+    assert values["epe"] == pytest.approx(epe, rel=1e-5)
+    page = (run_dir / "report.html").read_text()
+    assert page.rstrip().endswith("</html>") and values["class_names"][0] in page
+    assert f"python -m eval action --run {run_dir}" in page
+    for text in (f"{values['epe']:.3f}"[:4], "10 test videos"):
+        assert text in page
+    again = run_action(ActionConfig(run=config.run_dir, batch_size=7, examples=0))
+    assert again["confusion"] == values["confusion"]
+    assert again["epe"] == pytest.approx(values["epe"], rel=1e-6)
+
+
+LINE = re.compile(
+    r"^top1=(?P<top1>[\d.e-]+) top5=(?P<top5>[\d.e-]+) chance=0.125 epe=(?P<epe>[\d.e+-]+) "
+    r"zero_flow_epe=(?P<zero>[\d.e+-]+) report=(?P<report>\S+)$"
+)
+
+
+def test_result_line():
+    values = {
+        "top1": 0.93333333,
+        "top5": 1.0,
+        "chance": 0.125,
+        "epe": 0.31234567,
+        "zero_flow_epe": 1.5,
+        "report": "runs/a/report.html",
+        "step": 3,
+    }
+    match = LINE.match(result_line(values))
+    assert float(match["top1"]) == 0.9333 and float(match["epe"]) == 0.3123
+    assert match["report"] == "runs/a/report.html"
+    flow = {name: values[name] for name in ("epe", "zero_flow_epe", "report")}
+    assert result_line(flow) == "epe=0.3123 zero_flow_epe=1.5 report=runs/a/report.html"
+
+
+@pytest.mark.parametrize(
+    "kind, present, absent",
+    [
+        ("action", {"top1", "top5", "chance"}, {"epe", "zero_flow_epe"}),
+        ("flow", {"epe", "zero_flow_epe"}, {"top1", "top5", "chance"}),
+    ],
+)
+def test_runs_with_one_half(tmp_path, monkeypatch, kind, present, absent):
+    config = small_run(tmp_path / "run", monkeypatch, kind)
+    values = run_action(ActionConfig(run=config.run_dir, examples=2))
+    assert present <= values.keys() and not absent & values.keys()
+    assert values["num_videos"] == NUM_VIDEOS
+    assert np.sum(values["confusion"]) == (NUM_VIDEOS if kind == "action" else 0)
+    assert (tmp_path / "run" / "report.html").exists()
+    assert result_line(values).startswith("top1=" if kind == "action" else "epe=")
+
+
+# ---------------------------------------------------------------- With known scores
+
+
+@dataclasses.dataclass
+class FakeVideo:
+    """Frame t of video v is filled with 10 v + t."""
+
+    number: int
+    num_frames: int
+    broken: bool = False
+    has_flow: bool = False
+
+    @property
+    def name(self):
+        return f"video {self.number}"
+
+    @property
+    def label(self):
+        return self.number % 3
+
+    def clip(self, indices):
+        if self.broken:
+            raise VideoReadError(f"{self.name}: torn")
+        values = (10 * self.number + indices).astype(np.uint8)
+        return Clip(np.broadcast_to(values[:, None, None, None], (len(indices), 8, 8, 3)).copy())
+
+
+class FakeSource(list):
+    class_names = ("a", "b", "c")
+    skipped = ()
+
+
+DATA = DataConfig(num_frames=2, size=(8, 8), teacher="none", num_threads=1, prefetch=1)
+# Logits of the clip whose first frame is filled with that value.
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(size=(256, 3)).astype(np.float32)
+
+
+def fake_predict(frames):
+    return Prediction(logits=LOGITS[frames[:, 0, 0, 0, 0]], flows=())
+
+
+def softmax(logits):
+    powers = np.exp(logits.astype(np.float64))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 64])
+def test_probabilities_of_the_clips_are_averaged(batch_size):
+    source = FakeSource(FakeVideo(number, num_frames=6) for number in range(4))
+    result = evaluate(fake_predict, source, DATA, 3, batch_size)
+    # Clips of 2 frames in a video of 6, evenly spaced from the first to the last: 0, 2, 4.
+    expected = [softmax(LOGITS[10 * v + np.array([0, 2, 4])]).mean(0) for v in range(4)]
+    np.testing.assert_allclose(result.scores, expected, rtol=1e-6)
+    np.testing.assert_array_equal(result.labels, [0, 1, 2, 0])
+    assert result.epe is None and result.zero_flow_epe is None
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_damaged_videos_are_listed_and_not_counted(batch_size):
+    source = FakeSource(FakeVideo(v, num_frames=6, broken=v in (0, 3)) for v in range(5))
+    result = evaluate(fake_predict, source, DATA, 2, batch_size)
+    np.testing.assert_array_equal(result.videos, [1, 2, 4])
+    np.testing.assert_array_equal(result.labels, [1, 2, 1])
+    assert {(item.path, item.reason) for item in result.damaged} == {
+        ("video 0", "video 0: torn"),
+        ("video 3", "video 3: torn"),
+    }
+    expected = [softmax(LOGITS[10 * v + np.array([0, 4])]).mean(0) for v in (1, 2, 4)]
+    np.testing.assert_allclose(result.scores, expected, rtol=1e-6)
+
+
+def test_all_videos_damaged(joint, monkeypatch):
+    config, _ = joint
+    source = FakeSource(FakeVideo(v, num_frames=6, broken=True) for v in range(3))
+    result = evaluate(fake_predict, source, DATA, 1, 2)
+    assert result.scores is None and len(result.labels) == 0 and len(result.damaged) == 3
+    assert summarize(result, 3) == {}
+    monkeypatch.setattr("eval.action.create_source", lambda *arguments: source)
+    monkeypatch.setattr("eval.action.load_predict", lambda *arguments: (fake_predict, 2))
+    monkeypatch.setattr(
+        "eval.action.load_config", lambda run_dir: dataclasses.replace(config, data=DATA)
+    )
+    with pytest.raises(ValueError, match="none of the 3 test videos can be decoded.*torn"):
+        run_action(ActionConfig(run=config.run_dir))
+
+
+def test_few_classes_have_no_top5():
+    source = FakeSource(FakeVideo(v, num_frames=2) for v in range(3))
+    summary = summarize(evaluate(fake_predict, source, DATA, 1, 2), 3)
+    assert set(summary) == {"top1", "chance"}
+
+
+# ---------------------------------------------------------------- Mistakes
+
+
+def test_not_a_run_folder(tmp_path):
+    with pytest.raises(ValueError, match="is not a run folder: it has no config.json"):
+        run_action(ActionConfig(run=str(tmp_path)))
+
+
+def test_a_run_without_checkpoint(joint, tmp_path):
+    config, _ = joint
+    text = (action.Path(config.run_dir) / "config.json").read_text()
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(CheckpointError, match="has no checkpoint yet. Train it first"):
+        run_action(ActionConfig(run=str(tmp_path)))
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("field", [{"clips": -1}, {"batch_size": 0}, {"examples": -1}])
+def test_numbers_that_cannot_be(joint, field):
+    config, _ = joint
+    with pytest.raises(ValueError, match="clips, batch_size and examples: got"):
+        run_action(ActionConfig(run=config.run_dir, **field))
+
+
+def run_command(monkeypatch, capsys, name, *arguments):
+    module = __import__(f"{name}.__main__", fromlist=["main"])
+    monkeypatch.setattr("sys.argv", [name, *map(str, arguments)])
+    capsys.readouterr()
+    try:
+        code = module.main()
+    except SystemExit as stop:
+        code = stop.code
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_the_commands_with_the_real_network(tmp_path, monkeypatch, capsys):
+    """From `python -m train` to the line that scripts read, with nothing replaced but the cache."""
+    monkeypatch.setattr("eval.__main__.COMPILATION_CACHE", "")
+    run_dir = tmp_path / "run"
+    code, out, err = run_command(
+        *(monkeypatch, capsys, "train", "actionflownet", "--scale", "toy"),
+        *("--run-dir", run_dir, "--steps", 1, "--batch-size", 4, "--compilation-cache", ""),
+        *("--data.num-frames", 4, "--data.size", 16, 16, "--data.test-videos", NUM_VIDEOS),
+        *("--model.width", 2, "--model.flow-stride", 4, "--test-every", 0, "--max-devices", 1),
+    )
+    assert (code, err) == (0, "")
+    printed = out.strip().splitlines()[-1].removeprefix("evaluate it with: python -m eval ")
+    code, out, err = run_command(monkeypatch, capsys, "eval", *printed.split())
+    assert (code, err) == (0, "")
+    match = LINE.match(out.strip().splitlines()[-1])
+    assert match and match["report"] == str(run_dir / "report.html")
+    assert float(match["epe"]) > 0 and float(match["zero"]) > 0
+    assert (run_dir / "report.html").exists()
+
+
+def test_mistakes_through_the_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("eval.__main__.COMPILATION_CACHE", "")
+    code, _, err = run_command(monkeypatch, capsys, "eval", "action", "--run", tmp_path)
+    assert code == 1
+    assert "error: " in err and "is not a run folder" in err and "Traceback" not in err
+    code, _, err = run_command(monkeypatch, capsys, "eval", "action")
+    assert code == 2 and "--run" in err and "Traceback" not in err
