@@ -47,8 +47,9 @@ def flow_to_rgb(
             "map's own longest flow"
         )
     dtype = jnp.promote_types(flow.dtype, jnp.float32)
+    flow = jnp.asarray(flow, dtype)
     known = jnp.all(jnp.abs(flow) <= _UNKNOWN, axis=-1)
-    x, y = jnp.moveaxis(jnp.where(known[..., None], flow, 0).astype(dtype), -1, 0)
+    x, y = jnp.moveaxis(jnp.where(known[..., None], flow, 0), -1, 0)
     magnitude = jnp.sqrt(x * x + y * y)
     if max_magnitude is None:
         longest = jnp.max(magnitude, axis=(-2, -1), keepdims=True, initial=0)

@@ -1,0 +1,107 @@
+"""The colour wheel, against the published algorithm written out pixel by pixel."""
+
+import inspect
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from afn_jax.ops import flow_to_rgb
+
+
+def wheel_by_counting():
+    """55 RGB hues, 0..255, arc by arc as in Baker et al.'s makecolorwheel."""
+    red_yellow, yellow_green, green_cyan, cyan_blue, blue_magenta, magenta_red = 15, 6, 4, 11, 13, 6
+    wheel = []
+    wheel += [(255, 255 * i / red_yellow, 0) for i in range(red_yellow)]
+    wheel += [(255 - 255 * i / yellow_green, 255, 0) for i in range(yellow_green)]
+    wheel += [(0, 255, 255 * i / green_cyan) for i in range(green_cyan)]
+    wheel += [(0, 255 - 255 * i / cyan_blue, 255) for i in range(cyan_blue)]
+    wheel += [(255 * i / blue_magenta, 0, 255) for i in range(blue_magenta)]
+    wheel += [(255, 0, 255 - 255 * i / magenta_red) for i in range(magenta_red)]
+    return wheel
+
+
+def color_by_hand(x, y, max_magnitude):
+    """One pixel of float64 flow, as RGB."""
+    wheel = wheel_by_counting()
+    radius = math.hypot(x, y) / max_magnitude
+    position = (math.atan2(-y, -x) / math.pi + 1) / 2 * (len(wheel) - 1)
+    lower = int(position)
+    fraction = position - lower
+    color = []
+    for first, second in zip(wheel[lower], wheel[(lower + 1) % len(wheel)], strict=True):
+        value = (1 - fraction) * first / 255 + fraction * second / 255
+        value = 1 - radius * (1 - value) if radius <= 1 else 0.75 * value
+        color.append(int(255 * value))
+    return color
+
+
+@pytest.mark.parametrize("max_magnitude", [None, 2.0, 100.0])
+@pytest.mark.parametrize("leading", [(), (2,), (2, 1)])
+def test_colors_are_those_of_the_published_wheel(max_magnitude, leading):
+    flow = np.random.default_rng(0).normal(scale=3, size=(*leading, 7, 6, 2)).astype(np.float32)
+    image = np.asarray(flow_to_rgb(flow, max_magnitude=max_magnitude))
+    assert image.dtype == np.uint8
+    assert image.shape == (*leading, 7, 6, 3)
+    for index in np.ndindex(leading):
+        longest = max_magnitude or np.hypot(*np.moveaxis(flow[index], -1, 0)).max() * (1 + 1e-7)
+        for pixel in np.ndindex(7, 6):
+            expected = color_by_hand(*flow[index][pixel].astype(float), longest)
+            # Float32 and float64 may fall on different sides of a whole number.
+            np.testing.assert_allclose(image[index][pixel].astype(int), expected, atol=1)
+
+
+@pytest.mark.parametrize(
+    "direction, color",
+    [((1, 0), (255, 0, 0)), ((0, 1), (255, 229, 0)), ((-1, 0), (0, 209, 255))]
+    + [((1, -0.0), (255, 0, 0))],
+)
+def test_directions(direction, color):
+    """By hand: right is hue 0, down 13.5, left 27 of 54; either zero of y is to the right."""
+    flow = jnp.asarray(direction, jnp.float32).reshape(1, 1, 2)
+    np.testing.assert_allclose(flow_to_rgb(flow)[0, 0].astype(int), color, atol=1)
+
+
+@pytest.mark.parametrize("max_magnitude", [None, 1.0])
+def test_no_motion_is_white(max_magnitude):
+    image = flow_to_rgb(np.zeros((3, 4, 2), np.float32), max_magnitude=max_magnitude)
+    np.testing.assert_array_equal(image, np.full((3, 4, 3), 255))
+
+
+def test_each_map_of_a_batch_has_its_own_longest_flow():
+    flow = np.random.default_rng(1).normal(size=(1, 4, 5, 2)).astype(np.float32)
+    slow_and_fast = flow_to_rgb(np.concatenate([flow, 8 * flow]))
+    np.testing.assert_array_equal(*slow_and_fast)
+
+
+def test_unknown_flow_is_black_and_does_not_count():
+    flow = np.random.default_rng(1).normal(size=(4, 5, 2)).astype(np.float32)
+    flow[3, 4] = 10, 0
+    expected = np.array(flow_to_rgb(flow))
+    for row, value in enumerate((np.nan, np.inf, 1.666666752e9)):
+        flow[row, 1] = value, 0
+        expected[row, 1] = 0
+    np.testing.assert_array_equal(flow_to_rgb(flow), expected)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_low_precision_and_jit(dtype):
+    flow = jnp.asarray(np.random.default_rng(2).normal(size=(4, 5, 2)), dtype)
+    image = jax.jit(lambda flow: flow_to_rgb(flow, max_magnitude=3.0))(flow)
+    for pixel in np.ndindex(4, 5):
+        expected = color_by_hand(*np.asarray(flow[pixel], float), 3.0)
+        np.testing.assert_allclose(image[pixel].astype(int), expected, atol=1)
+
+
+@pytest.mark.parametrize("max_magnitude", [0, -1.0, float("nan")])
+def test_bad_max_magnitude_is_named(max_magnitude):
+    with pytest.raises(ValueError, match="max_magnitude is .* positive"):
+        inspect.unwrap(flow_to_rgb)(np.zeros((2, 2, 2), np.float32), max_magnitude=max_magnitude)
+
+
+def test_bad_flow_is_named():
+    with pytest.raises(ValueError, match=r"flow has shape \(2, 2, 3\)"):
+        inspect.unwrap(flow_to_rgb)(np.zeros((2, 2, 3), np.float32))
