@@ -3,6 +3,7 @@
 Flow is (x, y) = (right, down), in pixels of its own map.
 """
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
@@ -33,14 +34,15 @@ def endpoint_error(
         )
     dtype = jnp.promote_types(jnp.promote_types(flow.dtype, target.dtype), jnp.float32)
     difference = jnp.asarray(flow, dtype) - jnp.asarray(target, dtype)
-    # Scaled by the larger component, so that the square neither over- nor underflows.
-    scale = jnp.max(jnp.abs(difference), axis=-1, keepdims=True)
-    equal = scale == 0
-    unit = difference / jnp.where(equal, 1, scale)
+    # Squares of 1e-30 vanish and of 1e30 overflow, so divide by the larger component first. It
+    # cancels, so it is a constant to the gradient. The bounds keep it and its reciprocal normal.
+    larger = jnp.max(jnp.abs(difference), axis=-1, keepdims=True)
+    scale = jax.lax.stop_gradient(jnp.clip(larger, 1e-30, 1e30))
+    squared = jnp.sum(jnp.square(difference / scale), axis=-1)
     # The gradient of a square root at 0 is infinite: there, take that of a constant.
-    squared = jnp.sum(unit * unit, axis=-1)
-    length = jnp.sqrt(jnp.where(equal[..., 0], 1, squared)) * scale[..., 0]
-    return jnp.where(equal[..., 0], 0, length)
+    equal = squared == 0
+    length = jnp.sqrt(jnp.where(equal, 1, squared)) * scale[..., 0]
+    return jnp.where(equal, 0, length)
 
 
 def masked_mean(
@@ -53,16 +55,18 @@ def masked_mean(
         mask: the same shape, True = counts; None = everything counts.
 
     Returns:
-        A scalar; what the mask leaves out gets no gradient, whatever its value.
+        A scalar, float32 or better; what the mask leaves out gets no gradient, whatever its value.
 
     Raises:
-        ValueError: the shapes differ.
+        ValueError: the shapes differ, or `mask` is not bool.
     """
     if mask is None:
         mask = jnp.ones(values.shape, bool)
-    if mask.shape != values.shape:
+    if mask.shape != values.shape or mask.dtype != jnp.bool_:
         raise ValueError(
-            f"mask has shape {mask.shape}, but values have {values.shape}; they must be the same"
+            f"mask has shape {mask.shape} and dtype {mask.dtype}, but values have shape "
+            f"{values.shape}; the mask must have the same shape and be bool, as in mask > 0"
         )
+    values = jnp.asarray(values, jnp.promote_types(values.dtype, jnp.float32))
     count = jnp.sum(mask, dtype=values.dtype)
     return jnp.sum(jnp.where(mask, values, 0)) / jnp.maximum(count, 1)
