@@ -15,7 +15,7 @@ from afn_jax.types import Array
 
 @flax.struct.dataclass
 class TopK:
-    """Top-1 and top-5 accuracy. With five classes or fewer, top-5 is always 1."""
+    """Top-1 and top-5 accuracy. With five classes or fewer, every label is in the top five."""
 
     top1: Array
     top5: Array
@@ -27,14 +27,15 @@ class TopK:
 
         Args:
             scores: `[batch, classes]`, any that grow with the belief in a class.
-            labels: `[batch]`, 0-based.
+            labels: `[batch]`, 0-based. One that is no class counts as wrong.
             mask: `[batch]` bool, False = does not count.
         """
         scores, labels, mask = _checked(scores, labels, mask)
         own = jnp.take_along_axis(scores, labels[:, None], -1)
-        # Of equal scores the class with the lower number comes first, as in argmax.
-        earlier = jnp.arange(scores.shape[1])[None] < labels[:, None]
-        rank = jnp.sum((scores > own) | ((scores == own) & earlier), -1)
+        # Of equal scores the class with the lower number comes first, as in argmax. What counts is
+        # who is not behind, so that NaN, which compares False, is never right.
+        later = jnp.arange(scores.shape[1])[None] >= labels[:, None]
+        rank = jnp.sum(~((scores < own) | ((scores == own) & later)), -1)
         return cls(
             top1=jnp.sum((rank < 1) & mask, dtype=jnp.float32),
             top5=jnp.sum((rank < 5) & mask, dtype=jnp.float32),
@@ -58,7 +59,10 @@ class PerClass:
 
     @classmethod
     def from_batch(cls, scores: Array, labels: Array, mask: Array) -> Self:
-        """Counts one batch; arguments as for `TopK.from_batch`."""
+        """Counts one batch; arguments as for `TopK.from_batch`.
+
+        A label that is no class is left out.
+        """
         scores, labels, mask = _checked(scores, labels, mask)
         num_classes = scores.shape[1]
         counts = jnp.zeros((num_classes, num_classes), jnp.float32)
@@ -90,4 +94,5 @@ def _checked(scores: Array, labels: Array, mask: Array) -> tuple[Array, Array, A
             f"scores have shape {scores.shape}, labels {labels.shape} and mask {mask.shape}; they "
             "must be [batch, classes], [batch] and [batch]"
         )
-    return scores, labels, mask
+    # A negative index would count from the end; one past the end is no class either, and harmless.
+    return scores, jnp.where(labels < 0, scores.shape[1], labels), mask

@@ -1,0 +1,93 @@
+"""The endpoint error metric, against numpy means over all valid pixels."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from afn_jax.metrics import EndpointErrorMetric
+
+
+def example(*leading, seed=0):
+    random = np.random.default_rng(seed)
+    flow, target = random.normal(size=(2, *leading, 4, 5, 2)).astype(np.float32)
+    return flow, target, random.random((*leading, 4, 5)) < 0.6
+
+
+def expected_errors(flow, target, mask):
+    difference = flow[mask] - target[mask]
+    return {
+        "epe": np.hypot(difference[:, 0], difference[:, 1]).mean(),
+        "zero_flow_epe": np.hypot(target[mask][:, 0], target[mask][:, 1]).mean(),
+    }
+
+
+@pytest.mark.parametrize("leading", [(), (3,), (2, 3)])
+def test_it_is_the_mean_over_valid_pixels(leading):
+    flow, target, mask = example(*leading)
+    result = EndpointErrorMetric.from_batch(flow, target, mask).compute()
+    assert result == pytest.approx(expected_errors(flow, target, mask))
+    everywhere = EndpointErrorMetric.from_batch(flow, target).compute()
+    assert everywhere == pytest.approx(expected_errors(flow, target, np.ones_like(mask)))
+
+
+def test_by_hand():
+    target = np.broadcast_to(np.array([3.0, 4.0], np.float32), (2, 2, 2))
+    flow = target + np.array([0, 2], np.float32)
+    assert EndpointErrorMetric.from_batch(flow, target).compute() == {
+        "epe": 2.0,
+        "zero_flow_epe": 5.0,
+    }
+
+
+def test_merging_weighs_pixels_not_batches():
+    flow, target, mask = example(6)
+    mask[:4] = False
+    mask[0, 0, 0] = True
+    whole = expected_errors(flow, target, mask)
+    parts = [
+        EndpointErrorMetric.from_batch(flow[part], target[part], mask[part])
+        for part in (slice(0, 2), slice(2, 5), slice(5, 6))
+    ]
+    merged = parts[0].merge(parts[1]).merge(parts[2])
+    assert merged.compute() == pytest.approx(whole)
+    mean_of_means = np.mean([part.compute()["epe"] for part in parts])
+    assert mean_of_means != pytest.approx(whole["epe"])
+
+
+def test_a_sum_over_devices_is_a_merge():
+    flow, target, mask = example(4, 2)
+
+    def step(*batch):
+        return jax.lax.psum(EndpointErrorMetric.from_batch(*batch), "devices")
+
+    summed = jax.pmap(step, axis_name="devices", out_axes=None)(flow, target, mask)
+    assert summed.compute() == pytest.approx(expected_errors(flow, target, mask))
+
+
+def test_what_the_mask_leaves_out_may_be_anything():
+    flow, target, mask = example(2)
+    expected = expected_errors(flow, target, mask)
+    target[~mask] = np.nan
+    flow[~mask] = 1e10
+    assert EndpointErrorMetric.from_batch(flow, target, mask).compute() == pytest.approx(expected)
+
+
+def test_nothing_counted_gives_zeros():
+    flow, target, mask = example(2)
+    result = EndpointErrorMetric.from_batch(flow, target, np.zeros_like(mask)).compute()
+    assert result == {"epe": 0, "zero_flow_epe": 0}
+
+
+def test_low_precision_sums_in_float32():
+    flow = jnp.full((300, 300, 2), 3.0, jnp.float16)  # sums to far more than float16 holds
+    target = jnp.zeros_like(flow)
+    metric = EndpointErrorMetric.from_batch(flow, target)
+    assert metric.error.dtype == jnp.float32
+    assert metric.compute()["epe"] == pytest.approx(3 * np.sqrt(2), rel=1e-5)
+
+
+def test_bad_masks_are_named():
+    flow, target, _ = example(2)
+    with pytest.raises(ValueError, match=r"mask has shape \(4, 5\), but target \(2, 4, 5, 2\)"):
+        EndpointErrorMetric.from_batch(flow, target, np.ones((4, 5), bool))
