@@ -17,7 +17,7 @@ import pytest
 from train.writers import read_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
-STEPS = 160
+STEPS = 240
 
 
 def command(run_dir):
