@@ -3,24 +3,24 @@
 import os
 import sys
 
+from train.errors import exit_cleanly
+
 # Before JAX starts: its CPU cache warns about harmless differences between machines.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import tyro  # noqa: E402
-
-from train.accelerator import start_jax  # noqa: E402
-from train.errors import exit_cleanly  # noqa: E402
 
 COMPILATION_CACHE = ".cache/jax"
 
 
 def main() -> int:
-    from eval.action import ActionConfig, result_line, run_action
+    with exit_cleanly():  # the imports too: they take seconds
+        import tyro
 
-    config = tyro.extras.subcommand_cli_from_dict(
-        {"action": ActionConfig}, prog="python -m eval", args=sys.argv[1:]
-    )
-    with exit_cleanly():
+        from eval.action import ActionConfig, result_line, run_action
+        from train.accelerator import start_jax
+
+        config = tyro.extras.subcommand_cli_from_dict(
+            {"action": ActionConfig}, prog="python -m eval", args=sys.argv[1:]
+        )
         start_jax(COMPILATION_CACHE)
         print(result_line(run_action(config)))
     return 0

@@ -3,16 +3,17 @@
 import os
 import sys
 
+from train.errors import exit_cleanly
+
 # Before JAX starts: its CPU cache warns about harmless differences between machines.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from train.cli import parse  # noqa: E402
-from train.errors import exit_cleanly  # noqa: E402
-
 
 def main() -> int:
-    config = parse(sys.argv[1:])
-    with exit_cleanly():
+    with exit_cleanly():  # the imports too: they take seconds
+        from train.cli import parse
+
+        config = parse(sys.argv[1:])
         from train.accelerator import start_jax
         from train.loop import train
 

@@ -178,6 +178,8 @@ def load_state(run_dir: Path, template: TrainState) -> TrainState:
             restored = checkpoints.restore(template)
         finally:
             checkpoints.close()
+        for warning in checkpoints.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
     if restored is None:
         raise CheckpointError(
             f"{run_dir} has no checkpoint yet. Train it first: run the command that made it again."

@@ -106,7 +106,8 @@ class TrainConfig:
 
 
 # Fields that may differ between a run folder and the command that resumes it: they change how long
-# the run is and what is written about it, not what is learned at any step.
+# the run is, where it runs and what is written about it, not what a step minimises. (On another
+# number of devices the random draws of a step are others.)
 MAY_CHANGE = {
     "run_dir",
     "resume",

@@ -12,18 +12,22 @@ def exit_cleanly() -> Iterator[None]:
 
     AFN_JAX_TRACEBACK=1 lets it through, for debugging.
     """
-    from afn_jax.data.clip import VideoReadError
-    from train.checkpoint import CheckpointError
-    from train.loop import TrainingStopped
-
-    kinds = (ValueError, OSError, VideoReadError, CheckpointError, TrainingStopped, RuntimeError)
     try:
         yield
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         raise SystemExit(130) from None
-    except kinds as error:
-        if os.environ.get("AFN_JAX_TRACEBACK"):
+    except Exception as error:
+        if os.environ.get("AFN_JAX_TRACEBACK") or not isinstance(error, _kinds()):
             raise
         print(f"\nerror: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _kinds() -> tuple[type[Exception], ...]:
+    # Imported when an error is there: these modules take seconds, in which Ctrl-C must be caught.
+    from afn_jax.data.clip import VideoReadError
+    from train.checkpoint import CheckpointError
+    from train.loop import TrainingStopped
+
+    return (ValueError, OSError, VideoReadError, CheckpointError, TrainingStopped, RuntimeError)

@@ -37,7 +37,7 @@ from train.optim import create_optimizer
 from train.parallel import AXIS, local_devices, predict_on, split_batch, train_step_on
 from train.state import TrainState, create_state, num_parameters
 from train.step import make_test_step, make_train_step
-from train.writers import MetricsWriter, Terminal, write_skipped
+from train.writers import MetricsWriter, Terminal, add_skipped
 
 
 class TrainingStopped(Exception):
@@ -114,7 +114,7 @@ def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
     )
     if first_step >= config.steps:
         console.print(f"nothing left to do: all {config.steps} steps are done", highlight=False)
-    write_skipped(run_dir, [*source.skipped, *test_source.skipped])
+    add_skipped(run_dir, [*source.skipped, *test_source.skipped])
     for split, skipped in (("training", source.skipped), ("test", test_source.skipped)):
         if skipped:
             console.print(
@@ -176,7 +176,7 @@ def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
             writer.close()
             checkpoints.close()
     if reader.damaged:
-        write_skipped(run_dir, [*source.skipped, *test_source.skipped, *reader.damaged])
+        add_skipped(run_dir, reader.damaged)
         console.print(
             f"warning: {len(reader.damaged)} videos could not be decoded and were replaced, "
             f"first: {reader.damaged[0].path} ({reader.damaged[0].reason})",

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,17 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def write_skipped(run_dir: Path, skipped: list[Skipped]) -> None:
-    """Keeps the list of files that were left out, for the report."""
-    rows = [[item.path, item.reason] for item in skipped]
-    (run_dir / SKIPPED_FILE).write_text(json.dumps(rows, indent=1) + "\n")
+def add_skipped(run_dir: Path, skipped: Sequence[Skipped]) -> None:
+    """Adds to the list of files that were left out, each once, for the report."""
+    known = dict.fromkeys([*read_skipped(run_dir), *skipped])
+    rows = [[item.path, item.reason] for item in known]
+    temporary = (run_dir / SKIPPED_FILE).with_suffix(".tmp")
+    temporary.write_text(json.dumps(rows, indent=1) + "\n")
+    temporary.replace(run_dir / SKIPPED_FILE)
 
 
 def read_skipped(run_dir: Path) -> list[Skipped]:
-    """What `write_skipped` kept; empty if there is no such list."""
+    """What `add_skipped` kept; empty if there is no such list."""
     path = Path(run_dir) / SKIPPED_FILE
     return [Skipped(*row) for row in json.loads(path.read_text())] if path.exists() else []
 
