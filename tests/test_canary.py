@@ -28,7 +28,7 @@ def test_the_compiler_sums_products_right():
         f"jaxlib {jaxlib.__version__} on {jax.default_backend()} computes wrong sums: off by "
         f"{error:.2g} where the values are about 1. Nothing that it trains or measures can be "
         "trusted. Install another release of jax and jaxlib, as in pip install "
-        f"'jax!=0.10.2,!={jax.__version__}', and exclude this one in pyproject.toml. Until then, on "
-        "a CPU, XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type=-reduce avoids the fault of jax "
-        "issue 39103."
+        f"'jax!=0.10.2,!={jax.__version__}', and exclude this one in pyproject.toml. Until then, "
+        "on a CPU, XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type=-reduce avoids the fault of "
+        "jax issue 39103."
     )
