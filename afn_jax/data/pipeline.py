@@ -8,6 +8,9 @@ A batch is a dict of arrays, with the fields of `afn_jax.types.Batch`; frames st
 
 import dataclasses
 import functools
+import os
+import sys
+import threading
 from typing import Literal
 
 import grain
@@ -22,6 +25,9 @@ from afn_jax.data.transforms import CenterCrop, RandomCrop
 
 SOURCES = ("synthetic-motion", "video-folder")
 MOST_DAMAGED_IN_A_ROW = 20
+READER_NICENESS = 10  # of the threads that read, relative to the training's
+
+_thread = threading.local()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +150,7 @@ class ClipReader:
 
         The next readable video takes the place of a damaged one.
         """
+        _step_back()
         config = self._config
         for shift in range(MOST_DAMAGED_IN_A_ROW):
             number = (index + shift) % len(self._source)
@@ -240,6 +247,18 @@ def evaluation_batches(
         .map(functools.partial(_pad, batch_size=batch_size))
     )
     return iter(dataset.to_iter_dataset(_read_options(config)))
+
+
+def _step_back() -> None:
+    """Lowers the priority of this thread, once, if it is one that reads ahead.
+
+    On a CPU the training step wants the same cores; this way reading fills what the step leaves
+    idle. Linux only: elsewhere a thread has no niceness of its own.
+    """
+    first = not hasattr(_thread, "stepped_back")
+    _thread.stepped_back = True
+    if first and sys.platform == "linux" and threading.current_thread() != threading.main_thread():
+        os.nice(READER_NICENESS)
 
 
 def _read_options(config: DataConfig) -> grain.ReadOptions:

@@ -44,6 +44,7 @@ TOY = TrainConfig(
         crop_scales=(1.0,),
         flip=False,
         test_videos=1024,
+        num_threads=1,  # rendering holds Python's lock: a second thread would only be in the way
     ),
     model=ModelConfig(name="actionflownet", width=12, flow_stride=2, dropout_rate=0.5),
     objective=ObjectiveConfig(kind="joint", flow_weight=3.0),
