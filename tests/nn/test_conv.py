@@ -1,0 +1,174 @@
+"""3D convolutions: both implementations against plain loops, and against each other."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import jaxtyping
+import numpy as np
+import pytest
+
+from afn_jax.nn import Conv3D, ConvTranspose3D, conv3d, conv_transpose3d
+
+BOTH = ("native", "folded")
+
+
+def loop_conv3d(x, kernel, strides):
+    """The definition, one multiplication at a time (zeros outside)."""
+    half = [(size - 1) // 2 for size in kernel.shape[:3]]
+    sizes = [(size - 1) // stride + 1 for size, stride in zip(x.shape[1:4], strides, strict=True)]
+    out = np.zeros((len(x), *sizes, kernel.shape[-1]))
+    for place in itertools.product(*map(range, sizes)):
+        for tap in itertools.product(*map(range, kernel.shape[:3])):
+            read = [p * s + k - h for p, s, k, h in zip(place, strides, tap, half, strict=True)]
+            if all(0 <= r < n for r, n in zip(read, x.shape[1:4], strict=True)):
+                out[(slice(None), *place)] += x[(slice(None), *read)] @ kernel[tap]
+    return out
+
+
+def loop_conv_transpose3d(x, kernel, doubling):
+    """Each input pixel is spread over the outputs by the mirrored kernel."""
+    sizes = [n * (2 if double else 1) for n, double in zip(x.shape[1:4], doubling, strict=True)]
+    out = np.zeros((len(x), *sizes, kernel.shape[-1]))
+    mirrored = kernel[::-1, ::-1, ::-1]
+    for place in itertools.product(*map(range, x.shape[1:4])):
+        for tap in itertools.product(*map(range, kernel.shape[:3])):
+            write = [
+                p * (2 if double else 1) + k - 1
+                for p, k, double in zip(place, tap, doubling, strict=True)
+            ]
+            if all(0 <= w < n for w, n in zip(write, sizes, strict=True)):
+                out[(slice(None), *write)] += x[(slice(None), *place)] @ mirrored[tap]
+    return out
+
+
+@pytest.mark.parametrize("implementation", BOTH)
+@pytest.mark.parametrize("size", [(1, 1, 1), (2, 3, 4), (5, 4, 3)])
+@pytest.mark.parametrize("taps", [(1, 1, 1), (3, 3, 3), (3, 7, 7), (1, 3, 3)])
+@pytest.mark.parametrize("strides", [(1, 1, 1), (2, 2, 2), (1, 2, 2)])
+def test_conv3d_is_the_sum_over_taps(implementation, size, taps, strides):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(2, *size, 3)).astype(np.float32)
+    kernel = random.normal(size=(*taps, 3, 2)).astype(np.float32)
+    result = conv3d(
+        jnp.asarray(x), jnp.asarray(kernel), strides=strides, implementation=implementation
+    )
+    np.testing.assert_allclose(result, loop_conv3d(x, kernel, strides), atol=2e-4)
+
+
+@pytest.mark.parametrize("implementation", BOTH)
+@pytest.mark.parametrize("size", [(1, 1, 1), (1, 3, 2), (3, 2, 4)])
+@pytest.mark.parametrize("upsample_time", [True, False])
+def test_conv_transpose3d_spreads_each_pixel(implementation, size, upsample_time):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(2, *size, 3)).astype(np.float32)
+    kernel = random.normal(size=(4 if upsample_time else 3, 4, 4, 3, 2)).astype(np.float32)
+    result = conv_transpose3d(
+        jnp.asarray(x),
+        jnp.asarray(kernel),
+        upsample_time=upsample_time,
+        implementation=implementation,
+    )
+    expected = loop_conv_transpose3d(x, kernel, (upsample_time, True, True))
+    np.testing.assert_allclose(result, expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("strides", [(1, 1, 1), (2, 2, 2)])
+def test_conv3d_gradients_agree(strides):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(2, 5, 6, 7, 3)).astype(np.float32)
+    kernel = random.normal(size=(3, 3, 3, 3, 4)).astype(np.float32)
+
+    def gradients(implementation):
+        def loss(x, kernel):
+            y = conv3d(x, kernel, strides=strides, implementation=implementation)
+            return (jnp.sin(y)).sum()
+
+        return jax.jit(jax.grad(loss, (0, 1)))(x, kernel)
+
+    for native, folded in zip(gradients("native"), gradients("folded"), strict=True):
+        np.testing.assert_allclose(native, folded, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("upsample_time", [True, False])
+def test_conv_transpose3d_gradients_agree(upsample_time):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(2, 3, 4, 5, 3)).astype(np.float32)
+    kernel = random.normal(size=(4 if upsample_time else 3, 4, 4, 3, 2)).astype(np.float32)
+
+    def gradients(implementation):
+        def loss(x, kernel):
+            y = conv_transpose3d(
+                x, kernel, upsample_time=upsample_time, implementation=implementation
+            )
+            return (jnp.sin(y)).sum()
+
+        return jax.jit(jax.grad(loss, (0, 1)))(x, kernel)
+
+    for native, folded in zip(gradients("native"), gradients("folded"), strict=True):
+        np.testing.assert_allclose(native, folded, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("upsample_time", [True, False])
+def test_conv_transpose3d_is_the_adjoint_of_a_strided_convolution(upsample_time):
+    """<conv(y), x> = <y, transpose(x)>, with the kernel mirrored and its channels swapped."""
+    random = np.random.default_rng(1)
+    doubling = (upsample_time, True, True)
+    x = random.normal(size=(1, 2, 3, 4, 3))
+    kernel = random.normal(size=(4 if upsample_time else 3, 4, 4, 3, 2))
+    y = random.normal(size=(1, *(n * (1 + d) for n, d in zip((2, 3, 4), doubling, strict=True)), 2))
+    down = jax.lax.conv_general_dilated(
+        jnp.asarray(y, jnp.float32),
+        jnp.asarray(np.swapaxes(kernel[::-1, ::-1, ::-1], -1, -2), jnp.float32),
+        tuple(1 + d for d in doubling),
+        [(1, 1)] * 3,
+        dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
+    )
+    up = conv_transpose3d(
+        jnp.asarray(x, jnp.float32), jnp.asarray(kernel, jnp.float32), upsample_time=upsample_time
+    )
+    np.testing.assert_allclose((down * x).sum(), (up * y).sum(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("implementation", BOTH)
+def test_layers_compute_in_their_dtype_and_keep_float32_parameters(implementation):
+    x = jnp.ones((1, 2, 4, 4, 3))
+    for layer, size in (
+        (Conv3D(2, use_bias=True, dtype=jnp.bfloat16, implementation=implementation), (2, 4, 4)),
+        (ConvTranspose3D(2, dtype=jnp.bfloat16, implementation=implementation), (4, 8, 8)),
+    ):
+        result, variables = layer.init_with_output(jax.random.key(0), x)
+        assert result.dtype == jnp.bfloat16 and result.shape == (1, *size, 2)
+        assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
+def test_parameters_do_not_depend_on_the_implementation():
+    x = jnp.ones((1, 2, 4, 4, 3))
+    for make in (Conv3D, ConvTranspose3D):
+        native, folded = (
+            make(2, implementation=implementation).init(jax.random.key(0), x)
+            for implementation in BOTH
+        )
+        jax.tree.map(np.testing.assert_array_equal, native, folded)
+
+
+@pytest.mark.parametrize("upsample_time", [True, False])
+def test_initial_transposed_convolutions_keep_the_variance_of_relus(upsample_time):
+    """He: a layer after ReLUs doubles the mean square, as zeros halve it."""
+    x = jax.nn.relu(jax.random.normal(jax.random.key(0), (2, 4, 12, 12, 32)))
+    layer = ConvTranspose3D(32, upsample_time=upsample_time)
+    y, _ = layer.init_with_output(jax.random.key(1), x)
+    inner = y[:, 1:-1, 2:-2, 2:-2]
+    assert 0.8 < float(inner.var() / (2 * (x**2).mean())) < 1.2
+
+
+def test_wrong_arguments_are_named():
+    x, kernel = jnp.ones((1, 2, 4, 4, 3)), jnp.ones((3, 4, 4, 3, 2))
+    with pytest.raises(ValueError, match=r"kernel: got taps \(3, 4, 4\), expected \(4, 4, 4\)"):
+        conv_transpose3d(x, kernel, upsample_time=True)
+    jaxtyping.config.update("jaxtyping_disable", True)  # as users have it
+    try:
+        with pytest.raises(ValueError, match="implementation: got 'fast', allowed are"):
+            conv3d(x, kernel[:, :3, :3], implementation="fast")
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)

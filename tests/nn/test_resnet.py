@@ -1,0 +1,87 @@
+"""Pooling, residual block, encoder: against Linen's own layers and hand-made cases."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from afn_jax.nn import BasicBlock, Conv3D, ResNetEncoder, batch_norm, max_pool_frames
+
+
+def reference_pool(x):
+    return nn.max_pool(x, (3, 3), (2, 2), [(1, 1), (1, 1)])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 3), (7, 8), (16, 16)])
+def test_pooling_is_that_of_linen(size):
+    x = jax.random.normal(jax.random.key(0), (2, *size, 3))
+    np.testing.assert_array_equal(max_pool_frames(x), reference_pool(x))
+    # Frames of a clip are pooled one by one.
+    clip = jnp.stack([x, -x], 1)
+    np.testing.assert_array_equal(max_pool_frames(clip)[:, 1], reference_pool(-x))
+
+
+def test_pooling_has_the_gradient_of_linen():
+    x = jax.random.normal(jax.random.key(0), (2, 7, 8, 3))  # no ties
+
+    def gradient(pool):
+        return jax.grad(lambda x: jnp.sin(pool(x)).sum())(x)
+
+    np.testing.assert_allclose(gradient(max_pool_frames), gradient(reference_pool), atol=1e-6)
+
+
+def test_pooling_shares_the_gradient_of_ties_and_stays_finite():
+    gradient = jax.grad(lambda x: max_pool_frames(x).sum())(jnp.zeros((1, 4, 4, 1)))
+    assert np.isfinite(gradient).all()
+    np.testing.assert_allclose(gradient.sum(), 4, rtol=1e-6)
+
+
+def no_norm(name):
+    return lambda x: x
+
+
+@pytest.mark.parametrize("strides", [(1, 1, 1), (2, 2, 2)])
+def test_block_is_two_convolutions_and_a_shortcut(strides):
+    x = jax.random.normal(jax.random.key(0), (2, 3, 5, 6, 4))
+    features = 4 if strides == (1, 1, 1) else 8
+    block = BasicBlock(features, strides, Conv3D, no_norm)
+    result, variables = block.init_with_output(jax.random.key(1), x)
+    kernels = {name: leaf["kernel"] for name, leaf in variables["params"].items()}
+    assert ("shortcut_conv" in kernels) == (strides == (2, 2, 2))
+
+    def convolve(x, name, strides):
+        half = [(size // 2,) * 2 for size in kernels[name].shape[:3]]
+        return jax.lax.conv_general_dilated(
+            x, kernels[name], strides, half, dimension_numbers=("NDHWC", "DHWIO", "NDHWC")
+        )
+
+    shortcut = convolve(x, "shortcut_conv", strides) if "shortcut_conv" in kernels else x
+    inner = jax.nn.relu(convolve(x, "conv1", strides))
+    expected = jax.nn.relu(convolve(inner, "conv2", (1, 1, 1)) + shortcut)
+    np.testing.assert_allclose(result, expected, atol=1e-4)
+
+
+def test_encoder_gives_the_stem_and_each_stage():
+    norm = batch_norm(train=False, dtype=jnp.float32, axis_name=None)
+    encoder = ResNetEncoder(
+        stem_kernel=(3, 7, 7),
+        stem_strides=(1, 2, 2),
+        stage_strides=((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2)),
+        conv=partial(Conv3D),
+        norm=norm,
+        width=4,
+        stage_sizes=(1, 2, 1, 1),
+    )
+    x = jax.ShapeDtypeStruct((1, 8, 64, 32, 3), jnp.float32)
+    features, variables = jax.eval_shape(encoder.init_with_output, jax.random.key(0), x)
+    assert [f.shape for f in features] == [
+        (1, 8, 32, 16, 4),
+        (1, 8, 16, 8, 4),
+        (1, 4, 8, 4, 8),
+        (1, 2, 4, 2, 16),
+        (1, 1, 2, 1, 32),
+    ]
+    assert "res3_1" in variables["params"] and "res2_1" not in variables["params"]
