@@ -1,0 +1,116 @@
+"""ActionFlowNet: the shapes of the paper, odd sizes, its variants, the names of its parameters."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+
+from afn_jax.models import create_model
+from afn_jax.nn import ResNetEncoder
+
+
+def shapes(model, size):
+    """(prediction, encoder outputs, variables), shapes only."""
+    seen = []
+
+    def watch(next_function, args, kwargs, context):
+        result = next_function(*args, **kwargs)
+        if isinstance(context.module, ResNetEncoder) and context.method_name == "__call__":
+            seen.extend(result)
+        return result
+
+    def run(frames):
+        with nn.intercept_methods(watch):
+            prediction, variables = model.init_with_output(jax.random.key(0), frames, train=False)
+        return prediction, list(seen), variables
+
+    return jax.eval_shape(run, jax.ShapeDtypeStruct(size, jnp.float32))
+
+
+def test_shapes_of_the_paper():
+    """Section 3.1: 16 x 224 x 224 gives 512 x 2 x 7 x 7; section 3.2: T flows."""
+    model = create_model("actionflownet", num_classes=101)
+    prediction, features, _ = shapes(model, (2, 16, 224, 224, 3))
+    assert features[-1].shape == (2, 2, 7, 7, 512)
+    # No temporal pooling, and time halves from the third stage on.
+    assert [f.shape[1] for f in features] == [16, 16, 8, 4, 2]
+    assert [flow.shape for flow in prediction.flows] == [(2, 16, 56, 56, 2)]
+    assert prediction.logits.shape == (2, 101)
+
+
+@pytest.mark.parametrize("flow_stride", [1, 2, 4])
+@pytest.mark.parametrize("size", [(16, 96, 64), (7, 33, 47), (1, 16, 16), (3, 1, 1)])
+def test_flow_has_the_size_of_the_frames_over_the_stride(flow_stride, size):
+    model = create_model(
+        "actionflownet", num_classes=3, width=4, num_frames=size[0], flow_stride=flow_stride
+    )
+    prediction, _, _ = shapes(model, (1, *size, 3))
+    expected = tuple(-(-n // flow_stride) for n in size[1:])
+    assert prediction.flows[0].shape == (1, size[0], *expected, 2)
+
+
+def test_parts_can_be_left_out():
+    size = (1, 4, 32, 32, 3)
+    flow_only = create_model("actionflownet", num_classes=3, width=4, num_frames=4, classify=False)
+    prediction, _, variables = shapes(flow_only, size)
+    assert prediction.logits is None and "classifier" not in variables["params"]
+    action_only = create_model(
+        "actionflownet", num_classes=3, width=4, num_frames=4, predict_flow=False
+    )
+    prediction, _, variables = shapes(action_only, size)
+    assert prediction.flows == () and set(variables["params"]) == {"encoder", "classifier"}
+
+
+def test_native_and_folded_are_one_network():
+    frames = jax.random.uniform(jax.random.key(0), (2, 4, 24, 40, 3))
+    models = [
+        create_model("actionflownet", num_classes=3, width=4, num_frames=4, implementation=way)
+        for way in ("native", "folded")
+    ]
+    variables = jax.jit(lambda: models[0].init(jax.random.key(1), frames, train=False))()
+    native, folded = (
+        jax.jit(lambda model=model: model.apply(variables, frames, train=False))()
+        for model in models
+    )
+    for one, other in zip(jax.tree.leaves(native), jax.tree.leaves(folded), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_names_of_the_parameters_stay():
+    """Checkpoints are loaded by these names: a change here breaks those that users have."""
+    model = create_model("actionflownet", num_classes=3, width=4, num_frames=4)
+    _, _, variables = shapes(model, (1, 4, 32, 32, 3))
+    names = {"/".join(path): leaf.shape for path, leaf in flatten_dict(variables["params"]).items()}
+    expected = {"encoder/conv1/kernel": (3, 7, 7, 3, 4)}
+    expected |= {f"encoder/norm1/{name}": (4,) for name in ("scale", "bias")}
+    for stage, width in zip((2, 3, 4, 5), (4, 8, 16, 32), strict=True):
+        for block in (0, 1):
+            prefix = f"encoder/res{stage}_{block}"
+            grows = stage > 2 and block == 0
+            before = width // 2 if grows else width
+            expected[f"{prefix}/conv1/kernel"] = (3, 3, 3, before, width)
+            expected[f"{prefix}/conv2/kernel"] = (3, 3, 3, width, width)
+            if grows:
+                expected[f"{prefix}/shortcut_conv/kernel"] = (1, 1, 1, before, width)
+            for norm in ("norm1", "norm2", *(["shortcut_norm"] if grows else [])):
+                expected |= {f"{prefix}/{norm}/{name}": (width,) for name in ("scale", "bias")}
+    # res5 -> res4 -> res3 double time; res2 has the time of the input, 4.
+    for level, (before, width) in enumerate([(32, 16), (32, 8), (16, 4)]):
+        expected[f"decoder/deconv{level}/kernel"] = (4, 4, 4, before, width)
+        expected |= {f"decoder/norm{level}/{name}": (width,) for name in ("scale", "bias")}
+    expected |= {"decoder/flow/kernel": (3, 3, 3, 8, 2), "decoder/flow/bias": (2,)}
+    expected |= {"classifier/kernel": (32, 3), "classifier/bias": (3,)}
+    expected["decoder/deconv0/kernel"] = (3, 4, 4, 32, 16)  # 4 frames are down to 1 and 1
+    assert names == expected
+
+
+def test_wrong_frames_and_strides_are_named():
+    frames = jnp.zeros((1, 5, 32, 32, 3))
+    model = create_model("actionflownet", num_classes=3, width=4, num_frames=4)
+    with pytest.raises(ValueError, match=r"got 5 frames a clip.*num_frames=4"):
+        model.init(jax.random.key(0), frames, train=False)
+    model = create_model("actionflownet", num_classes=3, width=4, num_frames=5, flow_stride=3)
+    with pytest.raises(ValueError, match="flow_stride: got 3, allowed are 1, 2 and 4"):
+        model.init(jax.random.key(0), frames, train=False)
