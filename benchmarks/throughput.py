@@ -72,8 +72,8 @@ def main() -> None:
         # The loader's threads fill their buffer and then wait: the step is timed without them.
         time.sleep(1.0)
         alone.append(steps(lambda: fixed))
-        # A loader faster than the step keeps its buffer full, and then makes one batch for each that
-        # is taken: the steady state that a long run is in, from the first timed step on.
+        # A loader faster than the step keeps its buffer full, and makes one batch for each that is
+        # taken: the steady state of a long run, from the first timed step on.
         whole.append(steps(lambda: split_batch(to_batch(next(iterator)), len(devices))))
     started = time.perf_counter()
     for _ in range(STEPS * 2):
