@@ -1,6 +1,6 @@
 """The paper's first claim on `synthetic_motion`: learning flow jointly helps to learn the action.
 
-    python benchmarks/first_claim.py [--seeds 3] [--train-videos 512] [--steps 2000]
+    python benchmarks/first_claim.py [--seeds 3] [--train-videos 512] [--steps 1500]
 
 Trains, on the same few clips and for the same number of steps, three networks for each seed: joint
 flow and action; action alone (the same encoder, no decoder); and a 2D ResNet-18 on single frames.
@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--train-videos", type=int, default=512)
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--folder", type=Path, default=Path("runs/first-claim"))
     options = parser.parse_args()
     if not 2 <= options.seeds <= 10:
