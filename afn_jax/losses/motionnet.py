@@ -1,0 +1,235 @@
+"""The unsupervised loss of MotionNet (Hidden Two-Stream section 3.1, Eq. 1-6).
+
+The paper's weights of 1, 1 and .01 to .16 belong to the reductions of the authors' network, which
+divides pixel means by the batch and sums SSIM over channels and patches. On plain means they give a
+loss that differs by three orders of magnitude, so both forms are here and `effective_weights`
+translates.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float
+
+from afn_jax.losses.photometric import photometric_loss
+from afn_jax.losses.smoothness import smoothness_loss
+from afn_jax.losses.ssim import ssim
+from afn_jax.ops import warp
+from afn_jax.types import Array
+
+PIXEL_ALPHA = 0.4  # of the Charbonnier penalties, as in the authors' network definition
+SMOOTH_ALPHA = 0.3
+EPSILON = 1e-3
+BORDER = 0.1  # of the smaller side: pixels this near to the edge do not count
+_WINDOW = 8
+_BGR_MEAN = (104 / 255, 117 / 255, 123 / 255)
+
+
+class MotionNetWeights(NamedTuple):
+    """Eq. 5 and 6, finest scale first, each scale's delta multiplied in.
+
+    Attributes:
+        pixel: lambda_1, one a scale.
+        smooth: lambda_2, one a scale.
+        ssim: lambda_3, one a scale.
+    """
+
+    pixel: tuple[float, ...]
+    smooth: tuple[float, ...]
+    ssim: tuple[float, ...]
+
+
+# What the authors' network definitions say, for flow2 to flow6, to be used with their reductions.
+CAFFE_PRETRAIN = MotionNetWeights((1.0,) * 5, (1.0,) * 5, (0.01, 0.02, 0.04, 0.08, 0.16))
+CAFFE_JOINT = MotionNetWeights((1.0,) * 5, (1.0,) * 5, (0.001, 0.002, 0.004, 0.008, 0.016))
+
+
+def effective_weights(
+    weights: MotionNetWeights,
+    sizes: Sequence[tuple[int, int]],
+    *,
+    batch_size: int,
+    num_pairs: int = 10,
+) -> MotionNetWeights:
+    """Weights on plain means that mean what `weights` mean under the authors' reductions.
+
+    At 224 pixels, 11 frames and the authors' batch size of 16 the SSIM weights of `CAFFE_PRETRAIN`
+    become 58.8, 29.4, 19.2, 9.6 and 4.8, and every pixel weight 1/16.
+
+    Args:
+        weights: for `reduction="caffe"`.
+        sizes: (height, width) of the flow at each scale, finest first.
+        batch_size: of the step, over which the authors' means are divided once more.
+        num_pairs: frame pairs of a clip.
+
+    Returns:
+        Weights for `reduction="paper"` with the same windows of SSIM.
+    """
+    num_patches = [math.prod(_num_patches(side) for side in size) for size in sizes]
+    return MotionNetWeights(
+        pixel=tuple(w / batch_size for w in weights.pixel),
+        # A mean over the two directions and the two thirds of channels that flow has of frames:
+        # 2/3 of the mean, half of the sum of both directions.
+        smooth=tuple(w / (3 * batch_size) for w in weights.smooth),
+        ssim=tuple(w * 3 * num_pairs * n for w, n in zip(weights.ssim, num_patches, strict=True)),
+    )
+
+
+def motionnet_loss(
+    frames: Float[Array, "batch time h w 3"],
+    flows: Sequence[Float[Array, "batch pairs _ _ 2"]],
+    *,
+    weights: MotionNetWeights | None = None,
+    reduction: Literal["paper", "caffe"] = "paper",
+    normalization: Literal["lrn", "none"] = "lrn",
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+    """Eq. 6: how badly each flow reconstructs its frame from the next, at every scale.
+
+    At each scale the frames are resized to the flow, frame t is compared with frame t + 1 warped by
+    flow t, and the terms are: the Charbonnier penalty of 255 times the difference, the smoothness
+    of the flow, and 1 - SSIM. What the authors' code does and the paper does not say: the warp
+    reads 0 outside the image, a border of a tenth does not count for pixel and smoothness terms,
+    SSIM has a Gaussian window, and the frames are normalised across channels first.
+    One departure: frames are resized with half-pixel centres, as everywhere here, where the
+    authors' layer aligns corners.
+
+    Args:
+        frames: `[batch, T, H, W, 3]`, RGB in [0, 1]. They get no gradient.
+        flows: finest first, each `[batch, T - 1, h, w, 2]`, in pixels of its own map.
+        weights: None = those of pre-training, `CAFFE_PRETRAIN`, translated by `effective_weights`
+            to a batch of 16 where the reduction is "paper".
+        reduction: "paper" = Eq. 1, 2 and 4: plain means, SSIM over the patches inside the image.
+            "caffe" = the authors': pixel and smoothness means divided by the batch size, SSIM
+            summed over channels and patches, those that reach out of the image among them.
+        normalization: of the frames for the loss. "lrn" = local response normalisation across the
+            channels of all frames, which evens out brightness; "none" = as they come.
+
+    Returns:
+        The loss, and its three terms ("pixel", "smooth", "ssim"), weighted and summed over scales.
+        Scalars, float32 or better.
+
+    Raises:
+        ValueError: shapes that do not fit, a number of weights that is not that of the flows, or an
+            unknown option.
+    """
+    _check(frames, flows, reduction, normalization)
+    batch_size, num_frames = frames.shape[:2]
+    num_pairs = num_frames - 1
+    sizes = [flow.shape[-3:-1] for flow in flows]
+    if weights is None:
+        weights = MotionNetWeights(*(w[: len(flows)] for w in CAFFE_PRETRAIN))
+        if reduction == "paper":
+            weights = effective_weights(weights, sizes, batch_size=16, num_pairs=num_pairs)
+    if any(len(term) != len(flows) for term in weights):
+        raise ValueError(
+            f"weights has {[len(term) for term in weights]} values and flows {len(flows)} scales; "
+            "give each term one weight for each scale"
+        )
+
+    dtype = jnp.promote_types(frames.dtype, jnp.float32)
+    frames = jnp.asarray(frames, dtype)
+    if normalization == "lrn":
+        frames = local_response_normalize(frames)
+    terms = {name: jnp.zeros((), dtype) for name in weights._fields}
+    for scale, flow in enumerate(flows):
+        height, width = sizes[scale]
+        small = jax.image.resize(frames, (*frames.shape[:2], height, width, 3), "bilinear")
+        # The gradient of an image is the slow half of the warp's, and frames are data.
+        small = jax.lax.stop_gradient(small)
+        flow = jnp.asarray(flow, dtype)
+        image, reconstruction = small[:, :-1], warp(small[:, 1:], flow, padding="zeros")
+        inside = jnp.broadcast_to(_inside_border(height, width), flow.shape[:-1])
+
+        pixel = photometric_loss(
+            255 * image, 255 * reconstruction, alpha=PIXEL_ALPHA, epsilon=EPSILON, mask=inside
+        )
+        smooth = smoothness_loss(flow, alpha=SMOOTH_ALPHA, epsilon=EPSILON, mask=inside)
+        dissimilarity = 1 - ssim(
+            image,
+            reconstruction,
+            window_size=_WINDOW,
+            stride=_WINDOW,
+            window="gaussian",
+            edge="partial" if reduction == "caffe" else "inside",
+        )
+        if reduction == "caffe":
+            pixel, smooth = pixel / batch_size, smooth / (3 * batch_size)
+            dissimilarity = jnp.sum(dissimilarity) / batch_size
+        else:
+            dissimilarity = jnp.mean(dissimilarity)
+        terms["pixel"] += weights.pixel[scale] * pixel
+        terms["smooth"] += weights.smooth[scale] * smooth
+        terms["ssim"] += weights.ssim[scale] * dissimilarity
+    return terms["pixel"] + terms["smooth"] + terms["ssim"], terms
+
+
+def local_response_normalize(
+    frames: Float[Array, "*batch time h w 3"],
+    *,
+    size: int = 9,
+    alpha: float = 1.0,
+    beta: float = 0.7,
+) -> Float[Array, "*batch time h w 3"]:
+    """`x / (1 + alpha * mean of the squares of the channels around)**beta`, on mean-free BGR.
+
+    The channels of all frames lie in one row, as the authors' network stacks them, so the `size`
+    channels around one are those of its frame and of the frames before and after.
+
+    Args:
+        frames: `[..., T, H, W, 3]`, RGB in [0, 1].
+        size: odd number of channels in the window; what is outside the row is 0.
+        alpha: weight of the mean.
+        beta: exponent.
+
+    Returns:
+        The same shape, BGR order within a frame.
+    """
+    mean_free = frames[..., ::-1] - jnp.reshape(
+        jnp.asarray(_BGR_MEAN, frames.dtype), (1,) * (frames.ndim - 1) + (3,)
+    )
+    *leading, num_frames, height, width, _ = frames.shape
+    channels = jnp.moveaxis(mean_free, -4, -2).reshape(*leading, height, width, 3 * num_frames)
+    reach = size // 2
+    padding = [(0, 0)] * (channels.ndim - 1) + [(reach, reach)]
+    squares = jnp.pad(jnp.square(channels), padding)
+    total = sum(squares[..., i : i + channels.shape[-1]] for i in range(size))
+    normalized = channels / (1 + alpha / size * total) ** beta
+    normalized = normalized.reshape(*leading, height, width, num_frames, 3)
+    return jnp.moveaxis(normalized, -2, -4)
+
+
+def _inside_border(height: int, width: int) -> Array:
+    border = math.floor(BORDER * min(height, width) + 0.5)
+    row = jnp.arange(height)[:, None]
+    column = jnp.arange(width)[None, :]
+    rows = (row >= border) & (row < height - border)
+    columns = (column >= border) & (column < width - border)
+    return rows & columns
+
+
+def _num_patches(side: int) -> int:
+    return max(math.ceil((side - _WINDOW) / _WINDOW), 0) + 1
+
+
+def _check(frames, flows, reduction, normalization) -> None:
+    if frames.ndim != 5 or frames.shape[1] < 2 or frames.shape[-1] != 3:
+        raise ValueError(
+            f"frames has shape {frames.shape}; it must be [batch, time, H, W, 3] with two frames "
+            "or more"
+        )
+    batch_size, num_frames = frames.shape[:2]
+    for flow in flows:
+        if flow.ndim != 5 or flow.shape[:2] != (batch_size, num_frames - 1) or flow.shape[-1] != 2:
+            raise ValueError(
+                f"flows has a map of shape {flow.shape}; with frames {frames.shape} each must be "
+                f"[{batch_size}, {num_frames - 1}, h, w, 2]"
+            )
+    if not flows:
+        raise ValueError("flows is empty; pass one or more scales, finest first")
+    if reduction not in ("paper", "caffe"):
+        raise ValueError(f'reduction is {reduction!r}; choose "paper" or "caffe"')
+    if normalization not in ("lrn", "none"):
+        raise ValueError(f'normalization is {normalization!r}; choose "lrn" or "none"')

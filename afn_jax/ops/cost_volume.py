@@ -1,0 +1,98 @@
+"""The matching cost of every pixel with the pixels around it in the other frame."""
+
+import math
+
+import jax.numpy as jnp
+from jaxtyping import Float
+
+from afn_jax.types import Array
+
+# Columns that one matrix product takes: it computes all pairs of columns and keeps a band, so wide
+# maps go in pieces.
+_BLOCK = 64
+
+
+def cost_volume(
+    features1: Float[Array, "*batch h w c"],
+    features2: Float[Array, "*batch h w c"],
+    *,
+    max_displacement: int = 4,
+) -> Float[Array, "*batch h w d"]:
+    """Correlation with every displacement in a square (UF-TSN Eq. 3; FlowNet, PWC-Net).
+
+    `out[..., y, x, (dy + d) * (2 * d + 1) + (dx + d)]` is the mean over channels of
+    `features1[..., y, x, :] * features2[..., y + dy, x + dx, :]`, 0 outside the map.
+
+    Args:
+        features1: `[..., H, W, C]`, float. Any leading axes.
+        features2: the same shape.
+        max_displacement: d, in pixels, 0 or more.
+
+    Returns:
+        `[..., H, W, (2 * d + 1) ** 2]`, of the features' dtype; it sums in float32 or better.
+
+    Raises:
+        ValueError: shapes that differ, features that are not float, no channels, or a negative
+            `max_displacement`.
+    """
+    _check(features1, features2, max_displacement)
+    *leading, height, width, channels = features1.shape
+    reach = max_displacement
+    side = 2 * reach + 1
+    dtype = jnp.promote_types(features1.dtype, features2.dtype)
+    sum_dtype = jnp.promote_types(dtype, jnp.float32)
+    num_maps = math.prod(leading)
+    if num_maps * height * width == 0:
+        return jnp.zeros((*leading, height, width, side * side), dtype)
+
+    block = min(width, _BLOCK)
+    num_blocks = -(-width // block)
+    spare = num_blocks * block - width
+    shape = (num_maps, height, width, channels)
+    sources = jnp.pad(features1.reshape(shape).astype(dtype), ((0, 0), (0, 0), (0, spare), (0, 0)))
+    targets = jnp.pad(
+        features2.reshape(shape).astype(dtype),
+        ((0, 0), (reach, reach), (reach, reach + spare), (0, 0)),
+    )
+    sources = sources.reshape(num_maps, height, num_blocks, block, channels)
+    columns = [targets[:, :, i * block : (i + 1) * block + 2 * reach] for i in range(num_blocks)]
+    targets = jnp.stack(columns, axis=2)
+
+    # One matrix product of a row with the row `dy` below it: all pairs of columns.
+    costs = []
+    for row in range(side):
+        pairs = jnp.einsum(
+            "nybic,nybjc->nybij",
+            sources,
+            targets[:, row : row + height],
+            preferred_element_type=sum_dtype,
+        )
+        costs.append(_band(pairs, side))
+    volume = jnp.stack(costs, axis=-2).reshape(num_maps, height, num_blocks * block, side * side)
+    volume = (volume[:, :, :width] / channels).astype(dtype)
+    return volume.reshape(*leading, height, width, side * side)
+
+
+def _band(pairs: Array, side: int) -> Array:
+    """`[..., i, j]` -> `[..., i, k]`, its elements `[..., i, i + k]` for k below `side`.
+
+    Rows one element longer start one element later each: the diagonals become columns, and no
+    index is looked up.
+    """
+    *leading, rows, columns = pairs.shape
+    flat = pairs.reshape(*leading, rows * columns)
+    flat = jnp.pad(flat, [(0, 0)] * len(leading) + [(0, rows)])
+    return flat.reshape(*leading, rows, columns + 1)[..., :side]
+
+
+def _check(features1, features2, max_displacement) -> None:
+    if features1.shape != features2.shape or features1.ndim < 3 or features1.shape[-1] == 0:
+        raise ValueError(
+            f"features1 has shape {features1.shape} and features2 {features2.shape}; both must be "
+            "the same [..., H, W, C] with one channel or more"
+        )
+    for name, features in (("features1", features1), ("features2", features2)):
+        if not jnp.issubdtype(features.dtype, jnp.floating):
+            raise ValueError(f"{name} has dtype {features.dtype}; it must be float")
+    if max_displacement < 0:
+        raise ValueError(f"max_displacement is {max_displacement}; pass 0 or more, in pixels")

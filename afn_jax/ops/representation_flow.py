@@ -1,0 +1,280 @@
+"""The flow of CNN features: Algorithm 1 of Representation Flow (Piergiovanni and Ryoo).
+
+A single scale of TV-L1 without warping, on each channel of two feature maps by itself, all of it
+differentiable: towards the features and towards every parameter.
+"""
+
+import dataclasses
+import math
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float
+
+from afn_jax.ops.tvl1_step import (
+    Flow,
+    Stencil,
+    linearize,
+    shift,
+    tvl1_step,
+    zero_state,
+)
+from afn_jax.types import Array
+
+KERNELS = ("tvl1", "sobel")
+REMAT = ("none", "iteration", "all")
+
+# One map of a chunk on the CPU: all that an iteration touches then stays in the cache.
+_CHUNK_BYTES = 400_000
+
+_LARGEST = 1e8
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class RepresentationFlowParams:
+    """What the layer can learn: a pytree, any leaf of which may be a traced array.
+
+    The kernels are pairs (x, y), and None stands for those that `kernels` names. A kernel is laid
+    out in the order of the pixels it multiplies, as in cross-correlation: `(-1, 1)` is this pixel
+    minus the one before it.
+
+    Attributes:
+        tau: step of the dual update. The initial values of these three are those of TV-L1 and of
+            the authors' code; the paper does not give them.
+        lam: weight of the brightness term, on features in [0, 255].
+        theta: coupling of the two copies of the flow.
+        divergence: `[2, 2]`: the pixel before and this one, along x and along y (Eq. 9).
+        image_gradient: of the features. `[2, 3]` for "tvl1", `[2, 3, 3]` for "sobel".
+        flow_gradient: of the flow. `[2, 2]` for "tvl1", `[2, 3, 3]` for "sobel".
+    """
+
+    tau: Any = 0.25
+    lam: Any = 0.15
+    theta: Any = 0.3
+    divergence: Any = None
+    image_gradient: Any = None
+    flow_gradient: Any = None
+
+
+def initial_params(kernels: Literal["tvl1", "sobel"] = "tvl1") -> RepresentationFlowParams:
+    """All parameters as float32 arrays, none of them None: what a learned layer starts from.
+
+    Args:
+        kernels: "tvl1" or "sobel"; see `representation_flow`.
+
+    Raises:
+        ValueError: an unknown `kernels`.
+    """
+    if kernels not in KERNELS:
+        raise ValueError(f'kernels is {kernels!r}; choose "tvl1" or "sobel"')
+    if kernels == "tvl1":
+        image_gradient = [[-0.5, 0.0, 0.5]] * 2
+        flow_gradient = [[-1.0, 1.0]] * 2
+    else:
+        # Eq. 8 and 10 as a true convolution flips the printed kernels: right minus left, and below
+        # minus above.
+        sobel_x = [[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]
+        sobel_y = [[-1.0, -2.0, -1.0], [0.0, 0.0, 0.0], [1.0, 2.0, 1.0]]
+        image_gradient = flow_gradient = [sobel_x, sobel_y]
+    defaults = RepresentationFlowParams()
+    return RepresentationFlowParams(
+        tau=jnp.float32(defaults.tau),
+        lam=jnp.float32(defaults.lam),
+        theta=jnp.float32(defaults.theta),
+        divergence=jnp.array([[-1.0, 1.0]] * 2, jnp.float32),
+        image_gradient=jnp.array(image_gradient, jnp.float32),
+        flow_gradient=jnp.array(flow_gradient, jnp.float32),
+    )
+
+
+def representation_flow(
+    features1: Float[Array, "*batch h w c"],
+    features2: Float[Array, "*batch h w c"],
+    params: RepresentationFlowParams | None = None,
+    *,
+    num_iterations: int = 20,
+    kernels: Literal["tvl1", "sobel"] = "tvl1",
+    remat: Literal["none", "iteration", "all"] = "iteration",
+) -> Float[Array, "*batch h w c 2"]:
+    """The flow from `features1` to `features2`, of each channel by itself (Algorithm 1).
+
+    The thresholds are absolute, so the range of the features is part of the algorithm: the default
+    `lam` expects [0, 255]. A single scale without warping follows motion of up to about a pixel.
+
+    Args:
+        features1: `[..., H, W, C]`, float. Any leading axes.
+        features2: the same shape, the later of the two.
+        params: what can be learned; None = the initial values, fixed.
+        num_iterations: of the primal-dual update, 0 or more. It may differ from one call to the
+            next: nothing in `params` depends on it.
+        kernels: "tvl1" = central differences of the features, forward differences of the flow and
+            backward differences of its dual, which are an exact pair. "sobel" = Eq. 8 and 10 to
+            the letter, Sobel kernels for both. Sobel sums eight pixels, so its gradients are eight
+            times larger, and it does not recover true displacement: a blob moved by 0.6 pixels
+            gives 0.6 with "tvl1" and nearly nothing with "sobel".
+        remat: what reverse mode stores. "none" = all that each iteration computed; "iteration" =
+            what each iteration started from, six maps, computing the rest again; "all" = nothing
+            but the inputs of a chunk of maps, computing that chunk's iterations again.
+
+    Returns:
+        `[..., H, W, C, 2]`, (x, y) = (right, down) in pixels; float32 or better whatever comes in.
+
+    Raises:
+        ValueError: shapes that differ, features that are not float, kernels of the wrong shape, or
+            an unknown option.
+    """
+    _check(features1, features2, num_iterations, kernels, remat)
+    params = _complete(params, kernels)
+    dtype = jnp.promote_types(jnp.promote_types(features1.dtype, features2.dtype), jnp.float32)
+    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), params)
+
+    *leading, height, width, channels = features1.shape
+    shape = (math.prod(leading), height, width, channels)
+    # Clipped far beyond any feature, so that no square overflows.
+    pairs = tuple(
+        jnp.clip(jnp.asarray(x, dtype).reshape(shape), -_LARGEST, _LARGEST)
+        for x in (features1, features2)
+    )
+
+    def flow_of_pairs(params, features1, features2):
+        return _flow_of_chunk(params, features1, features2, num_iterations, kernels, remat)
+
+    if remat == "all":
+        flow_of_pairs = jax.checkpoint(flow_of_pairs)
+    if math.prod(features1.shape) == 0:
+        flow = jnp.zeros((*shape, 2), dtype)
+    elif jax.default_backend() == "cpu":
+        flow = _map_chunks(flow_of_pairs, params, pairs)
+    else:
+        flow = flow_of_pairs(params, *pairs)
+    return flow.reshape(*leading, height, width, channels, 2)
+
+
+def _map_chunks(flow_of_pairs, params, pairs):
+    """One chunk of maps after the other, each small enough to stay in the cache."""
+    num_maps = pairs[0].shape[0]
+    map_bytes = pairs[0][0].size * pairs[0].dtype.itemsize
+    chunk = min(max(_CHUNK_BYTES // map_bytes, 1), num_maps)
+    whole = num_maps - num_maps % chunk
+    chunks = tuple(x[:whole].reshape(-1, chunk, *x.shape[1:]) for x in pairs)
+    flow = jax.lax.map(lambda chunk: flow_of_pairs(params, *chunk), chunks)
+    flow = flow.reshape(whole, *flow.shape[2:])
+    if whole == num_maps:
+        return flow
+    rest = flow_of_pairs(params, *(x[whole:] for x in pairs))
+    return jnp.concatenate([flow, rest])
+
+
+def _flow_of_chunk(params, features1, features2, num_iterations, kernels, remat):
+    if kernels == "tvl1":
+        image_gradient = _central(params.image_gradient)
+        flow_gradient = _forward(params.flow_gradient)
+    else:
+        image_gradient = _stencil_3x3(params.image_gradient)
+        flow_gradient = _stencil_3x3(params.flow_gradient)
+    (before_x, here_x), (before_y, here_y) = ((w[0], w[1]) for w in params.divergence)
+
+    def divergence(dual: Flow) -> Array:
+        along_x = here_x * dual.x + before_x * shift(dual.x, -2, 1)
+        along_y = here_y * dual.y + before_y * shift(dual.y, -3, 1)
+        return along_x + along_y
+
+    brightness = linearize(features2 - features1, Flow(*image_gradient(features2)))
+
+    def iterate(state, brightness):
+        return tvl1_step(
+            state,
+            brightness,
+            tau=params.tau,
+            lam=params.lam,
+            theta=params.theta,
+            gradient=flow_gradient,
+            divergence=divergence,
+        )
+
+    if remat == "iteration":
+        iterate = jax.checkpoint(iterate)
+    state = jax.lax.fori_loop(
+        0, num_iterations, lambda _, state: iterate(state, brightness), zero_state(features1)
+    )
+    return jnp.stack(state.flow, axis=-1)
+
+
+def _central(kernels: Array) -> Stencil:
+    """Three taps along each axis, the border pixels repeated outside."""
+
+    def stencil(x):
+        wide = jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)), mode="edge")
+        high = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)), mode="edge")
+        (left, here_x, right), (above, here_y, below) = ((w[0], w[1], w[2]) for w in kernels)
+        along_x = left * wide[:, :, :-2] + here_x * x + right * wide[:, :, 2:]
+        along_y = above * high[:, :-2] + here_y * x + below * high[:, 2:]
+        return along_x, along_y
+
+    return stencil
+
+
+def _forward(kernels: Array) -> Stencil:
+    """Two taps along each axis, this pixel and the next; 0 in the last column and row."""
+    (here_x, right), (here_y, below) = ((w[0], w[1]) for w in kernels)
+
+    def stencil(x):
+        along_x = here_x * x[:, :, :-1] + right * x[:, :, 1:]
+        along_y = here_y * x[:, :-1] + below * x[:, 1:]
+        return (
+            jnp.pad(along_x, ((0, 0), (0, 0), (0, 1), (0, 0))),
+            jnp.pad(along_y, ((0, 0), (0, 1), (0, 0), (0, 0))),
+        )
+
+    return stencil
+
+
+def _stencil_3x3(kernels: Array) -> Stencil:
+    """Nine taps, the border pixels repeated outside."""
+    taps = [[[w[i, j] for j in range(3)] for i in range(3)] for w in kernels]
+
+    def stencil(x):
+        height, width = x.shape[1:3]
+        padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+        windows = [[padded[:, i : i + height, j : j + width] for j in range(3)] for i in range(3)]
+        return tuple(sum(w[i][j] * windows[i][j] for i in range(3) for j in range(3)) for w in taps)
+
+    return stencil
+
+
+def _complete(params: RepresentationFlowParams | None, kernels: str) -> RepresentationFlowParams:
+    """The parameters with every None filled in, checked."""
+    initial = initial_params(kernels)
+    params = RepresentationFlowParams() if params is None else params
+    filled = {}
+    for field in dataclasses.fields(params):
+        value, default = getattr(params, field.name), getattr(initial, field.name)
+        filled[field.name] = default if value is None else value
+        if jnp.shape(filled[field.name]) != default.shape:
+            raise ValueError(
+                f"params.{field.name} has shape {jnp.shape(value)}; with kernels={kernels!r} it "
+                f"must be {default.shape}: start from initial_params({kernels!r})"
+            )
+    return RepresentationFlowParams(**filled)
+
+
+def _check(features1, features2, num_iterations, kernels, remat) -> None:
+    if features1.shape != features2.shape or features1.ndim < 3:
+        raise ValueError(
+            f"features1 has shape {features1.shape} and features2 {features2.shape}; both must be "
+            "the same [..., H, W, C]"
+        )
+    for name, features in (("features1", features1), ("features2", features2)):
+        if not jnp.issubdtype(features.dtype, jnp.floating):
+            raise ValueError(
+                f"{name} has dtype {features.dtype}; it must be float: convert with "
+                f"{name}.astype(jnp.float32)"
+            )
+    if num_iterations < 0:
+        raise ValueError(f"num_iterations is {num_iterations}; pass 0 or more")
+    if kernels not in KERNELS:
+        raise ValueError(f'kernels is {kernels!r}; choose "tvl1" or "sobel"')
+    if remat not in REMAT:
+        raise ValueError(f"remat is {remat!r}; choose one of {', '.join(map(repr, REMAT))}")

@@ -1,0 +1,238 @@
+"""Classical TV-L1 optical flow: the whole solver, from coarse to fine.
+
+Zach, Pock and Bischof, "A Duality Based Approach for Realtime TV-L1 Optical Flow" (2007). The same
+primal-dual update as in the representation flow layer, here with a pyramid, with warping, and with
+a median filter between warps (Wedel et al. 2009; Sun, Roth and Black 2010).
+"""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float
+
+from afn_jax.ops.median import median_filter
+from afn_jax.ops.resize import resize_flow
+from afn_jax.ops.tvl1_step import (
+    Brightness,
+    Flow,
+    State,
+    backward_difference,
+    central_difference,
+    forward_difference,
+    gradient_length,
+    linearize,
+    tvl1_step,
+)
+from afn_jax.ops.warp import warp, warp_mask
+from afn_jax.types import Array
+
+_GREY = (0.2989, 0.5870, 0.1140)
+
+
+@dataclasses.dataclass(frozen=True)
+class TVL1Config:
+    """How the solver works. Hashable, so that it can be a static argument of `jax.jit`.
+
+    Attributes:
+        tau: step of the dual update.
+        lam: weight of the brightness term, for grey in [0, 255]; larger follows the images more.
+        theta: coupling of the two copies of the flow; smaller is tighter.
+        num_scales: of the pyramid, at most; scales with a side below `min_size` are left out.
+        scale_factor: of the sides from one scale to the next, above 0 and below 1.
+        min_size: in pixels.
+        num_warps: linearisations at each scale.
+        num_iterations: primal-dual updates for each warp.
+        median_size: side of the median filter after each warp, odd; 1 = none.
+    """
+
+    tau: float = 0.25
+    lam: float = 0.15
+    theta: float = 0.3
+    num_scales: int = 5
+    scale_factor: float = 0.5
+    min_size: int = 16
+    num_warps: int = 5
+    num_iterations: int = 30
+    median_size: int = 5
+
+    def __post_init__(self):
+        for name in ("tau", "lam", "theta"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; pass a number above 0")
+        for name in ("num_scales", "min_size", "num_warps", "num_iterations"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; pass 1 or more")
+        if not 0 < self.scale_factor < 1:
+            raise ValueError(f"scale_factor is {self.scale_factor}; pass 0.5, or within 0 to 1")
+        if self.median_size < 1 or self.median_size % 2 == 0:
+            raise ValueError(f"median_size is {self.median_size}; pass an odd number, 1 for none")
+
+
+def tvl1_flow(
+    frame1: Float[Array, "..."],
+    frame2: Float[Array, "..."],
+    config: TVL1Config = TVL1Config(),  # noqa: B008, it is frozen
+    *,
+    return_energy: bool = False,
+) -> Float[Array, "*batch h w 2"] | tuple[Float[Array, "*batch h w 2"], Float[Array, "..."]]:
+    """The flow from `frame1` to `frame2`.
+
+    Args:
+        frame1: `[..., H, W, 3]` RGB, or `[..., H, W, 1]` or `[..., H, W]` grey, in [0, 1]. Any
+            leading axes. A last axis of 1 or 3 is taken for channels if there are two before it.
+        frame2: the same shape, the next frame.
+        config: of the solver.
+        return_energy: also the energy after each update.
+
+    Returns:
+        `[..., H, W, 2]`, (x, y) = (right, down) in pixels; float32 or better. With `return_energy`
+        also `[..., scales, warps, iterations]`, coarsest scale first: the mean over pixels of
+        `|grad u| + lam * |rho(u)|`, `rho` being linearised at the warp.
+
+    Raises:
+        ValueError: shapes that differ or are no frames, or frames that are not float.
+    """
+    grey1, grey2 = _grey255(frame1, frame2)
+    *leading, height, width = grey1.shape
+    num_pairs = math.prod(leading)
+    pairs = tuple(grey.reshape(num_pairs, height, width) for grey in (grey1, grey2))
+    if grey1.size == 0:
+        raise ValueError(f"frame1 has shape {frame1.shape}; a frame needs one pixel or more")
+
+    def solve(grey1, grey2):
+        return _solve(grey1, grey2, config, return_energy)
+
+    if jax.default_backend() == "cpu" and num_pairs > 1:
+        # One pair after the other, so that the maps of one stay in the cache.
+        flow, energy = jax.lax.map(lambda pair: solve(pair[0][None], pair[1][None]), pairs)
+        flow, energy = flow[:, 0], energy[:, 0]
+    else:
+        flow, energy = solve(*pairs)
+    flow = flow.reshape(*leading, height, width, 2)
+    if not return_energy:
+        return flow
+    return flow, energy.reshape(*leading, *energy.shape[1:])
+
+
+def _solve(grey1: Array, grey2: Array, config: TVL1Config, return_energy: bool):
+    """`[n, H, W]` twice -> flow `[n, H, W, 2]` and energy `[n, scales, warps, iterations]`."""
+    flow, energies = None, []
+    for size in _pyramid(grey1.shape[-2:], config):
+        small1, small2 = (_resize(grey, size) for grey in (grey1, grey2))
+        if flow is None:
+            flow = jnp.zeros((*small1.shape, 2), small1.dtype)
+        else:
+            flow = resize_flow(flow, size)
+        flow, energy = _solve_scale(small1, small2, flow, config, return_energy)
+        energies.append(energy)
+    return flow, jnp.stack(energies, axis=1)
+
+
+def _solve_scale(grey1, grey2, flow, config, return_energy):
+    slopes = (central_difference(grey2, -1), central_difference(grey2, -2))
+    second = jnp.stack([grey2, *slopes], axis=-1)
+
+    def warp_and_solve(state, _):
+        linearized_at = jnp.stack(state.flow, axis=-1)
+        warped, slope_x, slope_y = jnp.moveaxis(warp(second, linearized_at), -1, 0)
+        # Where the flow leaves the image nothing is known: there, only the neighbours count.
+        inside = warp_mask(linearized_at)
+        gradient = Flow(jnp.where(inside, slope_x, 0), jnp.where(inside, slope_y, 0))
+        constant = warped - gradient.x * state.flow.x - gradient.y * state.flow.y - grey1
+        brightness = linearize(jnp.where(inside, constant, 0), gradient)
+        state, energy = _iterate(state, brightness, config, return_energy)
+        filtered = Flow(*(median_filter(x, config.median_size) for x in state.flow))
+        return State(filtered, state.dual_x, state.dual_y), energy
+
+    zeros = Flow(jnp.zeros_like(grey1), jnp.zeros_like(grey1))
+    state = State(Flow(flow[..., 0], flow[..., 1]), zeros, zeros)
+    # Reverse mode stores what each warp starts from, and computes its iterations again.
+    state, energy = jax.lax.scan(jax.checkpoint(warp_and_solve), state, length=config.num_warps)
+    return jnp.stack(state.flow, axis=-1), jnp.moveaxis(energy, -1, 0)
+
+
+def _iterate(state: State, brightness: Brightness, config: TVL1Config, return_energy: bool):
+    """All updates of one warp, and `[iterations, n]` energies (or none)."""
+
+    def step(state):
+        return tvl1_step(
+            state,
+            brightness,
+            tau=config.tau,
+            lam=config.lam,
+            theta=config.theta,
+            gradient=_gradient,
+            divergence=_divergence,
+        )
+
+    if return_energy:
+
+        def step_with_energy(state, _):
+            state = step(state)
+            return state, _energy(state.flow, brightness, config.lam)
+
+        return jax.lax.scan(step_with_energy, state, length=config.num_iterations)
+    state = jax.lax.fori_loop(0, config.num_iterations, lambda _, state: step(state), state)
+    return state, jnp.zeros((0, state.flow.x.shape[0]), state.flow.x.dtype)
+
+
+def _energy(flow: Flow, brightness: Brightness, lam: float) -> Array:
+    variation = gradient_length(*_gradient(flow.x)) + gradient_length(*_gradient(flow.y))
+    return jnp.mean(variation + lam * jnp.abs(brightness.residual(flow)), axis=(-2, -1))
+
+
+def _gradient(x: Array) -> tuple[Array, Array]:
+    return forward_difference(x, -1), forward_difference(x, -2)
+
+
+def _divergence(dual: Flow) -> Array:
+    return backward_difference(dual.x, -1) + backward_difference(dual.y, -2)
+
+
+def _pyramid(size: tuple[int, int], config: TVL1Config) -> list[tuple[int, int]]:
+    """Sizes, coarsest first."""
+    sizes = [size]
+    for scale in range(1, config.num_scales):
+        factor = config.scale_factor**scale
+        smaller = tuple(round(side * factor) for side in size)
+        if min(smaller) < config.min_size:
+            break
+        sizes.append(smaller)
+    return sizes[::-1]
+
+
+def _resize(grey: Array, size: tuple[int, int]) -> Array:
+    if grey.shape[-2:] == size:
+        return grey
+    return jax.image.resize(grey, (grey.shape[0], *size), "bilinear")
+
+
+def _grey255(frame1: Array, frame2: Array) -> tuple[Array, Array]:
+    if frame1.shape != frame2.shape:
+        raise ValueError(
+            f"frame1 has shape {frame1.shape} and frame2 {frame2.shape}; they must be the same"
+        )
+    if frame1.ndim < 2:
+        raise ValueError(
+            f"frame1 has shape {frame1.shape}; it must be [..., H, W, 3] in RGB, or [..., H, W, 1] "
+            "or [..., H, W] in grey"
+        )
+    for name, frame in (("frame1", frame1), ("frame2", frame2)):
+        if not jnp.issubdtype(frame.dtype, jnp.floating):
+            raise ValueError(
+                f"{name} has dtype {frame.dtype}; it must be float in [0, 1]: convert with "
+                f"{name} / 255.0"
+            )
+    dtype = jnp.promote_types(jnp.promote_types(frame1.dtype, frame2.dtype), jnp.float32)
+
+    def grey(frame):
+        frame = 255 * jnp.clip(jnp.asarray(frame, dtype), -1e4, 1e4)
+        if frame.ndim == 2 or frame.shape[-1] not in (1, 3):
+            return frame
+        if frame.shape[-1] == 1:
+            return frame[..., 0]
+        return sum(weight * frame[..., i] for i, weight in enumerate(_GREY))
+
+    return grey(frame1), grey(frame2)
