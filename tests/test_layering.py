@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "nn": {"types", "ops"},
     "models": {"types", "ops", "nn"},
     "viz": {"types", "ops"},
+    "tvl1_teacher": {"ops"},
     "data": set(),  # loader workers must not start JAX, and `types` imports it
 }
 COMMANDS = {"train", "eval", "benchmarks", "tests"}
@@ -30,6 +31,7 @@ FORBIDDEN = {
     "metrics": ONLY_COMMANDS,
     "nn": ONLY_COMMANDS,
     "models": ONLY_COMMANDS,
+    "tvl1_teacher": ONLY_COMMANDS | {"flax"},
     "viz": {"grain", "av", "tyro", "orbax", "tensorboardX", "rich", "flax"},
     "data": {"jax", "jaxlib", "flax", "optax", "chex", "orbax", "tyro"},
 }

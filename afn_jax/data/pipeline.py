@@ -56,8 +56,8 @@ class DataConfig:
     """Multi-scale cropping: sides of the box, relative to the largest one."""
     flip: bool = True
     """Mirror every other clip; not where mirroring changes the class."""
-    teacher: Literal["dis", "none"] = "dis"
-    """What gives the flow target where the dataset has none."""
+    teacher: Literal["dis", "tvl1", "none"] = "dis"
+    """What gives the flow target where the dataset has none: OpenCV's DIS, or our TV-L1."""
     num_threads: int = 2
     """Threads that read batches."""
     prefetch: int = 4

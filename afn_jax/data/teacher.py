@@ -4,6 +4,7 @@ Flow is (x, y) in pixels: the flow of frame t says where each of its pixels is i
 """
 
 import dataclasses
+import importlib
 import threading
 from typing import ClassVar, Protocol
 
@@ -82,7 +83,12 @@ class DISTeacher:
         return _solvers.__dict__[self.preset]
 
 
-TEACHERS = {"dis": DISTeacher}
+# Modules and classes. A teacher that needs JAX is imported only where it is asked for: a process
+# that just loads data never starts JAX.
+TEACHERS = {
+    "dis": ("afn_jax.data.teacher", "DISTeacher"),
+    "tvl1": ("afn_jax.tvl1_teacher", "TVL1Teacher"),
+}
 
 
 def create_teacher(name: str) -> FlowTeacher:
@@ -93,4 +99,5 @@ def create_teacher(name: str) -> FlowTeacher:
     """
     if name not in TEACHERS:
         raise ValueError(f"name: got {name!r}; the flow teachers are {', '.join(sorted(TEACHERS))}")
-    return TEACHERS[name]()
+    module, class_name = TEACHERS[name]
+    return getattr(importlib.import_module(module), class_name)()

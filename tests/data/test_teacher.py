@@ -22,10 +22,11 @@ def texture(height, width, shift=(0.0, 0.0)):
 
 
 @pytest.mark.parametrize("size", [(16, 16), (32, 32), (48, 64), (120, 160)])
-def test_shift(size):
+@pytest.mark.parametrize("name", ["dis", "tvl1"])
+def test_shift(name, size):
     shift = np.array([2.5, -1.25])
     frames = np.stack([texture(*size), texture(*size, shift), texture(*size, 2 * shift)])
-    flows = create_teacher("dis")(frames)
+    flows = create_teacher(name)(frames)
     assert flows.shape == (2, *size, 2) and flows.dtype == np.float32
     for flow in flows:
         np.testing.assert_allclose(np.median(flow, (0, 1)), shift, atol=0.25)
@@ -98,4 +99,4 @@ def test_errors():
         DISTeacher("slow")
     with pytest.raises(ValueError, match=r"frames: got float32 of shape \(2, 4, 4, 3\); give"):
         DISTeacher()(np.zeros((2, 4, 4, 3), np.float32))
-    assert {name: create_teacher(name).name for name in TEACHERS} == {"dis": "dis"}
+    assert {name: create_teacher(name).name for name in TEACHERS} == {"dis": "dis", "tvl1": "tvl1"}

@@ -1,0 +1,59 @@
+"""The TV-L1 flow between two pictures, as a picture in colour and as a `.flo` file.
+
+    python examples/flow_between_two_images.py first.png second.png --out flow
+
+writes `flow.png` and `flow.flo`. In the picture hue is direction (right red, down yellow, left
+cyan, up violet) and strength of colour is speed. OpenCV reads the pictures: `pip install
+afn_jax[train]`.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import cv2
+import jax
+import numpy as np
+
+from afn_jax.data.flow_io import write_flo
+from afn_jax.ops import TVL1Config, flow_to_rgb, tvl1_flow
+
+
+def read(path: str) -> np.ndarray:
+    """`[H, W, 3]` float32 RGB in [0, 1]."""
+    picture = cv2.imread(path, cv2.IMREAD_COLOR) if Path(path).is_file() else None
+    if picture is None:
+        sys.exit(f"error: {path} is missing or is no picture that OpenCV reads")
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.float32) / 255
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("first", help="picture; the flow is that of its pixels")
+    parser.add_argument("second", help="the next picture, of the same size")
+    parser.add_argument("--out", default="flow", help="name of both files, without ending")
+    parser.add_argument("--lam", type=float, default=TVL1Config.lam, help="weight of the pictures")
+    arguments = parser.parse_args()
+    first, second = read(arguments.first), read(arguments.second)
+    if first.shape != second.shape:
+        sizes = (f"{x.shape[1]} x {x.shape[0]}" for x in (first, second))
+        sys.exit(f"error: the pictures are {' and '.join(sizes)}; give two of the same size")
+    if not Path(arguments.out).absolute().parent.is_dir():
+        sys.exit(f"error: --out: there is no folder {Path(arguments.out).parent}")
+    try:
+        config = TVL1Config(lam=arguments.lam)
+    except ValueError as error:
+        sys.exit(f"error: --{error}")
+    flow = jax.jit(lambda first, second: tvl1_flow(first, second, config))(first, second)
+    speed = np.linalg.norm(flow, axis=-1)
+    picture = np.asarray(flow_to_rgb(flow))
+    cv2.imwrite(f"{arguments.out}.png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    write_flo(f"{arguments.out}.flo", np.asarray(flow))
+    print(
+        f"{arguments.out}.png and {arguments.out}.flo: mean speed {speed.mean():.2f} px, "
+        f"fastest {speed.max():.2f} px (full colour)"
+    )
+
+
+if __name__ == "__main__":
+    main()

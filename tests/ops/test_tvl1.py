@@ -1,0 +1,234 @@
+"""The TV-L1 solver: known motion, real ground truth, energy, and what JAX does to functions."""
+
+import functools
+import inspect
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from afn_jax.data.flow_io import read_flo
+from afn_jax.ops import TVL1Config, tvl1_flow
+
+QUICK = TVL1Config(num_scales=3, min_size=8, num_warps=3, num_iterations=20, median_size=3)
+TINY = TVL1Config(num_scales=2, min_size=4, num_warps=2, num_iterations=3, median_size=3)
+
+
+@functools.cache
+def solver(config=TVL1Config()):  # noqa: B008, it is frozen
+    return jax.jit(functools.partial(tvl1_flow, config=config))
+
+
+def texture(size=(48, 64), shift=(0.0, 0.0), seed=0):
+    """`[H, W]` float32 in [0, 1]: sums of waves, moved by `shift` = (x, y) pixels exactly."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.indices(size, float)
+    total = np.zeros(size)
+    for _ in range(20):
+        x, y = random.uniform(-0.7, 0.7, 2)
+        phase = random.uniform(0, 2 * np.pi)
+        total += np.cos(x * (columns - shift[0]) + y * (rows - shift[1]) + phase)
+    return (0.5 + total / 20).clip(0, 1).astype(np.float32)
+
+
+def inner(flow, border=6):
+    return np.asarray(flow)[..., border:-border, border:-border, :]
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (1, 0), (0, -2), (3.4, 1.7), (-0.6, 0.3), (-3, 2.5)])
+def test_a_moved_texture_has_its_shift_as_flow(shift):
+    flow = solver()(texture(), texture(shift=shift))
+    np.testing.assert_allclose(np.median(inner(flow), (0, 1)), shift, atol=0.03)
+    assert np.linalg.norm(inner(flow, 10) - np.array(shift), axis=-1).mean() < 0.1
+
+
+def test_a_translation_by_an_integer_is_a_roll():
+    """Warping by the flow, rounded, gives the first image back."""
+    first = texture()
+    flow = np.rint(solver()(first, np.roll(first, (2, -3), (0, 1))))
+    np.testing.assert_array_equal(inner(flow, 10), np.broadcast_to([-3, 2], (28, 44, 2)))
+
+
+@pytest.mark.parametrize("direction", [(1, 0), (0, 1), (-1, 0), (0, -1)])
+def test_a_blob_moved_by_six_tenths_of_a_pixel(direction):
+    rows, columns = np.indices((40, 40), float)
+
+    def blob(x, y):
+        return np.exp(-((columns - 20 - x) ** 2 + (rows - 20 - y) ** 2) / (2 * 4**2))
+
+    moved = blob(0.6 * direction[0], 0.6 * direction[1])
+    flow = solver()(blob(0, 0).astype(np.float32), moved.astype(np.float32))
+    # Where the blob is: elsewhere nothing says how it moves.
+    measured = np.average(
+        np.asarray(flow), axis=(0, 1), weights=np.repeat(blob(0, 0)[..., None], 2, -1)
+    )
+    np.testing.assert_allclose(measured, 0.6 * np.array(direction), atol=0.06)
+
+
+def test_moving_square_on_still_ground():
+    first, second = texture((64, 80)), texture((64, 80))
+    square = texture((24, 24), seed=1)
+    first[20:44, 20:44] = square
+    second[20:44, 24:48] = square
+    flow = np.asarray(solver()(first, second))
+    np.testing.assert_allclose(np.median(flow[25:39, 25:39], (0, 1)), [4, 0], atol=0.1)
+    np.testing.assert_allclose(np.median(flow[:14], (0, 1)), [0, 0], atol=0.02)
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.5, 1.0])
+def test_images_that_do_not_differ_have_zero_flow(constant):
+    image = np.full((20, 30), constant, np.float32)
+    np.testing.assert_array_equal(solver(QUICK)(image, image), 0)
+    np.testing.assert_allclose(solver(QUICK)(texture(), texture()), 0, atol=1e-5)
+
+
+def test_the_energy_falls_at_a_fixed_linearisation():
+    """To a thousandth: the steps lower the energy of `u` and its copy `v` together, by turns, and
+    that of `u` alone follows."""
+    first, second = texture(), texture(shift=(0.5, -0.3))
+    config = TVL1Config(num_scales=1, num_warps=1, num_iterations=200, median_size=1)
+    flow, energy = jax.jit(lambda a, b: tvl1_flow(a, b, config, return_energy=True))(first, second)
+    assert energy.shape == (1, 1, 200)
+    np.testing.assert_allclose(flow, solver(config)(first, second), atol=1e-4)
+    of_zero_flow = 0.15 * np.abs(255 * (second - first)).mean()
+    energy = np.asarray(energy)[0, 0]
+    assert energy[0] < of_zero_flow and energy[-1] < 0.3 * of_zero_flow
+    assert np.diff(energy).max() < 1e-3 * of_zero_flow
+    assert np.diff(energy[:120:10]).max() < 0
+
+
+def test_energy_of_a_hand_computed_state():
+    """Constant images have no gradient: flow stays zero, and the energy is lam * difference."""
+    first = np.full((16, 16), 0.5, np.float32)
+    config = TVL1Config(num_scales=1, num_warps=1, num_iterations=2)
+    flow, energy = tvl1_flow(first, first + np.float32(0.1), config, return_energy=True)
+    np.testing.assert_array_equal(flow, 0)
+    # 2e-6 is the epsilon under the two square roots.
+    np.testing.assert_allclose(energy, 0.15 * 25.5 + 2e-6, rtol=1e-4)
+
+
+MIDDLEBURY = ("Dimetrodon", "Grove2", "RubberWhale", "Urban2", "Urban3", "Venus")
+
+
+def test_accuracy_on_middlebury(shared_data):
+    """Published for TV-L1: 0.45. The better of OpenCV's and scikit-image's, pair by pair: 0.46."""
+    errors = {}
+    for name in MIDDLEBURY:
+        folder = shared_data / "flow_middlebury"
+        frames = [
+            cv2.cvtColor(cv2.imread(str(folder / "other-data" / name / f"frame{i}.png")), 4) / 255.0
+            for i in (10, 11)
+        ]
+        target, known = read_flo(folder / "other-gt-flow" / name / "flow10.flo")
+        flow = np.asarray(solver()(*(frame.astype(np.float32) for frame in frames)))
+        errors[name] = np.linalg.norm(flow - target, axis=-1)[known].mean()
+    assert np.mean(list(errors.values())) < 0.40, errors
+
+
+# ------------------------------------------------------------------------- Shapes and transforms
+
+
+@pytest.mark.parametrize("leading", [(), (1,), (3,), (2, 2)])
+@pytest.mark.parametrize("channels", [None, 1, 3])
+def test_leading_axes_are_batches(leading, channels):
+    random = np.random.default_rng(0)
+    tail = (12, 14) if channels is None else (12, 14, channels)
+    first, second = random.random((2, *leading, *tail)).astype(np.float32)
+    flow = solver(TINY)(first, second)
+    assert flow.shape == (*leading, 12, 14, 2) and flow.dtype == jnp.float32
+    for index in np.ndindex(leading):
+        np.testing.assert_allclose(
+            flow[index], solver(TINY)(first[index], second[index]), atol=1e-5
+        )
+
+
+def test_colour_is_turned_to_grey():
+    random = np.random.default_rng(0)
+    first, second = random.random((2, 12, 14, 3)).astype(np.float32)
+    grey = [image @ np.array([0.2989, 0.5870, 0.1140], np.float32) for image in (first, second)]
+    np.testing.assert_allclose(solver(TINY)(first, second), solver(TINY)(*grey), atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 3), (17, 33)])
+def test_odd_and_tiny_sizes(size):
+    random = np.random.default_rng(0)
+    first, second = random.random((2, *size)).astype(np.float32)
+    flow, gradient = jax.jit(
+        jax.value_and_grad(lambda first: jnp.sum(jnp.square(tvl1_flow(first, second, TINY))))
+    )(first)
+    assert jnp.isfinite(flow) and jnp.all(jnp.isfinite(gradient))
+
+
+def test_vmap_is_a_loop():
+    random = np.random.default_rng(0)
+    first, second = random.random((2, 3, 12, 14)).astype(np.float32)
+    mapped = jax.vmap(lambda a, b: tvl1_flow(a, b, TINY))(first, second)
+    np.testing.assert_allclose(mapped, solver(TINY)(first, second), atol=1e-4)
+
+
+@pytest.mark.parametrize("median_size", [1, 3])
+def test_gradients_are_those_of_finite_differences(median_size, float64):
+    config = TVL1Config(
+        num_scales=2, min_size=4, num_warps=2, num_iterations=4, median_size=median_size
+    )
+    noise = 0.01 * np.random.default_rng(0).normal(size=(2, 9, 10))
+    first, second = texture((9, 10)) + noise[0], texture((9, 10), (0.4, 0.2)) + noise[1]
+    # Of 90 pixels some are near to a kink (a clip, a floor, a median): the step must not cross it.
+    check_grads(
+        lambda a, b: tvl1_flow(a, b, config), (first, second), 1, modes=("fwd", "rev"), eps=1e-8
+    )
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 1e-40, 3e38, -3e38])
+def test_finite_images_give_finite_flow_and_gradients(value):
+    first, second = jnp.full((9, 10), value), jnp.full((9, 10), value).at[4, 5].set(0.5)
+    flow, gradients = jax.value_and_grad(
+        lambda a, b: jnp.sum(jnp.square(tvl1_flow(a, b, TINY))), argnums=(0, 1)
+    )(first, second)
+    assert jnp.isfinite(flow)
+    assert all(jnp.all(jnp.isfinite(gradient)) for gradient in gradients)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_low_precision_computes_in_float32(dtype):
+    first, second = (jnp.asarray(texture(shift=s), dtype) for s in ((0, 0), (1, 0)))
+    flow = solver(QUICK)(first, second)
+    assert flow.dtype == jnp.float32
+    expected = solver(QUICK)(first.astype(jnp.float32), second.astype(jnp.float32))
+    np.testing.assert_array_equal(flow, expected)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(lam=0.0), "lam is 0.0; pass a number above 0"),
+        (dict(tau=-1.0), "tau is -1.0"),
+        (dict(num_warps=0), "num_warps is 0; pass 1 or more"),
+        (dict(scale_factor=1.0), "scale_factor is 1.0"),
+        (dict(median_size=4), "median_size is 4; pass an odd number"),
+    ],
+)
+def test_a_wrong_setting_is_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        TVL1Config(**change)
+
+
+@pytest.mark.parametrize(
+    "first, second, message",
+    [
+        (
+            np.zeros((4, 5), np.float32),
+            np.zeros((4, 6), np.float32),
+            r"\(4, 5\) and frame2 \(4, 6\)",
+        ),
+        (np.zeros((4, 5), np.uint8), np.zeros((4, 5), np.uint8), "dtype uint8; .* frame1 / 255.0"),
+        (np.zeros(4, np.float32), np.zeros(4, np.float32), r"frame1 has shape \(4,\)"),
+        (np.zeros((0, 5), np.float32), np.zeros((0, 5), np.float32), "one pixel or more"),
+    ],
+)
+def test_bad_input_is_named(first, second, message):
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(tvl1_flow)(first, second)

@@ -1,0 +1,67 @@
+"""The scripts in `examples/` run as a user starts them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from afn_jax.data.flow_io import read_flo
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(script, *arguments):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "examples" / script), *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def pictures(folder):
+    """Two pictures of smooth noise, the second moved by 3 px to the right; their names."""
+    noise = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
+    noise = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
+    cv2.imwrite(str(folder / "a b.png"), noise[:, 5:-5])
+    cv2.imwrite(str(folder / "c.png"), noise[:, 2:-8])
+    return folder / "a b.png", folder / "c.png"
+
+
+def test_flow_between_two_images(tmp_path):
+    result = run("flow_between_two_images.py", *pictures(tmp_path), "--out", tmp_path / "flow")
+    assert result.returncode == 0, result.stderr
+    flow, known = read_flo(tmp_path / "flow.flo")
+    assert known.all()
+    np.testing.assert_allclose(np.median(flow, (0, 1)), [3, 0], atol=0.1)
+    # To the right is red.
+    blue, green, red = np.median(cv2.imread(str(tmp_path / "flow.png")), (0, 1))
+    assert red > 200 and blue < 120 and green < 120
+
+
+def test_flow_between_two_images_names_what_is_wrong(tmp_path):
+    first, second = pictures(tmp_path)
+    cv2.imwrite(str(tmp_path / "small.png"), np.zeros((5, 6, 3), np.uint8))
+    (tmp_path / "text.png").write_text("no picture")
+    for arguments, message in [
+        ([first, tmp_path / "nowhere.png"], "nowhere.png is missing or is no picture"),
+        ([first, tmp_path / "text.png"], "text.png is missing or is no picture"),
+        ([first, tmp_path / "small.png"], "80 x 60 and 6 x 5; give two of the same size"),
+        ([first, second, "--out", tmp_path / "no" / "flow"], "there is no folder"),
+        ([first, second, "--lam", "-1"], "lam is -1.0; pass a number above 0"),
+    ]:
+        result = run("flow_between_two_images.py", *arguments)
+        assert result.returncode == 1 and message in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_train_with_flow_layer():
+    result = run("train_with_flow_layer.py", "--steps", 2, "--clips", 64)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("top-1 on 512 held-out clips") == 2
+    assert "learned: tau 0.25" in result.stdout
