@@ -1,0 +1,421 @@
+"""The representation flow layer: frames, parameters, independence of examples, fusion."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import jaxtyping
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from afn_jax.nn import FlowConvFlow, FlowOfFeatures, RepresentationFlow, normalize_clip
+from afn_jax.nn.representation_flow import LEARNABLE, LEARNED_BY_DEFAULT
+from afn_jax.ops import initial_params, representation_flow
+
+KERNELS = ("tvl1", "sobel")
+# The rows of Table 2.
+TABLE_2 = {
+    "none": (),
+    "sobel kernels": ("image_gradient", "flow_gradient"),
+    "divergence": ("divergence",),
+    "tau, lambda, theta": ("tau", "lam", "theta"),
+    "all": ("tau", "lam", "theta", "divergence", "image_gradient", "flow_gradient"),
+    "divergence + tau, lambda, theta": ("tau", "lam", "theta", "divergence"),
+}
+LAYERS = {
+    "flow": lambda **options: RepresentationFlow(channels=3, num_iterations=3, **options),
+    "fcf": lambda **options: FlowConvFlow(channels=3, num_iterations=3, **options),
+}
+
+
+@pytest.fixture
+def untyped():
+    """Without the type checks of the test suite, as for a user."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def clips(*shape, seed=0):
+    random = np.random.default_rng(seed)
+    return jnp.asarray(random.normal(size=shape or (2, 4, 5, 6, 4)), jnp.float32)
+
+
+def names(params):
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return {"/".join(key.key for key in path): leaf.shape for path, leaf in leaves}
+
+
+def set_norm_scale(variables, scale):
+    """The same parameters with a norm that lets the flow through."""
+    norm = dict(variables["params"]["norm"])
+    norm["scale"] = jnp.full_like(norm["scale"], scale)
+    return {**variables, "params": {**variables["params"], "norm": norm}}
+
+
+def init(layer, x):
+    return jax.jit(layer.init)(jax.random.key(0), x)
+
+
+def apply(layer, variables, x, **options):
+    return jax.jit(lambda variables, x: layer.apply(variables, x, **options))(variables, x)
+
+
+def init_shapes(layer, x):
+    return jax.eval_shape(layer.init, jax.random.key(0), x)
+
+
+@jax.jit
+@jax.value_and_grad
+def normalized_sum_and_gradient(features):
+    return jnp.sum(normalize_clip(features))
+
+
+def test_normalize_clip_maps_each_clip_to_its_range():
+    clip = jnp.asarray([[-2.0, 0.0], [3.0, 8.0]]).reshape(1, 2, 2, 1, 1)
+    other = 100 * clip - 7
+    normalized = normalize_clip(jnp.concatenate([clip, other]))
+    expected = [0, 255 * 0.2, 255 * 0.5, 255]
+    np.testing.assert_allclose(normalized.reshape(2, 4), [expected, expected], rtol=1e-6)
+
+
+def test_normalize_clip_takes_all_frames_and_channels_together():
+    features = clips()
+    flat = np.asarray(features, np.float64).reshape(2, -1)
+    low, high = flat.min(1, keepdims=True), flat.max(1, keepdims=True)
+    expected = (255 * (flat - low) / (high - low)).reshape(features.shape)
+    np.testing.assert_allclose(normalize_clip(features), expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [0.0, 5.0, -1e30, 3e38])
+def test_normalize_clip_of_a_constant_clip_is_zero_and_has_a_finite_gradient(value):
+    features = jnp.full((1, 2, 2, 2, 1), value)
+    normalized, gradient = normalized_sum_and_gradient(features)
+    assert normalized == 0 and np.all(gradient == 0)
+
+
+@pytest.mark.parametrize("scale", [1e-7, 1e-3, 1e30, 3e38])
+def test_normalize_clip_stays_in_range(scale):
+    features = scale * jnp.tanh(clips())
+    _, gradient = normalized_sum_and_gradient(features)
+    assert np.all(np.isfinite(gradient))
+    normalized = normalize_clip(features)
+    assert np.min(normalized) == 0 and np.max(normalized) in (0, pytest.approx(255, rel=1e-5))
+
+
+def test_normalize_clip_has_the_gradient_of_finite_differences(float64):
+    features = jnp.asarray(np.random.default_rng(0).normal(size=(2, 2, 2, 2, 1)))
+    check_grads(jax.jit(normalize_clip), (features,), order=1, modes=("fwd", "rev"))
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_normalize_clip_computes_in_float32(dtype):
+    features = clips().astype(dtype)
+    normalized = normalize_clip(features)
+    assert normalized.dtype == jnp.float32
+    np.testing.assert_array_equal(normalized, normalize_clip(features.astype(jnp.float32)))
+
+
+@pytest.mark.parametrize("kernels, normalize", [("tvl1", True), ("tvl1", False), ("sobel", True)])
+def test_flow_of_features_is_the_flow_of_each_pair_of_frames(kernels, normalize):
+    features = 20 * clips(2, 3, 4, 5, 2)
+    layer = FlowOfFeatures(num_iterations=3, kernels=kernels, normalize=normalize)
+    flow = apply(layer, init(layer, features), features)
+    assert flow.shape == (2, 2, 4, 5, 4)
+    flow_of_pair = jax.jit(
+        lambda a, b: representation_flow(a, b, num_iterations=3, kernels=kernels)
+    )
+    for b in range(2):
+        clip = np.asarray(features[b], np.float64)
+        if normalize:
+            clip = 255 * (clip - clip.min()) / (clip.max() - clip.min())
+        for t in range(2):
+            pair = clip[t].astype(np.float32), clip[t + 1].astype(np.float32)
+            expected = flow_of_pair(*pair)
+            # The x flow of all channels, then the y flow.
+            np.testing.assert_allclose(flow[b, t, ..., :2], expected[..., 0], atol=1e-3)
+            np.testing.assert_allclose(flow[b, t, ..., 2:], expected[..., 1], atol=1e-3)
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("row", TABLE_2)
+def test_what_is_learned_is_a_parameter_and_nothing_else(kernels, row):
+    layer = FlowOfFeatures(num_iterations=1, learned=TABLE_2[row], kernels=kernels)
+    variables = init(layer, clips(1, 2, 3, 3, 1))
+    assert set(variables) <= {"params"}
+    params = variables.get("params", {})
+    initial = initial_params(kernels)
+    assert names(params) == {name: getattr(initial, name).shape for name in TABLE_2[row]}
+    for name, value in params.items():
+        np.testing.assert_array_equal(value, getattr(initial, name))
+
+
+def test_the_default_is_the_best_row_of_table_2():
+    assert set(LEARNED_BY_DEFAULT) == set(TABLE_2["divergence + tau, lambda, theta"])
+    assert set(LEARNABLE) == set(TABLE_2["all"])
+    for layer in (FlowOfFeatures, RepresentationFlow, FlowConvFlow):
+        assert layer().learned == LEARNED_BY_DEFAULT
+
+
+def test_the_parameters_of_the_layer_are_two_kernels_and_what_is_learned():
+    variables = init_shapes(LAYERS["flow"](learned=("tau", "divergence")), clips())
+    assert set(variables) == {"params"}
+    assert names(variables["params"]) == {
+        "reduce/kernel": (1, 1, 4, 3),
+        "flow/tau": (),
+        "flow/divergence": (2, 2),
+        "expand/kernel": (3, 3, 6, 4),
+    }
+
+
+def test_the_parameters_of_flow_conv_flow_are_those_of_two_flows():
+    variables = init_shapes(LAYERS["fcf"](learned=("theta",), features=5), clips())
+    assert names(variables["params"]) == {
+        "reduce_1/kernel": (1, 1, 4, 3),
+        "flow_1/theta": (),
+        "expand_1/kernel": (3, 3, 6, 6),
+        "reduce_2/kernel": (1, 1, 6, 3),
+        "flow_2/theta": (),
+        "expand_2/kernel": (3, 3, 6, 5),
+    }
+
+
+def test_residual_fusion_adds_a_norm():
+    variables = init_shapes(LAYERS["flow"](learned=(), fusion="residual"), clips())
+    assert names(variables["params"]) == {
+        "reduce/kernel": (1, 1, 4, 3),
+        "expand/kernel": (3, 3, 6, 4),
+        "norm/scale": (4,),
+        "norm/bias": (4,),
+    }
+    assert names(variables["batch_stats"]) == {"norm/mean": (4,), "norm/var": (4,)}
+
+
+@pytest.mark.parametrize(
+    "layer, frames",
+    [
+        (RepresentationFlow(channels=3, num_iterations=1), 3),
+        (RepresentationFlow(channels=3, num_iterations=1, features=7), 3),
+        (RepresentationFlow(channels=3, num_iterations=1, fusion="residual"), 3),
+        (FlowConvFlow(channels=3, num_iterations=1), 2),
+        (FlowConvFlow(channels=3, num_iterations=1, fusion="residual"), 2),
+        (FlowConvFlow(channels=3, num_iterations=1, num_flows=3, features=7), 1),
+    ],
+)
+def test_each_flow_takes_one_frame(layer, frames):
+    x = clips()
+    output = jax.eval_shape(lambda x: layer.init_with_output(jax.random.key(0), x)[0], x)
+    assert output.shape == (2, frames, 5, 6, layer.features or 4)
+    assert output.dtype == jnp.float32
+
+
+@pytest.mark.parametrize(
+    "name, fusion, train",
+    [
+        ("flow", "none", False),
+        ("flow", "none", True),
+        ("flow", "residual", False),
+        ("fcf", "none", True),
+    ],
+)
+def test_an_example_does_not_depend_on_its_neighbours(name, fusion, train):
+    x, layer = clips(), LAYERS[name](fusion=fusion)
+    variables = init(layer, x)
+    if fusion == "residual":
+        variables = set_norm_scale(variables, 1.0)
+    run = jax.jit(lambda x: layer.apply(variables, x, train=train))
+    output, other = run(x), run(x.at[1].set(1000 * x[1] + 5))
+    np.testing.assert_allclose(other[0], output[0], rtol=1e-5, atol=1e-5)
+    assert not np.allclose(other[1], output[1])
+
+
+@pytest.mark.parametrize("name, fusion", [("flow", "none"), ("flow", "residual"), ("fcf", "none")])
+def test_a_constant_clip_has_a_finite_output_and_gradient(name, fusion):
+    layer, x = LAYERS[name](fusion=fusion), jnp.full((1, 4, 5, 6, 4), 3.0)
+    variables = init(layer, x)
+    if fusion == "residual":
+        variables = set_norm_scale(variables, 1.0)
+
+    def loss(params, x):
+        y, _ = layer.apply({**variables, "params": params}, x, train=True, mutable=["batch_stats"])
+        return jnp.sum(jnp.square(y - 1)), y
+
+    gradients, output = jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True))(
+        variables["params"], x
+    )
+    # No motion, no output; and to be added to, the clip itself.
+    np.testing.assert_array_equal(output, 0 if fusion == "none" else 3)
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradients))
+
+
+@pytest.mark.parametrize("name, lost", [("flow", 1), ("fcf", 2)])
+@pytest.mark.parametrize("train", [False, True])
+def test_residual_fusion_starts_as_the_identity(name, lost, train):
+    x, layer = clips(), LAYERS[name](fusion="residual")
+    output, _ = apply(layer, init(layer, x), x, train=train, mutable=["batch_stats"])
+    np.testing.assert_array_equal(output, np.maximum(x[:, :-lost], 0))
+
+
+def test_residual_fusion_is_relu_of_the_sum_with_the_normalised_flow():
+    x = clips()
+    alone, fused = LAYERS["flow"](), LAYERS["flow"](fusion="residual")
+    variables = set_norm_scale(init(fused, x), 0.7)
+    shared = {name: variables["params"][name] for name in ("reduce", "flow", "expand")}
+    flow = np.asarray(apply(alone, {"params": shared}, x), np.float64)
+    output, updated = apply(fused, variables, x, train=True, mutable=["batch_stats"])
+    axes = (0, 1, 2, 3)
+    normalised = (flow - flow.mean(axes)) / np.sqrt(flow.var(axes) + 1e-3)
+    expected = np.maximum(np.asarray(x[:, :-1]) + 0.7 * normalised, 0)
+    np.testing.assert_allclose(output, expected, atol=1e-4)
+    mean = updated["batch_stats"]["norm"]["mean"]
+    np.testing.assert_allclose(mean, 0.01 * flow.mean(axes), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name, kernels, fusion",
+    [("flow", "tvl1", "none"), ("flow", "sobel", "residual"), ("fcf", "tvl1", "residual")],
+)
+def test_the_gradient_reaches_every_parameter(name, kernels, fusion):
+    x, layer = clips(), LAYERS[name](learned=LEARNABLE, kernels=kernels, fusion=fusion)
+    variables = init(layer, x)
+    if fusion == "residual":  # at its start nothing passes but the gradient of the scale itself
+        variables = set_norm_scale(variables, 1.0)
+
+    def loss(params):
+        y, _ = layer.apply({**variables, "params": params}, x, train=True, mutable=["batch_stats"])
+        return jnp.sum(jnp.sin(jnp.arange(y.size)) * y.reshape(-1))
+
+    gradients = jax.jit(jax.grad(loss))(variables["params"])
+    for path, gradient in jax.tree_util.tree_leaves_with_path(gradients):
+        assert np.all(np.isfinite(gradient)) and np.any(gradient != 0), path
+
+
+def test_bfloat16_convolves_in_bfloat16_and_computes_flow_in_float32():
+    x = clips()
+    layer = LAYERS["flow"](dtype=jnp.bfloat16)
+    variables = init(layer, x)
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(variables))
+    output, state = apply(layer, variables, x, capture_intermediates=True)
+    inside = {
+        name: value["__call__"][0]
+        for name, value in state["intermediates"].items()
+        if name in ("reduce", "flow", "expand")
+    }
+    assert output.dtype == inside["reduce"].dtype == inside["expand"].dtype == jnp.bfloat16
+    assert inside["flow"].dtype == jnp.float32
+    reduced = np.asarray(inside["reduce"], np.float64)
+    low, high = (f(reduced, axis=(1, 2, 3, 4), keepdims=True) for f in (np.min, np.max))
+    pairs = (255 * (reduced - low) / (high - low)).astype(np.float32)
+    expected = representation_flow(pairs[:, :-1], pairs[:, 1:], num_iterations=3)
+    expected = np.concatenate([expected[..., 0], expected[..., 1]], axis=-1)
+    # In bfloat16 pixels of 255 are one apart, and flow would be off by tenths of a pixel.
+    np.testing.assert_allclose(inside["flow"], expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_evaluation_may_take_other_iterations_with_the_same_parameters(name):
+    x, layer = clips(), LAYERS[name]()
+    variables = init(layer, x)
+    longer = layer.clone(num_iterations=6)
+    assert names(init_shapes(longer, x)) == names(variables)
+    outputs = [apply(each, variables, x) for each in (layer, longer)]
+    assert outputs[0].shape == outputs[1].shape and np.all(np.isfinite(outputs[1]))
+    assert not np.allclose(*outputs)
+
+
+def test_learned_parameters_change_the_flow():
+    features = 20 * clips(1, 2, 4, 5, 1)
+    layer = FlowOfFeatures(num_iterations=3, learned=LEARNABLE)
+    params = init(layer, features)["params"]
+    run = jax.jit(lambda params: layer.apply({"params": params}, features))
+    expected = run(params)
+    for name in LEARNABLE:
+        changed = run({**params, name: 0.5 * params[name]})
+        assert not np.allclose(changed, expected), name
+
+
+def test_jit_is_eager():
+    x, layer = clips(), LAYERS["flow"]()
+    variables = init(layer, x)
+    np.testing.assert_allclose(
+        apply(layer, variables, x), layer.apply(variables, x), rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("fusion", ["none", "residual"])
+def test_pmap_over_four_devices_is_one_large_batch(fusion):
+    x = clips(4, 1, 3, 4, 5, 4)
+    together = LAYERS["flow"](fusion=fusion)
+    variables = init(together, x[:, 0])
+    if fusion == "residual":
+        variables = set_norm_scale(variables, 1.0)
+    apart = LAYERS["flow"](fusion=fusion, axis_name="batch")
+
+    options = dict(train=True, mutable=["batch_stats"])
+    outputs, states = jax.pmap(
+        lambda variables, x: apart.apply(variables, x, **options),
+        axis_name="batch",
+        in_axes=(None, 0),
+    )(variables, x)
+    expected, expected_state = apply(together, variables, x[:, 0], **options)
+    np.testing.assert_allclose(outputs[:, 0], expected, rtol=1e-3, atol=1e-3)
+    for state, expected_leaf in zip(
+        jax.tree.leaves(states), jax.tree.leaves(expected_state), strict=True
+    ):
+        for leaf in state:
+            np.testing.assert_allclose(leaf, expected_leaf, rtol=1e-4, atol=1e-5)
+
+
+def test_two_layers_make_flow_of_flow():
+    features = clips(2, 4, 5, 6, 3)
+    layer = nn.Sequential([FlowOfFeatures(num_iterations=2), FlowOfFeatures(num_iterations=2)])
+    variables = init(layer, features)
+    assert set(names(variables["params"])) == {
+        f"layers_{i}/{name}" for i in (0, 1) for name in LEARNED_BY_DEFAULT
+    }
+
+    def loss(params):
+        flow_of_flow = layer.apply({"params": params}, features)
+        return jnp.sum(jnp.square(flow_of_flow)), flow_of_flow
+
+    gradients, flow_of_flow = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
+    assert flow_of_flow.shape == (2, 2, 5, 6, 12)
+    for gradient in jax.tree.leaves(gradients):
+        assert np.all(np.isfinite(gradient)) and np.any(gradient != 0)
+    first = FlowOfFeatures(num_iterations=2)
+    flow = apply(first, {"params": variables["params"]["layers_0"]}, features)
+    second = apply(first, {"params": variables["params"]["layers_1"]}, flow)
+    np.testing.assert_allclose(flow_of_flow, second, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "layer, options, shape, message",
+    [
+        (
+            FlowOfFeatures,
+            dict(learned=("tau", "alpha")),
+            (1, 2, 3, 3, 1),
+            "learned names alpha; choose",
+        ),
+        (FlowOfFeatures, dict(), (1, 1, 3, 3, 1), "two frames or more"),
+        (FlowOfFeatures, dict(), (2, 3, 3, 1), r"features has shape \(2, 3, 3, 1\)"),
+        (FlowOfFeatures, dict(kernels="scharr"), (1, 2, 3, 3, 1), "kernels is 'scharr'"),
+        (RepresentationFlow, dict(learned=("beta",)), (1, 2, 3, 3, 1), "learned names beta"),
+        (RepresentationFlow, dict(), (1, 1, 3, 3, 1), "with more than 1 frames"),
+        (RepresentationFlow, dict(), (2, 3, 3, 1), r"x has shape \(2, 3, 3, 1\)"),
+        (RepresentationFlow, dict(fusion="sum"), (1, 2, 3, 3, 1), "fusion is 'sum'; choose"),
+        (
+            RepresentationFlow,
+            dict(fusion="residual", features=2),
+            (1, 2, 3, 3, 1),
+            "features is 2 and x has 1; .* leave features at None",
+        ),
+        (FlowConvFlow, dict(), (1, 2, 3, 3, 1), "with more than 2 frames"),
+        (FlowConvFlow, dict(num_flows=3), (1, 3, 3, 3, 1), "with more than 3 frames"),
+        (FlowConvFlow, dict(num_flows=1), (1, 3, 3, 3, 1), "num_flows is 1; pass 2 or more"),
+        (FlowConvFlow, dict(fusion="sum"), (1, 3, 3, 3, 1), "fusion is 'sum'"),
+    ],
+)
+def test_bad_input_is_named(layer, options, shape, message, untyped):
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(layer(**options).init, jax.random.key(0), jnp.zeros(shape))

@@ -1,0 +1,329 @@
+"""What every function of maps in `ops` and `losses` promises, whatever it computes.
+
+Shapes and dtypes, that an example does not depend on its neighbours, that `jit` changes nothing,
+and that no finite input gives NaN.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from afn_jax import losses, ops
+
+FEW = settings(max_examples=15, deadline=None, derandomize=True, database=None)
+SEEDS = st.integers(0, 2**32 - 1)
+DTYPES = ("bfloat16", "float16", "float32")
+# Public names that take no maps.
+NO_MAPS = {
+    "MotionNetWeights",
+    "RepresentationFlowParams",
+    "TVL1Config",
+    "effective_weights",
+    "initial_params",
+    "pixel_grid",
+}
+# Their randomness is drawn for a batch as a whole.
+RANDOM = {"color_jitter", "gaussian_noise"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Function:
+    """A function of one batch.
+
+    name: its public name.
+    call: with arrays as positional arguments.
+    arguments: for each array, its name in `KINDS` and its shape within a batch.
+    gives: "maps" = one for each example, "mean" = a scalar, the mean over examples.
+    dtype: of the result: "same" as what comes in, "float32" or better, or another.
+    shape: of the result for one example.
+    any_leading: whether there may be any leading axes, and not just one.
+    """
+
+    name: str
+    call: Callable[..., Any]
+    arguments: tuple[tuple[str, tuple[int, ...]], ...]
+    gives: str = "maps"
+    dtype: str = "float32"
+    shape: tuple[int, ...] = ()
+    any_leading: bool = True
+
+
+KINDS = {
+    "image": lambda random, shape: random.uniform(size=shape),
+    "features": lambda random, shape: random.uniform(0, 255, shape),
+    "flow": lambda random, shape: random.normal(scale=2, size=shape),
+    "mask": lambda random, shape: random.uniform(size=shape) > 0.3,
+    "labels": lambda random, shape: random.integers(0, 3, shape, dtype=np.int32),
+}
+SIZE = (8, 9)
+IMAGE, FLOW, MASK = ("image", (*SIZE, 3)), ("flow", (*SIZE, 2)), ("mask", SIZE)
+LOGITS, LABELS = ("flow", (3,)), ("labels", ())
+KEY = 7
+
+
+def key():
+    return jax.random.key(KEY)
+
+
+OPS = (
+    Function(
+        "color_jitter",
+        lambda frames: ops.color_jitter(
+            key(), frames, brightness=0.3, contrast=0.3, saturation=0.3
+        ),
+        (("image", (2, 4, 5, 3)),),
+        dtype="same",
+        shape=(2, 4, 5, 3),
+        any_leading=False,
+    ),
+    Function(
+        "cost_volume",
+        lambda a, b: ops.cost_volume(a, b, max_displacement=1),
+        (("image", (3, 5, 2)), ("image", (3, 5, 2))),
+        dtype="same",
+        shape=(3, 5, 9),
+    ),
+    Function("flow_to_rgb", ops.flow_to_rgb, (FLOW,), dtype="uint8", shape=(*SIZE, 3)),
+    Function(
+        "gaussian_noise",
+        lambda frames: ops.gaussian_noise(key(), frames, std=0.1),
+        (("image", (4, 5, 3)),),
+        dtype="same",
+        shape=(4, 5, 3),
+    ),
+    Function(
+        "median_filter",
+        lambda x: ops.median_filter(x, 3),
+        (("image", (4, 5)),),
+        dtype="same",
+        shape=(4, 5),
+    ),
+    Function("normalize_flow", ops.normalize_flow, (FLOW,), dtype="same", shape=(*SIZE, 2)),
+    Function(
+        "representation_flow",
+        lambda a, b: ops.representation_flow(a, b, num_iterations=3),
+        (("features", (4, 5, 2)), ("features", (4, 5, 2))),
+        shape=(4, 5, 2, 2),
+    ),
+    Function(
+        "resize_flow",
+        lambda flow: ops.resize_flow(flow, (5, 12)),
+        (FLOW,),
+        dtype="same",
+        shape=(5, 12, 2),
+    ),
+    Function(
+        "resize_mask",
+        lambda mask: ops.resize_mask(mask, (5, 12)),
+        (MASK,),
+        dtype="bool",
+        shape=(5, 12),
+    ),
+    Function(
+        "tvl1_flow",
+        functools.partial(
+            ops.tvl1_flow,
+            config=ops.TVL1Config(
+                num_scales=2, min_size=4, num_warps=1, num_iterations=2, median_size=3
+            ),
+        ),
+        (IMAGE, IMAGE),
+        shape=(*SIZE, 2),
+    ),
+    Function("visibility_mask", ops.visibility_mask, (FLOW, FLOW), dtype="bool", shape=SIZE),
+    Function("warp", ops.warp, (IMAGE, FLOW), dtype="same", shape=(*SIZE, 3)),
+    Function("warp_mask", ops.warp_mask, (FLOW,), dtype="bool", shape=SIZE),
+)
+
+mean = functools.partial(Function, gives="mean")
+LOSSES = (
+    mean("census_loss", losses.census_loss, (IMAGE, IMAGE)),
+    Function("charbonnier", losses.charbonnier, (FLOW,), shape=(*SIZE, 2)),
+    Function("cross_entropy", losses.cross_entropy, (LOGITS, LABELS)),
+    mean("edge_aware_smoothness_loss", losses.edge_aware_smoothness_loss, (FLOW, IMAGE)),
+    Function("endpoint_error", losses.endpoint_error, (FLOW, FLOW), shape=SIZE),
+    mean(
+        "flow_loss",
+        losses.flow_loss,
+        (("flow", (2, *SIZE, 2)), ("flow", (2, *SIZE, 2))),
+        any_leading=False,
+    ),
+    mean(
+        "jointflow3d_loss",
+        lambda *arrays: losses.jointflow3d_loss(*arrays)[0],
+        (
+            LOGITS,
+            LABELS,
+            ("image", (2, *SIZE, 1)),
+            ("image", (2, *SIZE, 1)),
+            ("flow", (2, *SIZE, 2)),
+        ),
+        any_leading=False,
+    ),
+    mean("l1_loss", losses.l1_loss, (IMAGE, IMAGE)),
+    mean("masked_mean", losses.masked_mean, (IMAGE,)),
+    mean(
+        "motionnet_loss",
+        lambda frames, flow: losses.motionnet_loss(frames, [flow])[0],
+        (("image", (3, *SIZE, 3)), ("flow", (2, *SIZE, 2))),
+        any_leading=False,
+    ),
+    mean(
+        "multiscale_endpoint_error",
+        lambda a, b, target: losses.multiscale_endpoint_error([a, b], target, weights=(0.6, 0.4)),
+        (("flow", (4, 5, 2)), ("flow", (2, 3, 2)), FLOW),
+    ),
+    mean(
+        "multitask_loss",
+        lambda *arrays: losses.multitask_loss(*arrays)[0],
+        (LOGITS, LABELS, ("flow", (2, *SIZE, 2)), ("flow", (2, *SIZE, 2))),
+        any_leading=False,
+    ),
+    mean("photometric_loss", losses.photometric_loss, (IMAGE, IMAGE)),
+    mean("smoothness_loss", losses.smoothness_loss, (FLOW,)),
+    Function("ssim", losses.ssim, (IMAGE, IMAGE), shape=(1, 1, 3)),
+    mean("ssim_loss", losses.ssim_loss, (IMAGE, IMAGE)),
+    mean(
+        "two_frame_multitask_loss",
+        lambda logits, labels, a, b, target: losses.two_frame_multitask_loss(
+            logits, labels, [a, b], target, scale_weights=(0.6, 0.4)
+        )[0],
+        (LOGITS, LABELS, ("flow", (4, 5, 2)), ("flow", (2, 3, 2)), FLOW),
+        any_leading=False,
+    ),
+    mean(
+        "uf_tsn_loss",
+        lambda image1, image2, flow: losses.uf_tsn_loss(image1, image2, [flow])[0],
+        (IMAGE, IMAGE, FLOW),
+    ),
+)
+FUNCTIONS = (*OPS, *LOSSES)
+# These only add up others.
+SUMS = {
+    "flow_loss",
+    "jointflow3d_loss",
+    "motionnet_loss",
+    "multiscale_endpoint_error",
+    "multitask_loss",
+    "ssim_loss",
+    "two_frame_multitask_loss",
+    "uf_tsn_loss",
+}
+NO_SUMS = tuple(function for function in FUNCTIONS if function.name not in SUMS)
+BY_EXAMPLE = tuple(function for function in FUNCTIONS if function.name not in RANDOM)
+
+
+def every(functions):
+    return pytest.mark.parametrize("function", functions, ids=lambda function: function.name)
+
+
+def example(function, seed, leading=(2,)):
+    random = np.random.default_rng(seed)
+    arrays = [KINDS[kind](random, (*leading, *shape)) for kind, shape in function.arguments]
+    return tuple(x.astype(np.float32) if x.dtype == np.float64 else x for x in arrays)
+
+
+@functools.cache
+def compiled(function):
+    return jax.jit(function.call)
+
+
+def close(actual, expected):
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.shape == expected.shape and actual.dtype == expected.dtype
+    if expected.dtype in (np.bool_, np.uint8):
+        # A colour may fall on either side of the next whole number.
+        assert np.all(np.abs(actual.astype(int) - expected.astype(int)) <= (expected.dtype == "u1"))
+    else:
+        size = max(np.max(np.abs(expected)), 1)
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4 * size)
+
+
+def test_every_public_function_of_maps_is_here():
+    public = {*ops.__all__, *losses.__all__}
+    names = [function.name for function in FUNCTIONS]
+    assert len(set(names)) == len(names)
+    assert set(names) | NO_MAPS == public and not set(names) & NO_MAPS
+
+
+def check_shape_and_dtype(function, dtype):
+    for leading in [(), (2,), (2, 3), (0,)] if function.any_leading else [(1,), (2,)]:
+        if leading == (0,) and function.name == "tvl1_flow":
+            continue  # it names empty frames
+        arrays = [
+            jax.ShapeDtypeStruct(x.shape, dtype if x.dtype == np.float32 else x.dtype)
+            for x in example(function, 0, leading)
+        ]
+        result = jax.eval_shape(function.call, *arrays)
+        assert result.shape == (() if function.gives == "mean" else (*leading, *function.shape))
+        better = "float64" if dtype == "float64" else "float32"
+        expected = {"same": dtype, "float32": better}.get(function.dtype, function.dtype)
+        assert result.dtype == expected
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@every(FUNCTIONS)
+def test_shape_and_dtype(function, dtype):
+    check_shape_and_dtype(function, dtype)
+
+
+@every(FUNCTIONS)
+def test_shape_and_dtype_in_double_precision(function, float64):
+    check_shape_and_dtype(function, "float64")
+
+
+@every(BY_EXAMPLE)
+@FEW
+@given(seed=SEEDS)
+def test_a_batch_is_vmap_and_a_loop(function, seed):
+    arrays = example(function, seed)
+    together = compiled(function)(*arrays)
+    alone = [compiled(function)(*(x[i : i + 1] for x in arrays)) for i in range(2)]
+    mapped = vmapped(function)(*(x[:, None] for x in arrays))
+    if function.gives == "mean":
+        close(np.mean(alone, dtype=np.float32), together)
+        close(np.mean(mapped, dtype=np.float32), together)
+    else:
+        close(np.concatenate(alone), together)
+        close(mapped[:, 0], together)
+
+
+@functools.cache
+def vmapped(function):
+    return jax.jit(jax.vmap(function.call))
+
+
+@every(NO_SUMS)
+def test_jit_is_eager(function):
+    arrays = example(function, 0)
+    close(compiled(function)(*arrays), function.call(*arrays))
+
+
+def of_any_size(function, seed, largest):
+    """Numbers of all magnitudes up to the largest, both signs, zeros, and the same in places."""
+    random = np.random.default_rng(seed)
+    arrays = []
+    for x in example(function, seed):
+        if x.dtype == np.float32:
+            exponent = random.uniform(-45, np.log10(largest), x.shape)
+            extreme = random.choice([0.0, largest], x.shape)
+            values = np.where(random.uniform(size=x.shape) < 0.5, 10.0**exponent, extreme)
+            signs = random.choice([-1.0, 1.0], x.shape)
+            x = (signs * np.minimum(values, largest)).astype(np.float32)
+        arrays.append(x)
+    return arrays
+
+
+@every(FUNCTIONS)
+@FEW
+@given(seed=SEEDS, largest=st.sampled_from([1.0, 255.0, 1e6, 1e15, 1e30]))
+def test_finite_input_gives_no_nan(function, seed, largest):
+    result = compiled(function)(*of_any_size(function, seed, largest))
+    assert not np.any(np.isnan(np.asarray(result, np.float64)))
