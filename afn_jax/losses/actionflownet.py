@@ -39,6 +39,9 @@ def flow_loss(
     Raises:
         ValueError: shapes that do not fit.
     """
+    if mask is not None and mask.shape == flow.shape[:-1] == target.shape[:-1]:
+        # What is not known may be anything, NaN too.
+        flow, target = (jnp.where(mask[..., None], x, 0) for x in (flow, target))
     return masked_mean(endpoint_error(flow, target), mask)
 
 
@@ -48,7 +51,7 @@ def multitask_loss(
     flow: Float[Array, "batch time h w 2"],
     target: Float[Array, "batch time h w 2"],
     *,
-    flow_weight: float = 1.0,
+    flow_weight: float | Array = 1.0,
     mask: Bool[Array, "batch time h w"] | None = None,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """Eq. 2: cross-entropy plus `flow_weight` times the mean endpoint error.
@@ -67,6 +70,7 @@ def multitask_loss(
     Raises:
         ValueError: shapes that do not fit.
     """
+    _check_batch(logits, flow)
     terms = {
         "cross_entropy": jnp.mean(cross_entropy(logits, labels)),
         "epe": flow_loss(flow, target, mask=mask),
@@ -80,7 +84,7 @@ def two_frame_multitask_loss(
     flows: Sequence[Float[Array, "batch _ _ 2"]],
     target: Float[Array, "batch h w 2"],
     *,
-    flow_weight: float = 1.0,
+    flow_weight: float | Array = 1.0,
     scale_weights: Sequence[float] = SCALE_WEIGHTS,
     mask: Bool[Array, "batch h w"] | None = None,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
@@ -101,6 +105,7 @@ def two_frame_multitask_loss(
     Raises:
         ValueError: shapes or lengths that do not fit.
     """
+    _check_batch(logits, target)
     terms = {
         "cross_entropy": jnp.mean(cross_entropy(logits, labels)),
         "multiscale_epe": multiscale_endpoint_error(
@@ -108,3 +113,10 @@ def two_frame_multitask_loss(
         ),
     }
     return terms["cross_entropy"] + flow_weight * terms["multiscale_epe"], terms
+
+
+def _check_batch(logits: Array, flow: Array) -> None:
+    if logits.shape[0] != flow.shape[0]:
+        raise ValueError(
+            f"logits have shape {logits.shape} and flow {flow.shape}; the batches differ"
+        )

@@ -30,7 +30,8 @@ def census_loss(
         image1: `[..., H, W, C]` in [0, 1], RGB, or one channel that is grey already.
         image2: the same shape.
         patch_size: odd; pixels nearer to the edge than half of it do not count.
-        mask: `[..., H, W]` bool, True = counts; None = everything counts.
+        mask: `[..., H, W]` bool, True = the code of this pixel counts; None = every one. A pixel
+            that does not count is still a neighbour of those that do.
 
     Returns:
         A scalar, 0 to 1; float32 or better. 0 where no pixel counts, as in an image smaller than

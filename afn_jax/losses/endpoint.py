@@ -33,7 +33,8 @@ def endpoint_error(
             "[..., H, W, 2]: resize one of them with resize_flow"
         )
     dtype = jnp.promote_types(jnp.promote_types(flow.dtype, target.dtype), jnp.float32)
-    difference = jnp.asarray(flow, dtype) - jnp.asarray(target, dtype)
+    # Halves, because the difference of two finite numbers may be infinite.
+    difference = 0.5 * jnp.asarray(flow, dtype) - 0.5 * jnp.asarray(target, dtype)
     # Squares of 1e-30 vanish and of 1e30 overflow, so divide by the larger component first. It
     # cancels, so it is a constant to the gradient. The bounds keep it and its reciprocal normal.
     larger = jnp.max(jnp.abs(difference), axis=-1, keepdims=True)
@@ -41,7 +42,7 @@ def endpoint_error(
     squared = jnp.sum(jnp.square(difference / scale), axis=-1)
     # The gradient of a square root at 0 is infinite: there, take that of a constant.
     equal = squared == 0
-    length = jnp.sqrt(jnp.where(equal, 1, squared)) * scale[..., 0]
+    length = jnp.sqrt(jnp.where(equal, 1, squared)) * scale[..., 0] * 2
     return jnp.where(equal, 0, length)
 
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from afn_jax.losses.classification import cross_entropy
-from afn_jax.losses.photometric import photometric_loss
+from afn_jax.losses.photometric import check_float, photometric_loss
 from afn_jax.losses.smoothness import smoothness_loss
 from afn_jax.ops import warp
 from afn_jax.types import Array
@@ -24,9 +24,9 @@ def jointflow3d_loss(
     *,
     p: float = P,
     epsilon: float = EPSILON,
-    alpha_action: float = ALPHA_ACTION,
-    alpha_photometric: float = ALPHA_PHOTOMETRIC,
-    alpha_smooth: float = ALPHA_SMOOTH,
+    alpha_action: float | Array = ALPHA_ACTION,
+    alpha_photometric: float | Array = ALPHA_PHOTOMETRIC,
+    alpha_smooth: float | Array = ALPHA_SMOOTH,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """Eq. 3: cross-entropy, photometric (Eq. 1) and smoothness loss (Eq. 2) together.
 
@@ -56,6 +56,11 @@ def jointflow3d_loss(
         raise ValueError(
             f"previous has shape {previous.shape} and current {current.shape}; both must be the "
             "same [batch, triplets, H, W, 1], grey"
+        )
+    check_float(previous, current)
+    if logits.shape[0] != previous.shape[0]:
+        raise ValueError(
+            f"logits have shape {logits.shape} and previous {previous.shape}; the batches differ"
         )
     if flows.shape != (*previous.shape[:-1], 2):
         raise ValueError(

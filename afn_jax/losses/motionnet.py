@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from afn_jax.losses.photometric import photometric_loss
+from afn_jax.losses.endpoint import masked_mean
+from afn_jax.losses.photometric import check_float, photometric_loss
 from afn_jax.losses.smoothness import smoothness_loss
 from afn_jax.losses.ssim import ssim
 from afn_jax.ops import warp
@@ -67,7 +68,15 @@ def effective_weights(
 
     Returns:
         Weights for `reduction="paper"` with the same windows of SSIM.
+
+    Raises:
+        ValueError: a number of weights that is not that of the scales.
     """
+    if any(len(term) != len(sizes) for term in weights):
+        raise ValueError(
+            f"weights has {[len(term) for term in weights]} values and sizes {len(sizes)} scales; "
+            "give each term one weight for each scale"
+        )
     num_patches = [math.prod(_num_patches(side) for side in size) for size in sizes]
     return MotionNetWeights(
         pixel=tuple(w / batch_size for w in weights.pixel),
@@ -105,7 +114,9 @@ def motionnet_loss(
             "caffe" = the authors': pixel and smoothness means divided by the batch size, SSIM
             summed over channels and patches, those that reach out of the image among them.
         normalization: of the frames for the loss. "lrn" = local response normalisation across the
-            channels of all frames, which evens out brightness; "none" = as they come.
+            channels of all frames, which evens out brightness; "none" = as they come. The first and
+            the last frames have fewer neighbours in it, so with "lrn" a clip at rest does not reach
+            the smallest pixel term.
 
     Returns:
         The loss, and its three terms ("pixel", "smooth", "ssim"), weighted and summed over scales.
@@ -119,15 +130,16 @@ def motionnet_loss(
     batch_size, num_frames = frames.shape[:2]
     num_pairs = num_frames - 1
     sizes = [flow.shape[-3:-1] for flow in flows]
-    if weights is None:
+    default = weights is None
+    if default:
         weights = MotionNetWeights(*(w[: len(flows)] for w in CAFFE_PRETRAIN))
-        if reduction == "paper":
-            weights = effective_weights(weights, sizes, batch_size=16, num_pairs=num_pairs)
     if any(len(term) != len(flows) for term in weights):
         raise ValueError(
             f"weights has {[len(term) for term in weights]} values and flows {len(flows)} scales; "
             "give each term one weight for each scale"
         )
+    if default and reduction == "paper":
+        weights = effective_weights(weights, sizes, batch_size=16, num_pairs=num_pairs)
 
     dtype = jnp.promote_types(frames.dtype, jnp.float32)
     frames = jnp.asarray(frames, dtype)
@@ -159,7 +171,7 @@ def motionnet_loss(
             pixel, smooth = pixel / batch_size, smooth / (3 * batch_size)
             dissimilarity = jnp.sum(dissimilarity) / batch_size
         else:
-            dissimilarity = jnp.mean(dissimilarity)
+            dissimilarity = masked_mean(dissimilarity)
         terms["pixel"] += weights.pixel[scale] * pixel
         terms["smooth"] += weights.smooth[scale] * smooth
         terms["ssim"] += weights.ssim[scale] * dissimilarity
@@ -220,7 +232,10 @@ def _check(frames, flows, reduction, normalization) -> None:
             f"frames has shape {frames.shape}; it must be [batch, time, H, W, 3] with two frames "
             "or more"
         )
+    check_float(frames)
     batch_size, num_frames = frames.shape[:2]
+    if batch_size == 0:
+        raise ValueError("frames has no example; pass a batch of one or more")
     for flow in flows:
         if flow.ndim != 5 or flow.shape[:2] != (batch_size, num_frames - 1) or flow.shape[-1] != 2:
             raise ValueError(

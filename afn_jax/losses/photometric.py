@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
 from afn_jax.losses.endpoint import masked_mean
-from afn_jax.losses.robust import charbonnier
+from afn_jax.losses.robust import absolute, charbonnier
 from afn_jax.types import Array
 
 
@@ -35,8 +35,7 @@ def photometric_loss(
         ValueError: shapes that do not fit, or `alpha` or `epsilon` not positive.
     """
     check_image_pair(image, reconstruction, mask)
-    dtype = jnp.promote_types(jnp.promote_types(image.dtype, reconstruction.dtype), jnp.float32)
-    difference = as_float_image(image, dtype) - as_float_image(reconstruction, dtype)
+    difference = _difference(image, reconstruction, mask)
     penalty = charbonnier(difference, alpha=alpha, epsilon=epsilon)
     return masked_mean(penalty, over_channels(mask, penalty))
 
@@ -62,9 +61,18 @@ def l1_loss(
         ValueError: shapes that do not fit.
     """
     check_image_pair(image, reconstruction, mask)
+    difference = _difference(image, reconstruction, mask)
+    return masked_mean(jnp.sum(absolute(difference), axis=-1), mask)
+
+
+def _difference(image: Array, reconstruction: Array, mask: Array | None) -> Array:
+    """The difference in float32 or better, 0 where the mask is False, whatever is there."""
     dtype = jnp.promote_types(jnp.promote_types(image.dtype, reconstruction.dtype), jnp.float32)
-    difference = as_float_image(image, dtype) - as_float_image(reconstruction, dtype)
-    return masked_mean(jnp.sum(jnp.abs(difference), axis=-1), mask)
+    image, reconstruction = as_float_image(image, dtype), as_float_image(reconstruction, dtype)
+    if mask is not None:
+        image = jnp.where(mask[..., None], image, 0)
+        reconstruction = jnp.where(mask[..., None], reconstruction, 0)
+    return image - reconstruction
 
 
 def over_channels(mask: Array | None, values: Array) -> Array | None:
@@ -84,13 +92,18 @@ def check_image_pair(image1: Array, image2: Array, mask: Array | None = None) ->
             f"the images have shapes {image1.shape} and {image2.shape}; both must be the same "
             "[..., H, W, C]"
         )
-    for image in (image1, image2):
-        if not jnp.issubdtype(image.dtype, jnp.floating):
-            raise ValueError(
-                f"an image has dtype {image.dtype}; it must be float: convert with image / 255.0"
-            )
+    check_float(image1, image2)
     if mask is not None and (mask.shape != image1.shape[:-1] or mask.dtype != jnp.bool_):
         raise ValueError(
             f"mask has shape {mask.shape} and dtype {mask.dtype}; it must be "
             f"{image1.shape[:-1]} of bool, True = counts"
         )
+
+
+def check_float(*images: Array) -> None:
+    """Raises ValueError unless all images are float: 0..255 is no image in [0, 1]."""
+    for image in images:
+        if not jnp.issubdtype(image.dtype, jnp.floating):
+            raise ValueError(
+                f"an image has dtype {image.dtype}; it must be float: convert with image / 255.0"
+            )

@@ -28,4 +28,10 @@ def charbonnier(
     # Beyond 1e18 the square of a float32 is infinite. No picture or flow is that large; what is
     # gets the penalty of 1e18 and no gradient.
     x = jnp.clip(x, -1e18, 1e18)
-    return (jnp.square(x) + epsilon**2) ** alpha
+    # The square of an epsilon below 1e-18 would vanish, and the gradient at 0 with it.
+    return (jnp.square(x) + max(epsilon**2, 1e-36)) ** alpha
+
+
+def absolute(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """`|x|` with gradient 0 at 0, where that of `jnp.abs` is 1: what is at rest is not pushed."""
+    return x * jnp.sign(x)

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
 from afn_jax.losses.endpoint import masked_mean
-from afn_jax.losses.robust import charbonnier
+from afn_jax.losses.robust import absolute, charbonnier
 from afn_jax.types import Array
 
 
@@ -79,8 +79,8 @@ def edge_aware_smoothness_loss(
     for axis in (-2, -3):
         flow_difference, valid = _differences(flow, mask, axis)
         image_difference, _ = _differences(image, None, axis)
-        edge = jnp.exp(-edge_weight * jnp.sum(jnp.abs(image_difference), axis=-1))
-        total += masked_mean(jnp.sum(jnp.abs(flow_difference), axis=-1) * edge, valid)
+        edge = jnp.exp(-edge_weight * jnp.sum(absolute(image_difference), axis=-1))
+        total += masked_mean(jnp.sum(absolute(flow_difference), axis=-1) * edge, valid)
     return total
 
 
@@ -92,8 +92,10 @@ def _differences(x: Array, mask: Array | None, axis: int) -> tuple[Array, Array 
     rows = (slice(None), slice(None))
     (next_y, this_y), (next_x, this_x) = (rows, columns) if axis == -2 else (columns, rows)
     difference = x[..., next_y, next_x, :] - x[..., this_y, this_x, :]
-    valid = None if mask is None else mask[..., next_y, next_x] & mask[..., this_y, this_x]
-    return difference, valid
+    if mask is None:
+        return difference, None
+    valid = mask[..., next_y, next_x] & mask[..., this_y, this_x]
+    return jnp.where(valid[..., None], difference, 0), valid
 
 
 def _check_flow(flow: Array, mask: Array | None) -> None:

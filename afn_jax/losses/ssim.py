@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from afn_jax.losses.endpoint import masked_mean
 from afn_jax.losses.photometric import as_float_image, check_image_pair
 from afn_jax.types import Array
 
@@ -31,7 +32,8 @@ def ssim(
     Args:
         image1: `[..., H, W, C]`, in [0, 1]: `c1` and `c2` are for that range.
         image2: the same shape.
-        window_size: side of a patch, in pixels. A longer window than the image is cut to it.
+        window_size: side of a patch, in pixels. With "inside", a longer window than the image is
+            cut to it.
         stride: pixels from one patch to the next.
         c1: stabilises the ratio of means.
         c2: stabilises the ratio of variances.
@@ -76,9 +78,13 @@ def ssim(
     # Rounding may leave a variance below 0, and the denominator with it.
     variance1 = jnp.maximum(weighted_mean(image1 * image1) - mean1 * mean1, 0)
     variance2 = jnp.maximum(weighted_mean(image2 * image2) - mean2 * mean2, 0)
-    covariance = weighted_mean(image1 * image2) - mean1 * mean2
-    luminance = (2 * mean1 * mean2 + c1) / (mean1 * mean1 + mean2 * mean2 + c1)
-    structure = (2 * covariance + c2) / (variance1 + variance2 + c2)
+    # Eq. 3 with the covariance written by the variance of the difference, so that equal images give
+    # exactly 1 however the variances are rounded.
+    difference = jnp.square(mean1 - mean2)
+    unlike = weighted_mean(jnp.square(image1 - image2)) - difference
+    unlike = jnp.clip(unlike, 0, 2 * (variance1 + variance2))
+    luminance = 1 - difference / (mean1 * mean1 + mean2 * mean2 + c1)
+    structure = 1 - unlike / (variance1 + variance2 + c2)
     return luminance * structure
 
 
@@ -110,7 +116,7 @@ def ssim_loss(
         window=window,
         edge=edge,
     )
-    return jnp.mean(1 - similarity)
+    return masked_mean(1 - similarity)
 
 
 def _windows(size: int, window_size: int, stride: int, window: str, edge: str) -> np.ndarray:
@@ -128,7 +134,8 @@ def _windows(size: int, window_size: int, stride: int, window: str, edge: str) -
         weights = np.exp(-((np.arange(window_size) - window_size / 2) ** 2) / (2 * sigma**2))
     weights /= weights.sum()
     starts = stride * np.arange(num_patches)
-    matrix = np.zeros((num_patches, max(size, starts[-1] + window_size)))
+    starts = starts[starts < size]
+    matrix = np.zeros((len(starts), max(size, starts[-1] + window_size)))
     for row, start in zip(matrix, starts, strict=True):
         row[start : start + window_size] = weights
     return matrix[:, :size]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from afn_jax.losses.census import census_loss
-from afn_jax.losses.photometric import l1_loss
+from afn_jax.losses.photometric import check_float, l1_loss
 from afn_jax.losses.smoothness import edge_aware_smoothness_loss
 from afn_jax.ops import warp
 from afn_jax.types import Array
@@ -21,9 +21,9 @@ def uf_tsn_loss(
     flows: Sequence[Float[Array, "*batch _ _ 2"]],
     backward_flows: Sequence[Float[Array, "*batch _ _ 2"]] = (),
     *,
-    lambda_diff: float = LAMBDA_DIFF,
-    lambda_census: float = LAMBDA_CENSUS,
-    lambda_smooth: float = LAMBDA_SMOOTH,
+    lambda_diff: float | Array = LAMBDA_DIFF,
+    lambda_census: float | Array = LAMBDA_CENSUS,
+    lambda_smooth: float | Array = LAMBDA_SMOOTH,
     level_weights: Sequence[float] | None = None,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """Eq. 9 at every level: absolute difference, census and edge-aware smoothness.
@@ -57,6 +57,7 @@ def uf_tsn_loss(
             f"image1 has shape {image1.shape} and image2 {image2.shape}; both must be the same "
             "[..., H, W, 3]"
         )
+    check_float(image1, image2)
     if not flows or (backward_flows and len(backward_flows) != len(flows)):
         raise ValueError(
             f"flows has {len(flows)} levels and backward_flows {len(backward_flows)}; pass one or "

@@ -274,7 +274,7 @@ def test_bad_input_is_named(change, message, as_users_have_it):
     [
         (dict(scale_weights=(1.0,)), "flows has 2 scales and weights 1 values"),
         (dict(flows=[]), "flows has 0 scales"),
-        (dict(target=np.zeros((3, 8, 12, 2), np.float32)), "the same leading axes"),
+        (dict(target=np.zeros((3, 8, 12, 2), np.float32)), "the batches differ"),
         (dict(mask=np.ones((2, 8, 8), bool)), r"mask has shape \(2, 8, 8\)"),
         (dict(labels=np.zeros((3,), np.int32)), r"labels must be \(2,\), one 0-based class"),
     ],
