@@ -33,8 +33,11 @@ def endpoint_error(
             "[..., H, W, 2]: resize one of them with resize_flow"
         )
     dtype = jnp.promote_types(jnp.promote_types(flow.dtype, target.dtype), jnp.float32)
-    # Halves, because the difference of two finite numbers may be infinite.
-    difference = 0.5 * jnp.asarray(flow, dtype) - 0.5 * jnp.asarray(target, dtype)
+    flow, target = jnp.asarray(flow, dtype), jnp.asarray(target, dtype)
+    # Huge numbers are halved, because the difference of two finite ones may be infinite.
+    huge = jnp.maximum(jnp.abs(flow), jnp.abs(target)) > 1e38
+    half = jnp.where(jnp.any(huge, axis=-1, keepdims=True), jnp.asarray(0.5, dtype), 1)
+    difference = half * flow - half * target
     # Squares of 1e-30 vanish and of 1e30 overflow, so divide by the larger component first. It
     # cancels, so it is a constant to the gradient. The bounds keep it and its reciprocal normal.
     larger = jnp.max(jnp.abs(difference), axis=-1, keepdims=True)
@@ -42,7 +45,7 @@ def endpoint_error(
     squared = jnp.sum(jnp.square(difference / scale), axis=-1)
     # The gradient of a square root at 0 is infinite: there, take that of a constant.
     equal = squared == 0
-    length = jnp.sqrt(jnp.where(equal, 1, squared)) * scale[..., 0] * 2
+    length = jnp.sqrt(jnp.where(equal, 1, squared)) * (scale / half)[..., 0]
     return jnp.where(equal, 0, length)
 
 
