@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
@@ -10,6 +11,8 @@ from afn_jax.types import Array
 # Columns that one matrix product takes: it computes all pairs of columns and keeps a band, so wide
 # maps go in pieces.
 _BLOCK = 64
+
+_LARGEST = 1e15
 
 
 def cost_volume(
@@ -42,6 +45,11 @@ def cost_volume(
     dtype = jnp.promote_types(features1.dtype, features2.dtype)
     sum_dtype = jnp.promote_types(dtype, jnp.float32)
     num_maps = math.prod(leading)
+    # Clipped far beyond any feature, so that no product is infinite.
+    features1, features2 = (
+        jnp.clip(x.astype(dtype), -_LARGEST, _LARGEST) if dtype != jnp.float16 else x.astype(dtype)
+        for x in (features1, features2)
+    )
     if num_maps * height * width == 0:
         return jnp.zeros((*leading, height, width, side * side), dtype)
 
@@ -49,9 +57,9 @@ def cost_volume(
     num_blocks = -(-width // block)
     spare = num_blocks * block - width
     shape = (num_maps, height, width, channels)
-    sources = jnp.pad(features1.reshape(shape).astype(dtype), ((0, 0), (0, 0), (0, spare), (0, 0)))
+    sources = jnp.pad(features1.reshape(shape), ((0, 0), (0, 0), (0, spare), (0, 0)))
     targets = jnp.pad(
-        features2.reshape(shape).astype(dtype),
+        features2.reshape(shape),
         ((0, 0), (reach, reach), (reach, reach + spare), (0, 0)),
     )
     sources = sources.reshape(num_maps, height, num_blocks, block, channels)
@@ -65,6 +73,7 @@ def cost_volume(
             "nybic,nybjc->nybij",
             sources,
             targets[:, row : row + height],
+            precision=jax.lax.Precision.HIGHEST,  # no shortened products on a GPU or TPU
             preferred_element_type=sum_dtype,
         )
         costs.append(_band(pairs, side))

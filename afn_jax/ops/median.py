@@ -23,8 +23,10 @@ def median_filter(x: Float[Array, "*batch h w"], size: int) -> Float[Array, "*ba
         The same shape and dtype.
 
     Raises:
-        ValueError: `size` is even or below 1.
+        ValueError: `size` is even or below 1, or `x` is no map.
     """
+    if x.ndim < 2:
+        raise ValueError(f"x has shape {x.shape}; it must be [..., H, W]")
     if size < 1 or size % 2 == 0:
         raise ValueError(f"size is {size}; pass an odd number of pixels, as 3 or 5")
     if size == 1 or x.size == 0:

@@ -32,9 +32,10 @@ def visibility_mask(
     Raises:
         ValueError: the shapes differ, or are no flow.
     """
-    if forward_flow.shape != backward_flow.shape or forward_flow.ndim < 3:
+    shape = forward_flow.shape
+    if shape != backward_flow.shape or forward_flow.ndim < 3 or shape[-1] != 2:
         raise ValueError(
-            f"forward_flow has shape {forward_flow.shape} and backward_flow {backward_flow.shape}; "
+            f"forward_flow has shape {shape} and backward_flow {backward_flow.shape}; "
             "both must be the same [..., H, W, 2]"
         )
     dtype = jnp.promote_types(

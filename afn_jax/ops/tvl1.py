@@ -89,7 +89,8 @@ def tvl1_flow(
     Returns:
         `[..., H, W, 2]`, (x, y) = (right, down) in pixels; float32 or better. With `return_energy`
         also `[..., scales, warps, iterations]`, coarsest scale first: the mean over pixels of
-        `|grad u| + lam * |rho(u)|`, `rho` being linearised at the warp.
+        `|grad u| + lam * |rho(u)|`, `rho` being linearised at the warp. The updates lower the
+        relaxed energy, of `u` and its copy `v` together, so this one falls, but not in every step.
 
     Raises:
         ValueError: shapes that differ or are no frames, or frames that are not float.
