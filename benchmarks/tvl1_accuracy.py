@@ -168,9 +168,9 @@ def page(errors: dict, times: dict) -> str:
     return f"""# TV-L1 on real ground truth
 
 Written by `python benchmarks/tvl1_accuracy.py FOLDER`. Mean endpoint error in pixels over all
-pixels whose true flow is known, occluded ones among them. Ours is `TVL1Config()`, one configuration for
-all pairs: {config_text()}. "Matched" peers have the same scales, warps, iterations, lambda, theta
-and median filter, as far as they have that setting, and never stop early; without the word they
+pixels whose true flow is known, occluded ones among them. Ours is `TVL1Config()`, one configuration
+for all pairs: {config_text()}. "Matched" peers have the same scales, warps, iterations, lambda,
+theta and median filter, as far as they have that setting, and never stop early; without the word they
 have their own defaults. Published for TV-L1 on Middlebury: 0.45 (Hidden Two-Stream, Table 3).
 
 {chr(10).join(lines)}
@@ -187,8 +187,8 @@ def config_text() -> str:
     config = TVL1Config()
     return (
         f"lambda {config.lam}, theta {config.theta}, tau {config.tau}, {config.num_scales} scales "
-        f"by {config.scale_factor}, {config.num_warps} warps of {config.num_iterations} iterations, "
-        f"median of {config.median_size}"
+        f"by {config.scale_factor}, {config.num_warps} warps of {config.num_iterations} "
+        f"iterations, median of {config.median_size}"
     )
 
 
