@@ -45,6 +45,8 @@ class ActionConfig:
     """Clips at a time, over all devices."""
     examples: int = 8
     """Test clips shown in the report."""
+    data_root: str = ""
+    """Where the videos are, if not where the run found them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +76,9 @@ def run_action(config: ActionConfig, console: Console | None = None) -> dict:
         )
     run_dir = Path(config.run)
     settings = load_config(run_dir)
+    if config.data_root:
+        data = dataclasses.replace(settings.data, root=config.data_root)
+        settings = dataclasses.replace(settings, data=data)
     source = create_source(settings.data, "test", settings.seed)
     predict, step = load_predict(run_dir, settings, len(source.class_names))
     clips = config.clips or settings.test_clips

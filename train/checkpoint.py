@@ -39,8 +39,11 @@ class Checkpoints:
         self.warnings: list[str] = []
         self._read_only = read_only
         self._folder = Path(run_dir).resolve() / "checkpoints"
-        # Orbax warns of the settings that reading only implies.
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        # Orbax warns of the settings that reading only implies, and when a read or a write fails,
+        # its other threads print tracebacks beside the error that is raised here.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+        _ignore_abandoned_reads()
         self._manager = ocp.CheckpointManager(
             self._folder,
             options=ocp.CheckpointManagerOptions(
@@ -94,7 +97,6 @@ class Checkpoints:
         steps = sorted(self._manager.all_steps(), reverse=True)
         damaged = []
         for step in steps:
-            _ignore_abandoned_reads()
             try:
                 restored = self._manager.restore(
                     step,
@@ -154,6 +156,12 @@ def _ignore_abandoned_reads() -> None:
 
     hook.ignores_abandoned_reads = True
     sys.unraisablehook = hook
+
+
+def has_checkpoint(run_dir: Path) -> bool:
+    """Whether a run folder holds a checkpoint, readable or not."""
+    folder = Path(run_dir) / "checkpoints"
+    return folder.is_dir() and any(path.name.isdigit() for path in folder.iterdir())
 
 
 def load_config(run_dir: Path) -> TrainConfig:

@@ -120,9 +120,34 @@ MAY_CHANGE = {
     "test_clips",
     "max_devices",
     "compilation_cache",
+    "data.root",  # a dataset may be moved
     "data.num_threads",
     "data.prefetch",
     "data.test_videos",
+}
+
+
+LOWEST = {
+    "seed": 0,
+    "test_every": 0,
+    "max_devices": 0,
+    "model.width": 1,
+    "model.flow_stride": 1,
+    "objective.flow_weight": 0,
+    "optim.warmup_steps": 0,
+    "optim.clip_norm": 0,
+    "augment.brightness": 0,
+    "augment.contrast": 0,
+    "augment.saturation": 0,
+    "augment.noise": 0,
+    "data.num_frames": 1,
+    "data.stride": 1,
+    "data.short_side": 1,
+    "data.list_number": 1,
+    "data.train_videos": 1,
+    "data.test_videos": 1,
+    "data.num_threads": 0,
+    "data.prefetch": 0,
 }
 
 
@@ -132,6 +157,31 @@ def check(config: TrainConfig) -> None:
     for name in (*positive, "test_batches", "test_clips"):
         if getattr(config, name) < 1:
             raise ValueError(f"{name}: got {getattr(config, name)}, but it must be at least 1.")
+    flat = flatten(config)
+    for name, lowest in LOWEST.items():
+        if not flat[name] >= lowest:
+            raise ValueError(f"{name}: got {flat[name]}, but it must be at least {lowest}.")
+    if not config.optim.learning_rate > 0:
+        raise ValueError(
+            f"optim.learning_rate: got {config.optim.learning_rate}, but it must be above 0."
+        )
+    if not 0 <= config.model.dropout_rate < 1:
+        raise ValueError(
+            f"model.dropout_rate: got {config.model.dropout_rate}, but it must be at least 0 and "
+            "below 1."
+        )
+    if min(config.data.size) < 1 or not config.data.crop_scales:
+        raise ValueError("data.size and data.crop_scales: give one or more pixels and scales.")
+    if not all(0 < scale <= 1 for scale in config.data.crop_scales):
+        raise ValueError(
+            f"data.crop_scales: got {config.data.crop_scales}, but each must be above 0, and 1 at "
+            "most."
+        )
+    if config.data.source == "synthetic-motion" and config.data.stride != 1:
+        raise ValueError(
+            f"data.stride: got {config.data.stride}, but the flow of synthetic clips is that of "
+            "neighbouring frames. Use --data.stride 1."
+        )
     if config.model.name == "resnet18" and config.objective.kind != "action":
         raise ValueError(
             f"objective.kind: got {config.objective.kind!r}, but resnet18 predicts no flow. "

@@ -17,6 +17,14 @@ def exit_cleanly() -> Iterator[None]:
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         raise SystemExit(130) from None
+    except ImportError as error:
+        if os.environ.get("AFN_JAX_TRACEBACK"):
+            raise
+        print(
+            f"\nerror: {error}. The commands need more than the library: pip install -e '.[train]'",
+            file=sys.stderr,
+        )
+        raise SystemExit(1) from None
     except Exception as error:
         if os.environ.get("AFN_JAX_TRACEBACK") or not isinstance(error, _kinds()):
             raise

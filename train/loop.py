@@ -30,7 +30,7 @@ from afn_jax.data.pipeline import (
 from afn_jax.models import create_model
 from afn_jax.types import Batch
 from train import config as config_lib
-from train.checkpoint import CONFIG_FILE, Checkpoints
+from train.checkpoint import CONFIG_FILE, Checkpoints, has_checkpoint
 from train.config import TrainConfig
 from train.objectives import create_objective
 from train.optim import create_optimizer
@@ -64,6 +64,8 @@ def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
     """
     console = console or Console()
     config_lib.check(config)
+    if config.objective.kind == "action":  # nobody would read the flow that a teacher estimates
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, teacher="none"))
     devices = local_devices(config.batch_size, config.max_devices)
 
     # ---------------------------------------------------------------- Run folder
@@ -75,6 +77,8 @@ def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
     source = create_source(config.data, "train", config.seed)
     test_source = create_source(config.data, "test", config.seed)
     check_classes(source, test_source)
+    if config.data.source == "video-folder":
+        check_overlap(source, test_source)
     reader = ClipReader(source, config.data)
     iterator = train_iterator(
         reader,
@@ -214,6 +218,8 @@ def check_run_dir(run_dir: Path, config: TrainConfig) -> None:
                 "Choose another --run-dir; nothing was changed."
             )
         return
+    if not has_checkpoint(run_dir):
+        return  # it ended before there was anything to go on with, as for a setting that failed
     if not config.resume:
         raise ValueError(
             f"run_dir: {run_dir} holds a run already and --no-resume was given. "
@@ -240,6 +246,17 @@ def check_classes(source: Source, test_source: Source) -> None:
         )
 
 
+def check_overlap(source: Source, test_source: Source) -> None:
+    """No video may both train and test."""
+    names = {source[i].name for i in range(len(source))}
+    both = sorted(names & {test_source[i].name for i in range(len(test_source))})
+    if both:
+        raise ValueError(
+            f"data: {len(both)} videos are in the training and in the test list, first: "
+            f"{both[0]}. Take them out of one of the lists."
+        )
+
+
 def to_batch(arrays: dict[str, np.ndarray]) -> Batch:
     """The pipeline's arrays as a `Batch`."""
     return Batch(
@@ -252,15 +269,16 @@ def to_batch(arrays: dict[str, np.ndarray]) -> Batch:
 
 
 def read_metrics(step: int, metrics: Any, checkpoints: Checkpoints) -> dict[str, float]:
-    """Waits for the metrics of a step; stops the run if its loss is not finite."""
+    """Waits for the metrics of a step; stops the run if its loss or gradient is not finite."""
     values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-    if not math.isfinite(values["loss"]):
+    if not (math.isfinite(values["loss"]) and math.isfinite(values["gradient_norm"])):
         saved = checkpoints.latest_step()
         terms = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
         raise TrainingStopped(
-            f"the loss is not finite at step {step} ({terms}). "
+            f"the loss or its gradient is not finite at step {step} ({terms}). "
             + (f"The checkpoint of step {saved} is intact. " if saved else "")
-            + "Try a lower --optim.learning-rate, --optim.warmup-steps, or --optim.clip-norm 1."
+            + "Try a lower --optim.learning-rate, --optim.warmup-steps, or --optim.clip-norm 1"
+            + (", with another --run-dir." if saved else ".")
         )
     return values
 
@@ -272,13 +290,19 @@ def mean_of(rows: list[dict[str, float]]) -> dict[str, float]:
 def look_at_test(
     state: TrainState, test_step: Any, source: Source, config: TrainConfig, num_devices: int
 ) -> dict[str, float]:
-    """Metrics over the first `test_batches` batches of test clips, for the curves."""
+    """Metrics over `test_batches` batches of test clips, always the same ones, for the curves."""
     data: DataConfig = config.data
     reader = ClipReader(source, data)
-    batches: Iterator = evaluation_batches(reader, len(source), data, batch_size=config.batch_size)
+    batches: Iterator = evaluation_batches(
+        reader,
+        len(source),
+        data,
+        batch_size=config.batch_size,
+        most=config.test_batches * config.batch_size,
+    )
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     totals: dict[str, list[float]] = {}
-    for _, arrays in zip(range(config.test_batches), batches, strict=False):
+    for arrays in batches:
         terms = test_step(variables, split_batch(to_batch(arrays), num_devices))
         for name, term in jax.device_get(terms).items():
             total = totals.setdefault(name, [0.0, 0.0])

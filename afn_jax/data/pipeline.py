@@ -235,13 +235,19 @@ def evaluation_batches(
     *,
     batch_size: int,
     clips_per_video: int = 1,
+    most: int | None = None,
 ) -> grain.DatasetIterator:
     """Each of `clips_per_video` clips of each video once, in order; the last batch is padded.
 
-    Padding repeats the last example with mask False.
+    Padding repeats the last example with mask False. With `most`, only so many clips: a random
+    choice, always the same, because sets are sorted by class.
     """
+    clips = np.arange(num_videos * clips_per_video)
+    if most is not None:
+        clips = np.sort(np.random.default_rng(0).permutation(clips)[:most])
     dataset = (
-        grain.MapDataset.range(num_videos * clips_per_video)
+        grain.MapDataset.range(len(clips))
+        .map(lambda number: int(clips[number]))
         .map(functools.partial(reader.evaluation_example, clips_per_video=clips_per_video))
         .batch(batch_size, batch_fn=_stack)
         .map(functools.partial(_pad, batch_size=batch_size))

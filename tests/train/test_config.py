@@ -149,3 +149,29 @@ def test_check_of_flow_without_target():
 def test_check_of_mirrored_synthetic_clips():
     with pytest.raises(ValueError, match="data.flip: .*--data.no-flip"):
         config_lib.check(TrainConfig(data=DataConfig(flip=True)))
+
+
+@pytest.mark.parametrize(
+    "group, field, value, message",
+    [
+        ("model", "width", 0, "model.width: got 0, but it must be at least 1"),
+        ("model", "dropout_rate", 1.5, "model.dropout_rate: got 1.5"),
+        ("optim", "learning_rate", -1.0, "optim.learning_rate: got -1.0, but it must be above 0"),
+        ("optim", "learning_rate", float("nan"), "optim.learning_rate: got nan"),
+        ("optim", "warmup_steps", -5, "optim.warmup_steps: got -5"),
+        ("data", "stride", 0, "data.stride: got 0"),
+        ("data", "stride", 2, "data.stride: got 2, but the flow of synthetic clips"),
+        ("data", "crop_scales", (1.5,), "data.crop_scales: got"),
+        ("data", "prefetch", -1, "data.prefetch: got -1"),
+    ],
+)
+def test_check_of_ranges(group, field, value, message):
+    changed = dataclasses.replace(getattr(VALID, group), **{field: value})
+    with pytest.raises(ValueError, match=message):
+        config_lib.check(dataclasses.replace(VALID, **{group: changed}))
+
+
+@pytest.mark.parametrize("field", ["seed", "test_every", "max_devices"])
+def test_check_of_negative_numbers(field):
+    with pytest.raises(ValueError, match=f"{field}: got -1, but it must be at least 0"):
+        config_lib.check(dataclasses.replace(VALID, **{field: -1}))

@@ -5,6 +5,7 @@ import errno
 import io
 import math
 import signal
+import types
 from pathlib import Path
 
 import jax
@@ -14,11 +15,12 @@ import pytest
 from rich.console import Console
 from small_run import build_small_network, small_config
 
-from afn_jax.data.pipeline import ClipReader, create_source
+from afn_jax.data.pipeline import ClipReader, DataConfig, create_source, evaluation_batches
+from train import config as config_lib
 from train import loop
 from train.checkpoint import CONFIG_FILE, CheckpointError, Checkpoints, load_config
 from train.config import OptimConfig
-from train.loop import TrainingStopped, stop_on_signals, train
+from train.loop import TrainingStopped, check_overlap, stop_on_signals, train
 from train.writers import read_metrics
 
 pytestmark = pytest.mark.usefixtures("small_network")
@@ -224,19 +226,71 @@ def test_another_run_is_refused_with_the_fields_that_differ(config):
     run(dataclasses.replace(config, steps=1))
     before = contents(config.run_dir)
     other = dataclasses.replace(
-        config, seed=9, recipe="another", data=dataclasses.replace(config.data, stride=2)
+        config, seed=9, recipe="another", data=dataclasses.replace(config.data, prefetch=9)
     )
+    other = dataclasses.replace(other, data=dataclasses.replace(other.data, train_videos=77))
     with pytest.raises(ValueError, match="holds a run with other settings") as error:
         run(other)
     for line in (
         "recipe: 'actionflownet' in the folder, 'another' now",
         "seed: 0 in the folder, 9 now",
-        "data.stride: 1 in the folder, 2 now",
+        f"data.train_videos: {config.data.train_videos} in the folder, 77 now",
         "nothing was changed",
     ):
         assert line in str(error.value)
     assert "steps" not in str(error.value)
     assert contents(config.run_dir) == before
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_blocks_no_folder(config):
+    """A mistyped value must not make the corrected command a contradiction."""
+    folder = Path(config.run_dir)
+    folder.mkdir()
+    config_lib.save(dataclasses.replace(config, seed=9), folder / CONFIG_FILE)
+    (folder / "checkpoints").mkdir()
+    result, text = run(dataclasses.replace(config, steps=1))
+    assert result.finished and "fresh start" in text
+    assert config_lib.load(folder / CONFIG_FILE).seed == config.seed
+
+
+def test_a_moved_dataset_is_no_other_run(config):
+    moved = dataclasses.replace(config, data=dataclasses.replace(config.data, root="/elsewhere"))
+    assert config_lib.differences(config, moved) == {}
+
+
+def test_the_look_at_the_test_set_is_not_at_its_first_classes():
+    data = DataConfig(num_frames=2, size=(16, 16), test_videos=64, num_threads=1)
+    source = create_source(data, "test", 0)
+    reader = ClipReader(source, data)
+    batches = evaluation_batches(reader, len(source), data, batch_size=8, most=24)
+    indices = np.concatenate([batch["indices"] for batch in batches])
+    again = evaluation_batches(reader, len(source), data, batch_size=8, most=24)
+    np.testing.assert_array_equal(indices, np.concatenate([b["indices"] for b in again]))
+    assert len(set(indices)) == 24 and indices.max() >= 40
+    assert len({source[i].label for i in indices}) >= 6
+
+
+def test_a_video_that_trains_and_tests_is_named():
+    class Listed(list):
+        class_names = ("a",)
+
+    first, second = (
+        Listed(types.SimpleNamespace(name=n) for n in names) for names in ("abc", "cd")
+    )
+    check_overlap(first, second[1:])
+    with pytest.raises(ValueError, match="1 videos are in the training and in the test list.* c"):
+        check_overlap(first, second)
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run():
+    class Saved:
+        def latest_step(self):
+            return 3
+
+    with pytest.raises(
+        TrainingStopped, match="gradient is not finite at step 7.*another --run-dir"
+    ):
+        loop.read_metrics(7, {"loss": np.float32(1), "gradient_norm": np.float32(np.nan)}, Saved())
 
 
 def test_no_resume_refuses_an_existing_run(config):
@@ -309,7 +363,10 @@ def test_not_finite_through_the_command(config, monkeypatch, run_main):
     monkeypatch.setattr("train.cli.parse", lambda arguments: absurd)
     code, _, stderr = run_main("train")
     assert code == 1
-    assert "error: the loss is not finite at step 2" in stderr and "Traceback" not in stderr
+    assert (
+        "error: the loss or its gradient is not finite at step 2" in stderr
+        and "Traceback" not in stderr
+    )
 
 
 def test_a_full_disk_through_the_command(config, monkeypatch, run_main):
