@@ -61,7 +61,7 @@ class FlowOfFeatures(nn.Module):
     learned: tuple[str, ...] = LEARNED_BY_DEFAULT
     kernels: Literal["tvl1", "sobel"] = "tvl1"
     normalize: bool = True
-    remat: Literal["none", "iteration", "all"] = "iteration"
+    remat: Literal["none", "iteration", "all"] = "all"
 
     @nn.compact
     def __call__(self, features: Float[Array, "b t h w c"]) -> Float[Array, "b t2 h w c2"]:
@@ -120,7 +120,7 @@ class RepresentationFlow(nn.Module):
     learned: tuple[str, ...] = LEARNED_BY_DEFAULT
     kernels: Literal["tvl1", "sobel"] = "tvl1"
     fusion: Literal["none", "residual"] = "none"
-    remat: Literal["none", "iteration", "all"] = "iteration"
+    remat: Literal["none", "iteration", "all"] = "all"
     dtype: Any = jnp.float32
     axis_name: str | None = None
 
@@ -146,7 +146,7 @@ class FlowConvFlow(nn.Module):
     learned: tuple[str, ...] = LEARNED_BY_DEFAULT
     kernels: Literal["tvl1", "sobel"] = "tvl1"
     fusion: Literal["none", "residual"] = "none"
-    remat: Literal["none", "iteration", "all"] = "iteration"
+    remat: Literal["none", "iteration", "all"] = "all"
     dtype: Any = jnp.float32
     axis_name: str | None = None
     num_flows: int = 2

@@ -96,7 +96,7 @@ def representation_flow(
     *,
     num_iterations: int = 20,
     kernels: Literal["tvl1", "sobel"] = "tvl1",
-    remat: Literal["none", "iteration", "all"] = "iteration",
+    remat: Literal["none", "iteration", "all"] = "all",
 ) -> Float[Array, "*batch h w c 2"]:
     """The flow from `features1` to `features2`, of each channel by itself (Algorithm 1).
 
@@ -117,7 +117,8 @@ def representation_flow(
             average, and single pixels swing by a pixel or two without settling.
         remat: what reverse mode stores. "none" = all that each iteration computed; "iteration" =
             what each iteration started from, six maps, computing the rest again; "all" = nothing
-            but the inputs of a chunk of maps, computing that chunk's iterations again.
+            but the inputs, computing all iterations again, on the CPU chunk by chunk. "all" takes
+            the least memory, and there the least time too.
 
     Returns:
         `[..., H, W, C, 2]`, (x, y) = (right, down) in pixels; float32 or better whatever comes in.
