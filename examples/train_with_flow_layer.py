@@ -91,8 +91,8 @@ def accuracy(model, params, frames, labels) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=400, help="training steps")
-    parser.add_argument("--clips", type=int, default=2048, help="training clips")
+    parser.add_argument("--steps", type=int, default=250, help="training steps")
+    parser.add_argument("--clips", type=int, default=1536, help="training clips")
     arguments = parser.parse_args()
     start = time.perf_counter()
     train_clips, test_clips = render(arguments.clips, "train"), render(512, "test")
