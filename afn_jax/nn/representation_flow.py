@@ -131,24 +131,16 @@ class RepresentationFlow(nn.Module):
         return _layer(self, x, (), train)
 
 
-class FlowConvFlow(nn.Module):
+class FlowConvFlow(RepresentationFlow):
     """Flow, 3x3 convolution, flow (FcF; Figure 4, Table 5): `[batch, T, H, W, C]` -> T - 2 frames.
 
     As the authors' code has it: 1x1 to `channels`, flow, 3x3 to 2 * `channels`, 1x1 to `channels`,
-    flow, 3x3 back to C. Attributes are those of `RepresentationFlow`, and:
+    flow, 3x3 back to C. The attributes are those of `RepresentationFlow`, and:
 
+    Attributes:
         num_flows: 2; 3 = flow-conv-flow-conv-flow, with T - 3 frames.
     """
 
-    channels: int = 32
-    features: int | None = None
-    num_iterations: int = 20
-    learned: tuple[str, ...] = LEARNED_BY_DEFAULT
-    kernels: Literal["tvl1", "sobel"] = "tvl1"
-    fusion: Literal["none", "residual"] = "none"
-    remat: Literal["none", "iteration", "all"] = "all"
-    dtype: Any = jnp.float32
-    axis_name: str | None = None
     num_flows: int = 2
 
     @nn.compact
