@@ -10,14 +10,18 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float
 
 from afn_jax.ops.tvl1_step import (
     Flow,
-    Stencil,
+    Stencils,
+    Weights,
+    forward_difference,
+    forward_difference_by_mask,
     linearize,
     shift,
-    tvl1_step,
+    tvl1_iterations,
     zero_state,
 )
 from afn_jax.types import Array
@@ -25,8 +29,11 @@ from afn_jax.types import Array
 KERNELS = ("tvl1", "sobel")
 REMAT = ("none", "iteration", "all")
 
-# One map of a chunk on the CPU: all that an iteration touches then stays in the cache.
-_CHUNK_BYTES = 400_000
+# On the CPU a chunk has so many maps that one variable of the iteration takes about this much: most
+# of what an iteration touches then stays in the cache. And not more than a few, because reverse
+# mode adds up the gradients of parameters over the maps of a chunk, which is slow for many.
+_CHUNK_BYTES = 410_000
+_CHUNK_MAPS = 8
 
 _LARGEST = 1e8
 
@@ -158,7 +165,7 @@ def _map_chunks(flow_of_pairs, params, pairs):
     """One chunk of maps after the other, each small enough to stay in the cache."""
     num_maps = pairs[0].shape[0]
     map_bytes = pairs[0][0].size * pairs[0].dtype.itemsize
-    chunk = min(max(_CHUNK_BYTES // map_bytes, 1), num_maps)
+    chunk = min(max(_CHUNK_BYTES // map_bytes, 1), _CHUNK_MAPS, num_maps)
     whole = num_maps - num_maps % chunk
     chunks = tuple(x[:whole].reshape(-1, chunk, *x.shape[1:]) for x in pairs)
     flow = jax.lax.map(lambda chunk: flow_of_pairs(params, *chunk), chunks)
@@ -171,79 +178,75 @@ def _map_chunks(flow_of_pairs, params, pairs):
 
 def _flow_of_chunk(params, features1, features2, num_iterations, kernels, remat):
     if kernels == "tvl1":
-        image_gradient = _central(params.image_gradient)
-        flow_gradient = _forward(params.flow_gradient)
+        image_gradient, stencils = _central, _TVL1
     else:
-        image_gradient = _stencil_3x3(params.image_gradient)
-        flow_gradient = _stencil_3x3(params.flow_gradient)
-    (before_x, here_x), (before_y, here_y) = ((w[0], w[1]) for w in params.divergence)
-
-    def divergence(dual: Flow) -> Array:
-        along_x = here_x * dual.x + before_x * shift(dual.x, -2, 1)
-        along_y = here_y * dual.y + before_y * shift(dual.y, -3, 1)
-        return along_x + along_y
-
-    brightness = linearize(features2 - features1, Flow(*image_gradient(features2)))
-
-    def iterate(state, brightness):
-        return tvl1_step(
-            state,
-            brightness,
-            tau=params.tau,
-            lam=params.lam,
-            theta=params.theta,
-            gradient=flow_gradient,
-            divergence=divergence,
-        )
-
-    if remat == "iteration":
-        iterate = jax.checkpoint(iterate)
-    state = jax.lax.fori_loop(
-        0, num_iterations, lambda _, state: iterate(state, brightness), zero_state(features1)
+        image_gradient, stencils = _gradient_3x3, _SOBEL
+    brightness = linearize(
+        features2 - features1, Flow(*image_gradient(_taps(params.image_gradient), features2))
+    )
+    weights = Weights(
+        params.tau,
+        params.lam,
+        params.theta,
+        (_taps(params.divergence), _taps(params.flow_gradient)),
+    )
+    state = tvl1_iterations(
+        zero_state(features1), brightness, weights, stencils, num_iterations, remat != "none"
     )
     return jnp.stack(state.flow, axis=-1)
 
 
-def _central(kernels: Array) -> Stencil:
+def _taps(kernels: Array) -> list:
+    """The pair of kernels, one along x and one along y, as lists of scalars."""
+    return [[kernel[index] for index in np.ndindex(kernel.shape)] for kernel in kernels]
+
+
+def _central(taps: list, x: Array) -> tuple[Array, Array]:
     """Three taps along each axis, the border pixels repeated outside."""
-
-    def stencil(x):
-        wide = jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)), mode="edge")
-        high = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)), mode="edge")
-        (left, here_x, right), (above, here_y, below) = ((w[0], w[1], w[2]) for w in kernels)
-        along_x = left * wide[:, :, :-2] + here_x * x + right * wide[:, :, 2:]
-        along_y = above * high[:, :-2] + here_y * x + below * high[:, 2:]
-        return along_x, along_y
-
-    return stencil
+    wide = jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)), mode="edge")
+    high = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)), mode="edge")
+    (left, here_x, right), (above, here_y, below) = taps
+    along_x = left * wide[:, :, :-2] + here_x * x + right * wide[:, :, 2:]
+    along_y = above * high[:, :-2] + here_y * x + below * high[:, 2:]
+    return along_x, along_y
 
 
-def _forward(kernels: Array) -> Stencil:
-    """Two taps along each axis, this pixel and the next; 0 in the last column and row."""
-    (here_x, right), (here_y, below) = ((w[0], w[1]) for w in kernels)
-
-    def stencil(x):
-        along_x = here_x * x[:, :, :-1] + right * x[:, :, 1:]
-        along_y = here_y * x[:, :-1] + below * x[:, 1:]
-        return (
-            jnp.pad(along_x, ((0, 0), (0, 0), (0, 1), (0, 0))),
-            jnp.pad(along_y, ((0, 0), (0, 1), (0, 0), (0, 0))),
-        )
-
-    return stencil
-
-
-def _stencil_3x3(kernels: Array) -> Stencil:
+def _gradient_3x3(taps: list, x: Array) -> tuple[Array, Array]:
     """Nine taps, the border pixels repeated outside."""
-    taps = [[[w[i, j] for j in range(3)] for i in range(3)] for w in kernels]
+    height, width = x.shape[1:3]
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    windows = [padded[:, i : i + height, j : j + width] for i, j in np.ndindex(3, 3)]
+    along_x, along_y = (
+        sum(tap * window for tap, window in zip(nine, windows, strict=True)) for nine in taps
+    )
+    return along_x, along_y
 
-    def stencil(x):
-        height, width = x.shape[1:3]
-        padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-        windows = [[padded[:, i : i + height, j : j + width] for j in range(3)] for i in range(3)]
-        return tuple(sum(w[i][j] * windows[i][j] for i in range(3) for j in range(3)) for w in taps)
 
-    return stencil
+def _divergence(kernels, dual: Flow) -> Array:
+    ((before_x, here_x), (before_y, here_y)), _ = kernels
+    along_x = here_x * dual.x + before_x * shift(dual.x, -2, 1)
+    along_y = here_y * dual.y + before_y * shift(dual.y, -3, 1)
+    return along_x + along_y
+
+
+def _forward(kernels, x: Array) -> tuple[Array, Array]:
+    """Two taps along each axis, this pixel and the next; 0 in the last column and row."""
+    _, (across, down) = kernels
+    return forward_difference(x, -2, *across), forward_difference(x, -3, *down)
+
+
+def _forward_by_mask(kernels, x: Array) -> tuple[Array, Array]:
+    _, (across, down) = kernels
+    return forward_difference_by_mask(x, -2, *across), forward_difference_by_mask(x, -3, *down)
+
+
+def _sobel(kernels, x: Array) -> tuple[Array, Array]:
+    _, taps = kernels
+    return _gradient_3x3(taps, x)
+
+
+_TVL1 = Stencils(_forward, _divergence, _forward_by_mask)
+_SOBEL = Stencils(_sobel, _divergence, _sobel)
 
 
 def _complete(params: RepresentationFlowParams | None, kernels: str) -> RepresentationFlowParams:

@@ -18,11 +18,15 @@ from afn_jax.ops.tvl1_step import (
     Brightness,
     Flow,
     State,
+    Stencils,
+    Weights,
     backward_difference,
     central_difference,
     forward_difference,
+    forward_difference_by_mask,
     gradient_length,
     linearize,
+    tvl1_iterations,
     tvl1_step,
 )
 from afn_jax.ops.warp import warp, warp_mask
@@ -157,39 +161,36 @@ def _solve_scale(grey1, grey2, flow, config, return_energy):
 def _iterate(state: State, brightness: Brightness, config: TVL1Config, return_energy: bool):
     """All updates of one warp, and `[iterations, n]` energies (or none)."""
 
-    def step(state):
-        return tvl1_step(
-            state,
-            brightness,
-            tau=config.tau,
-            lam=config.lam,
-            theta=config.theta,
-            gradient=_gradient,
-            divergence=_divergence,
-        )
-
+    weights = Weights(config.tau, config.lam, config.theta)
     if return_energy:
 
         def step_with_energy(state, _):
-            state = step(state)
+            state = tvl1_step(state, brightness, weights, _STENCILS)
             return state, _energy(state.flow, brightness, config.lam)
 
         return jax.lax.scan(step_with_energy, state, length=config.num_iterations)
-    state = jax.lax.fori_loop(0, config.num_iterations, lambda _, state: step(state), state)
+    state = tvl1_iterations(state, brightness, weights, _STENCILS, config.num_iterations)
     return state, jnp.zeros((0, state.flow.x.shape[0]), state.flow.x.dtype)
 
 
 def _energy(flow: Flow, brightness: Brightness, lam: float) -> Array:
-    variation = gradient_length(*_gradient(flow.x)) + gradient_length(*_gradient(flow.y))
+    variation = sum(gradient_length(*_gradient((), component)) for component in flow)
     return jnp.mean(variation + lam * jnp.abs(brightness.residual(flow)), axis=(-2, -1))
 
 
-def _gradient(x: Array) -> tuple[Array, Array]:
+def _gradient(kernels, x: Array) -> tuple[Array, Array]:
     return forward_difference(x, -1), forward_difference(x, -2)
 
 
-def _divergence(dual: Flow) -> Array:
+def _gradient_by_mask(kernels, x: Array) -> tuple[Array, Array]:
+    return forward_difference_by_mask(x, -1), forward_difference_by_mask(x, -2)
+
+
+def _divergence(kernels, dual: Flow) -> Array:
     return backward_difference(dual.x, -1) + backward_difference(dual.y, -2)
+
+
+_STENCILS = Stencils(_gradient, _divergence, _gradient_by_mask)
 
 
 def _pyramid(size: tuple[int, int], config: TVL1Config) -> list[tuple[int, int]]:

@@ -9,16 +9,17 @@ differentiate a map, so the stencils are arguments.
 A map is an array of any shape; `x_axis` and `y_axis` say which axes are right and down.
 """
 
+import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 from afn_jax.types import Array
 
 EPSILON = 1e-12  # under the square root and the division: a constant map has no NaN gradient
-
-Stencil = Callable[[Array], tuple[Array, Array]]  # map -> its x and y derivative
 
 
 class Flow(NamedTuple):
@@ -48,12 +49,12 @@ class Brightness(NamedTuple):
     Attributes:
         constant: residual at zero flow.
         gradient: of the second image, along x and y.
-        inverse: `1 / (|gradient|^2 + EPSILON)`, the same in all iterations.
+        squared: `|gradient|^2 + EPSILON`.
     """
 
     constant: Array
     gradient: Flow
-    inverse: Array
+    squared: Array
 
     def residual(self, flow: Flow) -> Array:
         return self.constant + self.gradient.x * flow.x + self.gradient.y * flow.y
@@ -62,7 +63,7 @@ class Brightness(NamedTuple):
 def linearize(constant: Array, gradient: Flow) -> Brightness:
     """The residual with that value at zero flow and that slope."""
     squared = gradient.x * gradient.x + gradient.y * gradient.y
-    return Brightness(constant, gradient, 1 / (squared + EPSILON))
+    return Brightness(constant, gradient, squared + EPSILON)
 
 
 def zero_state(like: Array) -> State:
@@ -70,47 +71,174 @@ def zero_state(like: Array) -> State:
     return State(zeros, zeros, zeros)
 
 
-def tvl1_step(
-    state: State,
-    brightness: Brightness,
-    *,
-    tau: Array | float,
-    lam: Array | float,
-    theta: Array | float,
-    gradient: Stencil,
-    divergence: Callable[[Flow], Array],
-) -> State:
+class Weights(NamedTuple):
+    """What an iteration multiplies by: a pytree, any leaf of which may be a traced scalar.
+
+    Attributes:
+        tau: step of the dual ascent; convergence is proven up to 1/8, practice takes 1/4.
+        lam: weight of the data term.
+        theta: how tightly `u` follows `v`; small is tight.
+        kernels: scalars, for the stencils.
+    """
+
+    tau: Array | float
+    lam: Array | float
+    theta: Array | float
+    kernels: Any = ()
+
+
+class Stencils(NamedTuple):
+    """How a map is differentiated; each is given `Weights.kernels` first.
+
+    Attributes:
+        gradient: of a map, for the regulariser: its x and its y derivative.
+        divergence: of a pair of maps; to converge, the negative adjoint of `gradient`.
+        gradient_again: the same as `gradient`, written in another way. What two kernels of XLA
+            need it stores and reads back, unless each has an expression of its own: on the CPU
+            that saves a quarter of an iteration.
+    """
+
+    gradient: Callable[[Any, Array], tuple[Array, Array]]
+    divergence: Callable[[Any, Flow], Array]
+    gradient_again: Callable[[Any, Array], tuple[Array, Array]]
+
+
+def tvl1_step(state: State, brightness: Brightness, weights: Weights, stencils: Stencils) -> State:
     """One iteration: `v` exactly, then `u` from the divergence, then one ascent of `p`.
 
     The three cases of the threshold (Eq. 3 of Representation Flow) are one clip:
     `v = u - grad * clip(rho / |grad|^2, -lam * theta, lam * theta)`.
+    """
+    flow = _move(state, brightness, weights, stencils)
+    step = weights.tau / weights.theta
+
+    def ascend(dual, component):
+        length = gradient_length(*stencils.gradient(weights.kernels, component))
+        scale = 1 / (1 + step * length)
+        x, y = stencils.gradient_again(weights.kernels, component)
+        return Flow((dual.x + step * x) * scale, (dual.y + step * y) * scale)
+
+    return State(flow, ascend(state.dual_x, flow.x), ascend(state.dual_y, flow.y))
+
+
+def _move(state: State, brightness: Brightness, weights: Weights, stencils: Stencils) -> Flow:
+    """The flow after its data term and the divergence of its dual."""
+    flow, gradient = state.flow, brightness.gradient
+    bound = weights.lam * weights.theta
+    # A division, though the divisor is the same in all iterations: XLA computes a division once
+    # for both components, and a multiplication twice.
+    shrink = jnp.clip(brightness.residual(flow) / brightness.squared, -bound, bound)
+    across = stencils.divergence(weights.kernels, state.dual_x)
+    down = stencils.divergence(weights.kernels, state.dual_y)
+    return Flow(
+        flow.x - gradient.x * shrink + weights.theta * across,
+        flow.y - gradient.y * shrink + weights.theta * down,
+    )
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4, 5))
+def tvl1_iterations(
+    state: State,
+    brightness: Brightness,
+    weights: Weights,
+    stencils: Stencils,
+    num_iterations: int,
+    remat: bool = True,
+) -> State:
+    """`num_iterations` of `tvl1_step`, with derivatives of every order in both modes.
+
+    The derivative is that of the same loop written in another way, `_iterations_to_differentiate`,
+    which is as much faster to transpose as `tvl1_step` is faster to compute.
 
     Args:
         state: where to start.
         brightness: the data term, of maps of the same shape.
-        tau: step of the dual ascent; convergence is proven up to 1/8, practice takes 1/4.
-        lam: weight of the data term.
-        theta: how tightly `u` follows `v`; small is tight.
-        gradient: of a map, for the regulariser.
-        divergence: of a pair of maps; to converge, the negative adjoint of `gradient`.
+        weights: see there.
+        stencils: see there.
+        num_iterations: 0 or more.
+        remat: in reverse mode, store what each iteration starts from (ten maps) and compute it
+            again, instead of storing all that it computed.
     """
-    flow = state.flow
-    bound = lam * theta
-    shrink = jnp.clip(brightness.residual(flow) * brightness.inverse, -bound, bound)
-    new_x = flow.x - brightness.gradient.x * shrink + theta * divergence(state.dual_x)
-    new_y = flow.y - brightness.gradient.y * shrink + theta * divergence(state.dual_y)
-    step = tau / theta
-    return State(
-        Flow(new_x, new_y),
-        _ascend(state.dual_x, gradient(new_x), step),
-        _ascend(state.dual_y, gradient(new_y), step),
+    del remat
+    return jax.lax.fori_loop(
+        0, num_iterations, lambda _, state: tvl1_step(state, brightness, weights, stencils), state
     )
 
 
-def _ascend(dual: Flow, gradient: tuple[Array, Array], step: Array | float) -> Flow:
-    x, y = gradient
-    scale = 1 / (1 + step * gradient_length(x, y))
-    return Flow((dual.x + step * x) * scale, (dual.y + step * y) * scale)
+def _tvl1_iterations_jvp(stencils, num_iterations, remat, primals, tangents):
+    values, treedef = jax.tree.flatten(primals)
+    changes = treedef.flatten_up_to(tangents)
+    moving = [i for i, change in enumerate(changes) if not isinstance(change, SymbolicZero)]
+
+    def iterations(moved):
+        state, brightness, weights = treedef.unflatten(
+            [moved.get(i, value) for i, value in enumerate(values)]
+        )
+        return _iterations_to_differentiate(
+            state, brightness, weights, stencils, num_iterations, remat
+        )
+
+    return jax.jvp(
+        iterations, ({i: values[i] for i in moving},), ({i: changes[i] for i in moving},)
+    )
+
+
+tvl1_iterations.defjvp(_tvl1_iterations_jvp, symbolic_zeros=True)
+
+
+def _iterations_to_differentiate(state, brightness, weights, stencils, num_iterations, remat):
+    """`tvl1_iterations`, from one dual ascent to the next instead of from one flow to the next.
+
+    The slopes of the flow go from iteration to iteration, so that in reverse mode their cotangents
+    are stored: XLA on the CPU would else fuse the shifts of all of them into one slow kernel.
+    """
+    if num_iterations == 0:
+        return state
+    # As maps, so that reverse mode adds up the gradient of a scalar pixel by pixel: a sum over all
+    # pixels in every iteration is slow.
+    shape = (1, *state.flow.x.shape[1:])
+    weights = jax.tree.map(lambda weight: jnp.broadcast_to(weight, shape), weights)
+    step = weights.tau / weights.theta
+
+    def move(state):
+        flow = _move(state, brightness, weights, stencils)
+        slopes = [Flow(*stencils.gradient(weights.kernels, component)) for component in flow]
+        return state._replace(flow=flow), slopes
+
+    def ascend(state, slopes):
+        duals = (_ascend(d, s, step) for d, s in zip(state[1:], slopes, strict=True))
+        return State(state.flow, *duals)
+
+    def iterate(carry):
+        return move(ascend(*carry))
+
+    if remat:
+        move, iterate = jax.checkpoint(move), jax.checkpoint(iterate)
+    carry = jax.lax.fori_loop(1, num_iterations, lambda _, carry: iterate(carry), move(state))
+    return ascend(*carry)
+
+
+@jax.custom_jvp
+def _ascend(dual: Flow, slopes: Flow, step: Array) -> Flow:
+    scale = 1 / (1 + step * gradient_length(*slopes))
+    return Flow((dual.x + step * slopes.x) * scale, (dual.y + step * slopes.y) * scale)
+
+
+@_ascend.defjvp
+def _ascend_jvp(primals, tangents):
+    """By the result itself, which is less to compute than what differentiation makes of it."""
+    (_, slopes, step), (d_dual, d_slopes, d_step) = primals, tangents
+    ascended = _ascend(*primals)
+    length = gradient_length(*slopes)
+    scale = 1 / (1 + step * length)
+    d_length = (slopes.x * d_slopes.x + slopes.y * d_slopes.y) / length
+    d_stretch = step * d_length + d_step * length
+    return ascended, Flow(
+        *(
+            scale * (d_dual[i] + d_step * slopes[i] + step * d_slopes[i] - ascended[i] * d_stretch)
+            for i in range(2)
+        )
+    )
 
 
 def gradient_length(x: Array, y: Array) -> Array:
@@ -132,12 +260,33 @@ def shift(x: Array, axis: int, step: int) -> Array:
     return jnp.pad(kept, [pad if a == axis else (0, 0) for a in range(x.ndim)])
 
 
-def forward_difference(x: Array, axis: int) -> Array:
-    """`x[i + 1] - x[i]`, and 0 at the last: the gradient with Neumann borders."""
+def forward_difference(
+    x: Array, axis: int, here: Array | float = -1.0, after: Array | float = 1.0
+) -> Array:
+    """`x[i + 1] - x[i]`, and 0 at the last: the gradient with Neumann borders.
+
+    Args:
+        x: a map.
+        axis: to differentiate along.
+        here: weight of this pixel: a scalar, or one for each pixel of a map.
+        after: weight of the next.
+    """
     axis %= x.ndim
     size = x.shape[axis]
-    difference = _slice(x, axis, 1, size) - _slice(x, axis, 0, size - 1)
+    here, after = (_all_but_last(weight, axis - x.ndim) for weight in (here, after))
+    difference = here * _slice(x, axis, 0, size - 1) + after * _slice(x, axis, 1, size)
     return jnp.pad(difference, [(0, 1) if a == axis else (0, 0) for a in range(x.ndim)])
+
+
+def forward_difference_by_mask(
+    x: Array, axis: int, here: Array | float = -1.0, after: Array | float = 1.0
+) -> Array:
+    """`forward_difference` in another way; see `Stencils.gradient_again`."""
+    axis %= x.ndim
+    size = x.shape[axis]
+    but_last = (jnp.arange(size) < size - 1).astype(x.dtype)
+    but_last = but_last.reshape([size if a == axis else 1 for a in range(x.ndim)])
+    return but_last * (here * x + after * shift(x, axis, -1))
 
 
 def backward_difference(p: Array, axis: int) -> Array:
@@ -155,6 +304,13 @@ def central_difference(x: Array, axis: int) -> Array:
     size = x.shape[axis]
     padded = jnp.pad(x, [(1, 1) if a == axis else (0, 0) for a in range(x.ndim)], mode="edge")
     return 0.5 * (_slice(padded, axis, 2, size + 2) - _slice(padded, axis, 0, size))
+
+
+def _all_but_last(weight: Array | float, axis: int) -> Array | float:
+    """A weight for each pixel without those of the last line; one for all lines as it is."""
+    if jnp.ndim(weight) < -axis:
+        return weight
+    return _slice(weight, axis % weight.ndim, 0, weight.shape[axis] - 1)
 
 
 def _slice(x: Array, axis: int, start: int, stop: int) -> Array:

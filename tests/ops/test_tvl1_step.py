@@ -11,18 +11,22 @@ from afn_jax.ops.tvl1_step import (
     EPSILON,
     Flow,
     State,
+    Stencils,
+    Weights,
     backward_difference,
     central_difference,
     forward_difference,
+    forward_difference_by_mask,
     gradient_length,
     linearize,
     shift,
+    tvl1_iterations,
     tvl1_step,
     zero_state,
 )
 
-WEIGHTS = dict(tau=0.25, lam=0.15, theta=0.3)
-BOUND = WEIGHTS["lam"] * WEIGHTS["theta"]
+WEIGHTS = Weights(tau=0.25, lam=0.15, theta=0.3)
+BOUND = WEIGHTS.lam * WEIGHTS.theta
 SIZES = ((5, 7), (1, 4), (4, 1), (1, 1))
 SCENES = ("blob", "waves", "noise")
 
@@ -35,11 +39,14 @@ def divergence(p):
     return backward_difference(p.x, -1) + backward_difference(p.y, -2)
 
 
-def no_divergence(p):
-    return jnp.zeros_like(p.x)
+def by_mask(kernels, x):
+    return forward_difference_by_mask(x, -1), forward_difference_by_mask(x, -2)
 
 
-step = functools.partial(tvl1_step, **WEIGHTS, gradient=gradient, divergence=divergence)
+STENCILS = Stencils(lambda _, x: gradient(x), lambda _, p: divergence(p), by_mask)
+NO_DIVERGENCE = STENCILS._replace(divergence=lambda _, p: jnp.zeros_like(p.x))
+
+step = functools.partial(tvl1_step, weights=WEIGHTS, stencils=STENCILS)
 
 
 def noise(*shape, seed=0, scale=1.0):
@@ -71,6 +78,20 @@ def test_stencils_are_those_of_loops(axis, shape):
     }
     for stencil, of_line in expected.items():
         np.testing.assert_allclose(stencil(x), along(axis, of_line, x), atol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [-1, -2])
+@pytest.mark.parametrize("weight_shape", [(), (1, 4, 5)])
+def test_both_weighted_forward_differences_are_that_of_a_loop(axis, weight_shape):
+    x, here, after = noise(3, 4, 5), *noise(2, *weight_shape, seed=1)
+    lines = np.moveaxis(x, axis, -1)
+    weights = [np.moveaxis(np.broadcast_to(w, x.shape), axis, -1) for w in (here, after)]
+    expected = weights[0] * lines
+    expected[..., :-1] += weights[1][..., :-1] * lines[..., 1:]
+    expected[..., -1] = 0
+    for difference in (forward_difference, forward_difference_by_mask):
+        found = np.moveaxis(difference(x, axis, here, after), axis, -1)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_stencils_of_a_ramp_are_its_slope():
@@ -135,13 +156,7 @@ def test_the_clip_is_the_threshold_in_all_three_cases(float64):
     rho[4] = 0
     constant = rho - slopes[0] * u[0] - slopes[1] * u[1]
     state = zero_state(constant)._replace(flow=Flow(*u))
-    v = tvl1_step(
-        state,
-        linearize(constant, Flow(*slopes)),
-        **WEIGHTS,
-        gradient=gradient,
-        divergence=no_divergence,
-    ).flow
+    v = tvl1_step(state, linearize(constant, Flow(*slopes)), WEIGHTS, NO_DIVERGENCE).flow
     expected, case = threshold(u, slopes, rho)
     assert all(np.sum(case[5:] == kind) > 20 for kind in (-1, 0, 1))
     np.testing.assert_allclose(np.stack(v), expected, rtol=1e-9, atol=1e-9)
@@ -167,7 +182,7 @@ def test_one_step_is_that_of_the_equations(size, float64):
     u, p = noise(2, *size), noise(2, 2, *size, seed=1)
     constant, slopes = noise(*size, seed=2, scale=40), noise(2, *size, seed=3, scale=30)
     state = step(State(Flow(*u), Flow(*p[0]), Flow(*p[1])), linearize(constant, Flow(*slopes)))
-    expected_u, expected_p = one_step_in_numpy(u, p, constant, slopes, **WEIGHTS)
+    expected_u, expected_p = one_step_in_numpy(u, p, constant, slopes, *WEIGHTS[:3])
     np.testing.assert_allclose(np.stack(state.flow), expected_u, rtol=1e-9, atol=1e-12)
     # The epsilon under the root of |grad u| shows only where that is 0, as in a single pixel.
     np.testing.assert_allclose(np.stack(state.dual_x), expected_p[0], rtol=2e-6)
@@ -205,7 +220,7 @@ def total_variation(flow):
 
 def energy(flow, brightness):
     """What TV-L1 minimises."""
-    return total_variation(flow) + WEIGHTS["lam"] * jnp.sum(jnp.abs(brightness.residual(flow)))
+    return total_variation(flow) + WEIGHTS.lam * jnp.sum(jnp.abs(brightness.residual(flow)))
 
 
 def relaxed_energy(flow, brightness):
@@ -219,8 +234,7 @@ def relaxed_energy(flow, brightness):
     # Candidates: the kink, and where the parabola on either side of it has its bottom.
     shares = [-BOUND, BOUND, jnp.clip(rho / jnp.where(squared > 0, squared, 1), -BOUND, BOUND)]
     costs = [
-        share**2 * squared / (2 * WEIGHTS["theta"])
-        + WEIGHTS["lam"] * jnp.abs(rho - share * squared)
+        share**2 * squared / (2 * WEIGHTS.theta) + WEIGHTS.lam * jnp.abs(rho - share * squared)
         for share in shares
     ]
     return total_variation(flow) + jnp.sum(functools.reduce(jnp.minimum, costs))
@@ -299,3 +313,66 @@ def test_a_step_of_any_leading_axes_is_a_step_of_each():
         )
         for a, b in zip(*map(jax.tree.leaves, (together, alone)), strict=True):
             np.testing.assert_allclose(a[i], b, atol=1e-5)
+
+
+def weighted_forward(kernels, x):
+    return tuple(forward_difference(x, axis, *kernels) for axis in (-1, -2))
+
+
+def weighted_forward_by_mask(kernels, x):
+    return tuple(forward_difference_by_mask(x, axis, *kernels) for axis in (-1, -2))
+
+
+WEIGHTED = Stencils(weighted_forward, lambda _, p: divergence(p), weighted_forward_by_mask)
+
+
+def some_iterations(num_iterations, remat, arguments):
+    return jax.tree.leaves(tvl1_iterations(*arguments, WEIGHTED, num_iterations, remat))
+
+
+def steps_in_a_loop(num_iterations, arguments):
+    state, *others = arguments
+    for _ in range(num_iterations):
+        state = tvl1_step(state, *others, WEIGHTED)
+    return jax.tree.leaves(state)
+
+
+def arguments_of_iterations(size):
+    p = [dual_noise(size, seed) for seed in (1, 2)]
+    state = State(Flow(*map(jnp.asarray, noise(2, *size))), *p)
+    slopes = Flow(*map(jnp.asarray, noise(2, *size, seed=3, scale=30)))
+    brightness = linearize(jnp.asarray(noise(*size, seed=4, scale=40)), slopes)
+    scalars = jax.tree.map(jnp.asarray, WEIGHTS._replace(kernels=(-1.1, 0.9)))
+    return [jax.tree.map(lambda x: x[None], (state, brightness)), scalars]
+
+
+@pytest.mark.parametrize("num_iterations", [0, 1, 4])
+@pytest.mark.parametrize("remat", [False, True])
+def test_the_derivative_of_the_iterations_is_that_of_steps(num_iterations, remat, float64):
+    (state, brightness), weights = arguments_of_iterations((5, 6))
+    arguments = (state, brightness, weights)
+    found, pull_back = jax.vjp(functools.partial(some_iterations, num_iterations, remat), arguments)
+    expected, pull_expected = jax.vjp(functools.partial(steps_in_a_loop, num_iterations), arguments)
+    cotangents = [jnp.asarray(noise(*x.shape, seed=i)) for i, x in enumerate(found)]
+    compared = [(found, expected), (pull_back(cotangents), pull_expected(cotangents))]
+    for pair in compared:
+        for a, b in zip(*map(jax.tree.leaves, pair), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("varied", [0, 1, 2])
+def test_the_iterations_can_be_differentiated_by_one_argument_alone(varied, float64):
+    (state, brightness), weights = arguments_of_iterations((4, 3))
+    arguments = [state, brightness, weights]
+
+    def of_one(function, value):
+        return function([*arguments[:varied], value, *arguments[varied + 1 :]])
+
+    def both(function):
+        direction = jax.tree.map(lambda x: jnp.asarray(noise(*x.shape, seed=7)), arguments[varied])
+        return jax.jvp(functools.partial(of_one, function), (arguments[varied],), (direction,))
+
+    found = both(functools.partial(some_iterations, 3, True))
+    expected = both(functools.partial(steps_in_a_loop, 3))
+    for a, b in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
