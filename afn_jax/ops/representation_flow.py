@@ -18,7 +18,7 @@ from afn_jax.ops.tvl1_step import (
     Stencils,
     Weights,
     forward_difference,
-    forward_difference_by_mask,
+    forward_difference_again,
     linearize,
     shift,
     tvl1_iterations,
@@ -235,9 +235,9 @@ def _forward(kernels, x: Array) -> tuple[Array, Array]:
     return forward_difference(x, -2, *across), forward_difference(x, -3, *down)
 
 
-def _forward_by_mask(kernels, x: Array) -> tuple[Array, Array]:
+def _forward_again(kernels, x: Array) -> tuple[Array, Array]:
     _, (across, down) = kernels
-    return forward_difference_by_mask(x, -2, *across), forward_difference_by_mask(x, -3, *down)
+    return forward_difference_again(x, -2, *across), forward_difference_again(x, -3, *down)
 
 
 def _sobel(kernels, x: Array) -> tuple[Array, Array]:
@@ -245,7 +245,7 @@ def _sobel(kernels, x: Array) -> tuple[Array, Array]:
     return _gradient_3x3(taps, x)
 
 
-_TVL1 = Stencils(_forward, _divergence, _forward_by_mask)
+_TVL1 = Stencils(_forward, _divergence, _forward_again)
 _SOBEL = Stencils(_sobel, _divergence, _sobel)
 
 

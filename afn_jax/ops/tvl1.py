@@ -23,7 +23,7 @@ from afn_jax.ops.tvl1_step import (
     backward_difference,
     central_difference,
     forward_difference,
-    forward_difference_by_mask,
+    forward_difference_again,
     gradient_length,
     linearize,
     tvl1_iterations,
@@ -182,15 +182,15 @@ def _gradient(kernels, x: Array) -> tuple[Array, Array]:
     return forward_difference(x, -1), forward_difference(x, -2)
 
 
-def _gradient_by_mask(kernels, x: Array) -> tuple[Array, Array]:
-    return forward_difference_by_mask(x, -1), forward_difference_by_mask(x, -2)
+def _gradient_again(kernels, x: Array) -> tuple[Array, Array]:
+    return forward_difference_again(x, -1), forward_difference_again(x, -2)
 
 
 def _divergence(kernels, dual: Flow) -> Array:
     return backward_difference(dual.x, -1) + backward_difference(dual.y, -2)
 
 
-_STENCILS = Stencils(_gradient, _divergence, _gradient_by_mask)
+_STENCILS = Stencils(_gradient, _divergence, _gradient_again)
 
 
 def _pyramid(size: tuple[int, int], config: TVL1Config) -> list[tuple[int, int]]:

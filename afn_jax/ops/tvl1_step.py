@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
 from afn_jax.types import Array
@@ -278,14 +279,14 @@ def forward_difference(
     return jnp.pad(difference, [(0, 1) if a == axis else (0, 0) for a in range(x.ndim)])
 
 
-def forward_difference_by_mask(
+def forward_difference_again(
     x: Array, axis: int, here: Array | float = -1.0, after: Array | float = 1.0
 ) -> Array:
     """`forward_difference` in another way; see `Stencils.gradient_again`."""
     axis %= x.ndim
     size = x.shape[axis]
-    but_last = (jnp.arange(size) < size - 1).astype(x.dtype)
-    but_last = but_last.reshape([size if a == axis else 1 for a in range(x.ndim)])
+    but_last = np.arange(size) < size - 1  # a constant, not computed for each pixel
+    but_last = but_last.reshape([size if a == axis else 1 for a in range(x.ndim)]).astype(x.dtype)
     return but_last * (here * x + after * shift(x, axis, -1))
 
 

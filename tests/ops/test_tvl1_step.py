@@ -16,7 +16,7 @@ from afn_jax.ops.tvl1_step import (
     backward_difference,
     central_difference,
     forward_difference,
-    forward_difference_by_mask,
+    forward_difference_again,
     gradient_length,
     linearize,
     shift,
@@ -40,7 +40,7 @@ def divergence(p):
 
 
 def by_mask(kernels, x):
-    return forward_difference_by_mask(x, -1), forward_difference_by_mask(x, -2)
+    return forward_difference_again(x, -1), forward_difference_again(x, -2)
 
 
 STENCILS = Stencils(lambda _, x: gradient(x), lambda _, p: divergence(p), by_mask)
@@ -89,7 +89,7 @@ def test_both_weighted_forward_differences_are_that_of_a_loop(axis, weight_shape
     expected = weights[0] * lines
     expected[..., :-1] += weights[1][..., :-1] * lines[..., 1:]
     expected[..., -1] = 0
-    for difference in (forward_difference, forward_difference_by_mask):
+    for difference in (forward_difference, forward_difference_again):
         found = np.moveaxis(difference(x, axis, here, after), axis, -1)
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
@@ -319,11 +319,11 @@ def weighted_forward(kernels, x):
     return tuple(forward_difference(x, axis, *kernels) for axis in (-1, -2))
 
 
-def weighted_forward_by_mask(kernels, x):
-    return tuple(forward_difference_by_mask(x, axis, *kernels) for axis in (-1, -2))
+def weighted_forward_again(kernels, x):
+    return tuple(forward_difference_again(x, axis, *kernels) for axis in (-1, -2))
 
 
-WEIGHTED = Stencils(weighted_forward, lambda _, p: divergence(p), weighted_forward_by_mask)
+WEIGHTED = Stencils(weighted_forward, lambda _, p: divergence(p), weighted_forward_again)
 
 
 def some_iterations(num_iterations, remat, arguments):
