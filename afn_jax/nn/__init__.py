@@ -9,10 +9,11 @@ from afn_jax.nn.representation_flow import (
     RepresentationFlow,
     normalize_clip,
 )
-from afn_jax.nn.resnet import BasicBlock, ResNetEncoder, max_pool_frames
+from afn_jax.nn.resnet import BasicBlock, Bottleneck, ResNetEncoder, max_pool_frames
 
 __all__ = [
     "BasicBlock",
+    "Bottleneck",
     "Conv3D",
     "ConvTranspose3D",
     "FlowConvFlow",

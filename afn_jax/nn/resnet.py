@@ -45,10 +45,40 @@ class BasicBlock(nn.Module):
         return nn.relu(self.norm(name="norm2")(x) + shortcut)
 
 
+class Bottleneck(nn.Module):
+    """1x1, 3x3(x3) and 1x1 convolutions and a shortcut; four times `features` come out.
+
+    The stride is that of the middle convolution, as in torchvision. Attributes as of `BasicBlock`.
+    """
+
+    features: int
+    strides: tuple[int, ...]
+    conv: Layer
+    norm: Layer
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *space c"]) -> Float[Array, "b *space2 f"]:
+        ones = (1,) * len(self.strides)
+        threes = (3,) * len(self.strides)
+        shortcut = x
+        if x.shape[-1] != 4 * self.features or self.strides != ones:
+            shortcut = self.conv(4 * self.features, ones, self.strides, name="shortcut_conv")(x)
+            shortcut = self.norm(name="shortcut_norm")(shortcut)
+        x = nn.relu(self.norm(name="norm1")(self.conv(self.features, ones, ones, name="conv1")(x)))
+        x = self.conv(self.features, threes, self.strides, name="conv2")(x)
+        x = nn.relu(self.norm(name="norm2")(x))
+        x = self.conv(4 * self.features, ones, ones, name="conv3")(x)
+        return nn.relu(self.norm(name="norm3")(x) + shortcut)
+
+
 class ResNetEncoder(nn.Module):
     """Stem, pooling and four residual stages; returns the output of each, finest first.
 
     Attributes:
+        block: `BasicBlock`, `Bottleneck`, or one with the same attributes.
+        stem_pool: 3x3 max pooling over height and width after the stem.
+        insert: `insert(index, x)` replaces what comes out of the stem (index 0, before its pooling)
+            and of each stage (1 to 4), on its way to the next; None leaves it.
         stem_kernel, stem_strides: of the first convolution, e.g. (3, 7, 7) and (1, 2, 2).
         stage_strides: strides of the first block of each stage.
         conv, norm: injected, as for `BasicBlock`.
@@ -63,24 +93,31 @@ class ResNetEncoder(nn.Module):
     norm: Layer
     width: int = 64
     stage_sizes: tuple[int, ...] = (2, 2, 2, 2)
+    block: Layer = BasicBlock
+    stem_pool: bool = True
+    insert: Callable[[int, Array], Array] | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *space c"]) -> list[Array]:
         x = self.conv(self.width, self.stem_kernel, self.stem_strides, name="conv1")(x)
         x = nn.relu(self.norm(name="norm1")(x))
+        insert = self.insert or (lambda index, x: x)
+        x = insert(0, x)
         features = [x]
-        x = max_pool_frames(x)
+        if self.stem_pool:
+            x = max_pool_frames(x)
         for stage, (num_blocks, strides) in enumerate(
             zip(self.stage_sizes, self.stage_strides, strict=True)
         ):
             for block in range(num_blocks):
-                x = BasicBlock(
+                x = self.block(
                     self.width * 2**stage,
                     strides if block == 0 else (1,) * len(strides),
                     self.conv,
                     self.norm,
                     name=f"res{stage + 2}_{block}",
                 )(x)
+            x = insert(stage + 1, x)
             features.append(x)
         return features
 
