@@ -9,15 +9,14 @@ differentiate a map, so the stencils are arguments.
 A map is an array of any shape; `x_axis` and `y_axis` say which axes are right and down.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.custom_derivatives import SymbolicZero
 
+from afn_jax.ops.derivative import differentiate_as
 from afn_jax.types import Array
 
 EPSILON = 1e-12  # under the square root and the division: a constant map has no NaN gradient
@@ -137,7 +136,6 @@ def _move(state: State, brightness: Brightness, weights: Weights, stencils: Sten
     )
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4, 5))
 def tvl1_iterations(
     state: State,
     brightness: Brightness,
@@ -146,45 +144,30 @@ def tvl1_iterations(
     num_iterations: int,
     remat: bool = True,
 ) -> State:
-    """`num_iterations` of `tvl1_step`, with derivatives of every order in both modes.
-
-    The derivative is that of the same loop written in another way, `_iterations_to_differentiate`,
-    which is as much faster to transpose as `tvl1_step` is faster to compute.
+    """`num_iterations` of `tvl1_step`.
 
     Args:
         state: where to start.
-        brightness: the data term, of maps of the same shape.
+        brightness: the data term.
         weights: see there.
         stencils: see there.
         num_iterations: 0 or more.
         remat: in reverse mode, store what each iteration starts from (ten maps) and compute it
             again, instead of storing all that it computed.
     """
-    del remat
-    return jax.lax.fori_loop(
-        0, num_iterations, lambda _, state: tvl1_step(state, brightness, weights, stencils), state
-    )
 
+    def compute(state, brightness, weights):
+        def step(_, state):
+            return tvl1_step(state, brightness, weights, stencils)
 
-def _tvl1_iterations_jvp(stencils, num_iterations, remat, primals, tangents):
-    values, treedef = jax.tree.flatten(primals)
-    changes = treedef.flatten_up_to(tangents)
-    moving = [i for i, change in enumerate(changes) if not isinstance(change, SymbolicZero)]
+        return jax.lax.fori_loop(0, num_iterations, step, state)
 
-    def iterations(moved):
-        state, brightness, weights = treedef.unflatten(
-            [moved.get(i, value) for i, value in enumerate(values)]
-        )
+    def differentiate(state, brightness, weights):
         return _iterations_to_differentiate(
             state, brightness, weights, stencils, num_iterations, remat
         )
 
-    return jax.jvp(
-        iterations, ({i: values[i] for i in moving},), ({i: changes[i] for i in moving},)
-    )
-
-
-tvl1_iterations.defjvp(_tvl1_iterations_jvp, symbolic_zeros=True)
+    return differentiate_as(compute, differentiate)(state, brightness, weights)
 
 
 def _iterations_to_differentiate(state, brightness, weights, stencils, num_iterations, remat):

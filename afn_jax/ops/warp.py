@@ -4,13 +4,15 @@ Flow is in pixels of its own map, (x, y) = (right, down); integer coordinates ar
 `warp(frame[t + 1], flow[t])` looks like `frame[t]`.
 """
 
+import functools
+import itertools
 import math
 from typing import Literal
 
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
-from afn_jax.ops.grid import pixel_grid
+from afn_jax.ops.derivative import differentiate_as
 from afn_jax.types import Array
 
 
@@ -57,32 +59,62 @@ def warp(
     num_images = math.prod(leading)
     dtype = jnp.promote_types(jnp.promote_types(image.dtype, flow.dtype), jnp.float32)
 
-    position = _sampling_points(jnp.asarray(flow, dtype)).reshape(num_images, height, width, 2)
-    lower = jnp.floor(position)
-    fraction = position - lower
-    # Clipped as floats, because a flow of 1e10 (the mark of unknown flow) has no int32. -2 and the
-    # size itself leave both corners outside, and the gradient does not pass through indices.
-    lower_x = jnp.clip(lower[..., 0], -2, width).astype(jnp.int32)
-    lower_y = jnp.clip(lower[..., 1], -2, height).astype(jnp.int32)
-
-    first_pixel = jnp.arange(num_images, dtype=jnp.int32)[:, None, None] * (height * width)
-    indices, weights = [], []
-    for y, weight_y in ((lower_y, 1 - fraction[..., 1]), (lower_y + 1, fraction[..., 1])):
-        for x, weight_x in ((lower_x, 1 - fraction[..., 0]), (lower_x + 1, fraction[..., 0])):
-            weight = weight_y * weight_x
-            if padding == "zeros":
-                inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-                weight = jnp.where(inside, weight, 0)
-            weights.append(weight)
-            nearest = jnp.clip(y, 0, height - 1) * width + jnp.clip(x, 0, width - 1)
-            indices.append(first_pixel + nearest)
-
-    # One gather of channel vectors for all four corners: its transpose is one scatter, and the
-    # gradient of the flow is one sum over channels. Four gathers are slower to differentiate.
-    pixels = jnp.asarray(image, dtype).reshape(num_images * height * width, channels)
-    corners = pixels.at[jnp.stack(indices, axis=-1)].get(mode="promise_in_bounds")
-    warped = jnp.sum(jnp.stack(weights, axis=-1)[..., None] * corners, axis=-2)
+    warp_images = differentiate_as(
+        functools.partial(_four_gathers, padding), functools.partial(_one_gather, padding)
+    )
+    warped = warp_images(
+        jnp.asarray(image, dtype).reshape(num_images, height, width, channels),
+        jnp.asarray(flow, dtype).reshape(num_images, height, width, 2),
+    )
     return warped.reshape(image.shape).astype(image.dtype)
+
+
+def _four_gathers(padding: str, images: Array, flow: Array) -> Array:
+    """Each corner by itself: XLA makes one kernel of all, and stores no corner."""
+    pixels = images.reshape(-1, images.shape[-1])
+    rows, columns = _neighbours(padding, flow)
+
+    def along_row(row):
+        return sum(
+            pixels.at[row + column].get(mode="promise_in_bounds") * weight[..., None]
+            for column, weight in columns
+        )
+
+    return sum(along_row(row) * weight[..., None] for row, weight in rows)
+
+
+def _one_gather(padding: str, images: Array, flow: Array) -> Array:
+    """All corners at once: the transpose is one scatter, and one sum over channels for the flow."""
+    pixels = images.reshape(-1, images.shape[-1])
+    corners = list(itertools.product(*_neighbours(padding, flow)))
+    indices = jnp.stack([row + column for (row, _), (column, _) in corners], axis=-1)
+    weights = jnp.stack([down * right for (_, down), (_, right) in corners], axis=-1)
+    return jnp.sum(weights[..., None] * pixels.at[indices].get(mode="promise_in_bounds"), axis=-2)
+
+
+def _neighbours(padding: str, flow: Array) -> list[list[tuple[Array, Array]]]:
+    """The two rows and the two columns around each sampling point.
+
+    Each is an index and its weight. Row + column is a pixel of all images, one after the other.
+    """
+    num_images, height, width = flow.shape[:3]
+    x, y = _sampling_points(flow)
+    around = []
+    for position, size in ((y, height), (x, width)):
+        lower = jnp.floor(position)
+        fraction = position - lower
+        # Clipped as floats, because a flow of 1e10 (the mark of unknown flow) has no int32. -2 and
+        # the size itself leave both neighbours outside, and no gradient passes through indices.
+        lower = jnp.clip(lower, -2, size).astype(jnp.int32)
+        pair = []
+        for index, weight in ((lower, 1 - fraction), (lower + 1, fraction)):
+            if padding == "zeros":
+                weight = jnp.where((index >= 0) & (index < size), weight, 0)
+            pair.append((jnp.clip(index, 0, size - 1), weight))
+        around.append(pair)
+    rows, columns = around
+    first = jnp.arange(num_images, dtype=jnp.int32).reshape(-1, 1, 1) * (height * width)
+    return [[(first + row * width, weight) for row, weight in rows], columns]
 
 
 def warp_mask(flow: Float[Array, "*batch h w 2"]) -> Bool[Array, "*batch h w"]:
@@ -100,14 +132,20 @@ def warp_mask(flow: Float[Array, "*batch h w 2"]) -> Bool[Array, "*batch h w"]:
     _check_two_components(flow)
     height, width = flow.shape[-3:-1]
     dtype = jnp.promote_types(flow.dtype, jnp.float32)
-    x, y = jnp.moveaxis(_sampling_points(jnp.asarray(flow, dtype)), -1, 0)
+    x, y = _sampling_points(jnp.asarray(flow, dtype))
     return (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
 
 
-def _sampling_points(flow: Float[Array, "*batch h w 2"]) -> Float[Array, "*batch h w 2"]:
-    """The place `(x, y)` in the other frame that each pixel's flow points to."""
-    grid = pixel_grid(*flow.shape[-3:-1], dtype=flow.dtype)
-    return flow + jnp.broadcast_to(grid, flow.shape)
+def _sampling_points(flow: Float[Array, "*batch h w 2"]) -> tuple[Array, Array]:
+    """The x and the y in the other frame that each pixel's flow points to.
+
+    By themselves: a grid of both is one more array to store and to read, twice the time of a warp.
+    """
+    height, width = flow.shape[-3:-1]
+    ones = (1,) * (flow.ndim - 3)
+    columns = jnp.arange(width, dtype=flow.dtype).reshape(*ones, 1, width)
+    rows = jnp.arange(height, dtype=flow.dtype).reshape(*ones, height, 1)
+    return flow[..., 0] + columns, flow[..., 1] + rows
 
 
 def _check_two_components(flow: Array) -> None:
