@@ -3,9 +3,12 @@
 One block serves 2D and 3D: the convolution and the normalisation are injected, and the number of
 dimensions is the length of `strides`. Source: He et al., Deep Residual Learning, 2016, section 3.3
 and Table 1; the 3D extension is that of ActionFlowNet section 3.1 (k x k kernels become k x k x 3).
+Convolutions in two steps, (2+1)D: Tran et al., A Closer Look at Spatiotemporal Convolutions, 2018,
+section 3.5.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -16,6 +19,36 @@ from jaxtyping import Array, Float
 Layer = Callable[..., Any]
 
 
+class Conv2Plus1D(nn.Module):
+    """A 3D convolution in two steps, over space and then over time, with norm and ReLU between.
+
+    Attributes:
+        features: output channels.
+        kernel_size, strides: of the 3D convolution, (time, height, width).
+        middle: channels between the steps.
+        conv, norm: injected, as for `BasicBlock`.
+    """
+
+    features: int
+    kernel_size: tuple[int, int, int]
+    strides: tuple[int, int, int]
+    middle: int
+    conv: Layer
+    norm: Layer
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t2 h2 w2 f"]:
+        (taps, *size), (step, *steps) = self.kernel_size, self.strides
+        x = self.conv(self.middle, (1, *size), (1, *steps), name="conv_space")(x)
+        x = nn.relu(self.norm(name="norm")(x))
+        return self.conv(self.features, (taps, 1, 1), (step, 1, 1), name="conv_time")(x)
+
+
+def middle_channels(channels: int, features: int) -> int:
+    """As many between the steps of a (2+1)D 3x3x3 convolution that it has no more parameters."""
+    return 27 * channels * features // (9 * channels + 3 * features)
+
+
 class BasicBlock(nn.Module):
     """Two 3x3(x3) convolutions and a shortcut.
 
@@ -24,12 +57,15 @@ class BasicBlock(nn.Module):
         strides: stride of the first convolution along each axis of space (and time).
         conv: `conv(features, kernel_size, strides, name=...)`.
         norm: `norm(name=...)`.
+        factorize: each 3x3x3 convolution in two steps; the second has as many channels between
+            them as the first, though more may come in, as in torchvision.
     """
 
     features: int
     strides: tuple[int, ...]
     conv: Layer
     norm: Layer
+    factorize: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *space c"]) -> Float[Array, "b *space2 f"]:
@@ -39,9 +75,13 @@ class BasicBlock(nn.Module):
         if x.shape[-1] != self.features or self.strides != ones:
             shortcut = self.conv(self.features, ones, self.strides, name="shortcut_conv")(x)
             shortcut = self.norm(name="shortcut_norm")(shortcut)
-        x = self.conv(self.features, threes, self.strides, name="conv1")(x)
+        conv = self.conv
+        if self.factorize:
+            middle = middle_channels(x.shape[-1], self.features)
+            conv = partial(Conv2Plus1D, middle=middle, conv=self.conv, norm=self.norm)
+        x = conv(self.features, threes, self.strides, name="conv1")(x)
         x = nn.relu(self.norm(name="norm1")(x))
-        x = self.conv(self.features, threes, ones, name="conv2")(x)
+        x = conv(self.features, threes, ones, name="conv2")(x)
         return nn.relu(self.norm(name="norm2")(x) + shortcut)
 
 
@@ -77,6 +117,7 @@ class ResNetEncoder(nn.Module):
     Attributes:
         block: `BasicBlock`, `Bottleneck`, or one with the same attributes.
         stem_pool: 3x3 max pooling over height and width after the stem.
+        stem_middle: channels between the two steps of a (2+1)D stem; None = one convolution.
         insert: `insert(index, x)` replaces what comes out of the stem (index 0, before its pooling)
             and of each stage (1 to 4), on its way to the next; None leaves it.
         stem_kernel, stem_strides: of the first convolution, e.g. (3, 7, 7) and (1, 2, 2).
@@ -95,11 +136,15 @@ class ResNetEncoder(nn.Module):
     stage_sizes: tuple[int, ...] = (2, 2, 2, 2)
     block: Layer = BasicBlock
     stem_pool: bool = True
+    stem_middle: int | None = None
     insert: Callable[[int, Array], Array] | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *space c"]) -> list[Array]:
-        x = self.conv(self.width, self.stem_kernel, self.stem_strides, name="conv1")(x)
+        stem = self.conv
+        if self.stem_middle is not None:
+            stem = partial(Conv2Plus1D, middle=self.stem_middle, conv=self.conv, norm=self.norm)
+        x = stem(self.width, self.stem_kernel, self.stem_strides, name="conv1")(x)
         x = nn.relu(self.norm(name="norm1")(x))
         insert = self.insert or (lambda index, x: x)
         x = insert(0, x)
