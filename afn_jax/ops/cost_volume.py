@@ -53,15 +53,30 @@ def cost_volume(
     if num_maps * height * width == 0:
         return jnp.zeros((*leading, height, width, side * side), dtype)
 
+    shape = (num_maps, height, width, channels)
+    pair = (features1.reshape(shape), features2.reshape(shape))
+
+    def volume_of(features1, features2):
+        return _volume(features1, features2, reach, sum_dtype)
+
+    if jax.default_backend() == "cpu":
+        # Map after map: what one needs stays in the cache, in reverse mode too if it is not stored.
+        one = jax.checkpoint(lambda pair: volume_of(*(x[None] for x in pair))[0])
+        volume = jax.lax.map(one, pair)
+    else:
+        volume = volume_of(*pair)
+    return volume.astype(dtype).reshape(*leading, height, width, side * side)
+
+
+def _volume(features1: Array, features2: Array, reach: int, sum_dtype) -> Array:
+    """`[n, H, W, C]` twice -> `[n, H, W, (2 * reach + 1) ** 2]`."""
+    num_maps, height, width, channels = features1.shape
+    side = 2 * reach + 1
     block = min(width, _BLOCK)
     num_blocks = -(-width // block)
     spare = num_blocks * block - width
-    shape = (num_maps, height, width, channels)
-    sources = jnp.pad(features1.reshape(shape), ((0, 0), (0, 0), (0, spare), (0, 0)))
-    targets = jnp.pad(
-        features2.reshape(shape),
-        ((0, 0), (reach, reach), (reach, reach + spare), (0, 0)),
-    )
+    sources = jnp.pad(features1, ((0, 0), (0, 0), (0, spare), (0, 0)))
+    targets = jnp.pad(features2, ((0, 0), (reach, reach), (reach, reach + spare), (0, 0)))
     sources = sources.reshape(num_maps, height, num_blocks, block, channels)
     columns = [targets[:, :, i * block : (i + 1) * block + 2 * reach] for i in range(num_blocks)]
     targets = jnp.stack(columns, axis=2)
@@ -78,8 +93,7 @@ def cost_volume(
         )
         costs.append(_band(pairs, side))
     volume = jnp.stack(costs, axis=-2).reshape(num_maps, height, num_blocks * block, side * side)
-    volume = (volume[:, :, :width] / channels).astype(dtype)
-    return volume.reshape(*leading, height, width, side * side)
+    return volume[:, :, :width] / channels
 
 
 def _band(pairs: Array, side: int) -> Array:
