@@ -1,0 +1,203 @@
+"""Coarse-to-fine flow of frame pairs: feature pyramid, warping, cost volume, a decoder a level.
+
+Source: UF-TSN section 2.1, whose blocks are those of PWC-Net (Sun et al. 2018). Where UF-TSN gives
+no number, the defaults are those that `afn_jax.models.uf_tsn` lists as guessed.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from afn_jax.nn.conv import he_normal
+from afn_jax.ops import cost_volume, resize_flow, warp
+
+NEGATIVE_SLOPE = 0.1  # of every leaky ReLU here, as in PWC-Net
+
+
+def conv2d(dtype: Any) -> Callable[..., nn.Module]:
+    """`conv(features, kernel_size, strides, name=...)` of a 2D `ResNetEncoder`: without bias."""
+
+    def conv(features, kernel_size, strides, name):
+        return nn.Conv(
+            features,
+            kernel_size,
+            strides,
+            padding=[((size - 1) // 2,) * 2 for size in kernel_size],
+            use_bias=False,
+            dtype=dtype,
+            kernel_init=he_normal,
+            name=name,
+        )
+
+    return conv
+
+
+class FeaturePyramid(nn.Module):
+    """Images -> features at 1, 1/2, 1/4, ... of the size, finest first; the first are the images.
+
+    Attributes:
+        widths: channels of each level from 1 on.
+        convs_per_level: 3x3 convolutions of each level, the first with stride 2.
+    """
+
+    widths: tuple[int, ...] = (16, 32, 64, 96)
+    convs_per_level: int = 3
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "n h w c"]) -> list[Array]:
+        x = images.astype(self.dtype)
+        levels = [x]
+        for level, width in enumerate(self.widths, start=1):
+            for index in range(self.convs_per_level):
+                x = nn.Conv(
+                    width,
+                    (3, 3),
+                    strides=2 if index == 0 else 1,
+                    padding=1,
+                    dtype=self.dtype,
+                    kernel_init=he_normal,
+                    name=f"level{level}_conv{index + 1}",
+                )(x)
+                x = nn.leaky_relu(x, NEGATIVE_SLOPE)
+            levels.append(x)
+        return levels
+
+
+class DenseDecoder(nn.Module):
+    """3x3 convolutions, each of which sees the input and all before it; then one that gives flow.
+
+    Attributes:
+        widths: channels of each convolution.
+        predict_flow: False leaves the last one out.
+    """
+
+    widths: tuple[int, ...] = (128, 128, 96, 64, 32)
+    predict_flow: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"]) -> tuple[Array, Array | None]:
+        """The features of the last convolution `[n, h, w, widths[-1]]`, and flow or None."""
+        features = x
+        for index, width in enumerate(self.widths, start=1):
+            features = nn.Conv(
+                width,
+                (3, 3),
+                padding=1,
+                dtype=self.dtype,
+                kernel_init=he_normal,
+                name=f"conv{index}",
+            )(x)
+            features = nn.leaky_relu(features, NEGATIVE_SLOPE)
+            x = jnp.concatenate([x, features], -1)
+        if not self.predict_flow:
+            return features, None
+        # Starts near zero flow, not at a random one that has to be unlearnt first (guessed). The
+        # flow itself is float32, also under a bfloat16 model.
+        flow = nn.Conv(2, (3, 3), padding=1, kernel_init=nn.initializers.normal(1e-3), name="flow")(
+            x.astype(jnp.float32)
+        )
+        return features, flow
+
+
+class CoarseToFineFlow(nn.Module):
+    """Frames `[batch, time, H, W, C]` -> the flow of each pair, at every level, finest first.
+
+    From the coarsest level to the finest, Eq. 2 to 5: the features of the second frame are warped
+    by the flow found so far, matched with those of the first, and the level's own decoder predicts
+    what is left. (The paper's Eq. 5 has l - 1 where Eq. 4 and the text have l + 1.)
+
+    Attributes:
+        pyramid_widths, convs_per_level: see `FeaturePyramid`; the levels are 0 (the frames
+            themselves) to `len(pyramid_widths)`.
+        decoder_widths: see `DenseDecoder`.
+        max_displacement: radius of the cost volume, in pixels of the level.
+        finest_level: the last level that is decoded; the finest flow has 1 / 2 ** finest_level of
+            the size. 0 in the paper.
+        use_cost_volume: False gives the decoders the features of the second frame instead.
+        multi_scale: False makes it a plain encoder-decoder: nothing is warped, the decoders hand
+            on features instead of flow, and only the finest one predicts flow.
+        remat: compute the decoders' features anew for the gradient instead of storing them.
+    """
+
+    pyramid_widths: tuple[int, ...] = (16, 32, 64, 96)
+    convs_per_level: int = 3
+    decoder_widths: tuple[int, ...] = (128, 128, 96, 64, 32)
+    max_displacement: int = 3
+    finest_level: int = 0
+    use_cost_volume: bool = True
+    multi_scale: bool = True
+    remat: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, frames: Float[Array, "b t h w c"], *, bidirectional: bool = False
+    ) -> tuple[Float[Array, "b p _ _ 2"], ...]:
+        """Flow of frames t and t + 1, and after all of them, if `bidirectional`, of t + 1 and t."""
+        batch, time = frames.shape[:2]
+        coarsest = len(self.pyramid_widths)
+        if time < 2:
+            raise ValueError(f"frames: got {time} a clip, but flow needs two frames or more.")
+        if not 0 <= self.finest_level <= coarsest:
+            raise ValueError(
+                f"finest_level: got {self.finest_level}, allowed are 0 to {coarsest}, the number "
+                "of pyramid_widths."
+            )
+        pyramid = FeaturePyramid(
+            self.pyramid_widths, self.convs_per_level, dtype=self.dtype, name="pyramid"
+        )(frames.reshape(batch * time, *frames.shape[2:]))
+        decoder = nn.remat(DenseDecoder) if self.remat else DenseDecoder
+
+        flow, features, flows = None, None, []
+        for level in range(coarsest, self.finest_level - 1, -1):
+            first, second = _pairs(pyramid[level], batch, bidirectional)
+            inputs = [first]
+            if self.multi_scale:
+                size = first.shape[1:3]
+                if flow is None:
+                    flow = jnp.zeros((*first.shape[:3], 2), jnp.float32)
+                else:
+                    flow = resize_flow(flow, size)
+                    second = warp(second, flow, padding="zeros")
+                inputs.append(flow.astype(self.dtype))
+            elif features is not None:
+                inputs.append(_resize(features, first.shape[1:3]))
+            if self.use_cost_volume:
+                costs = cost_volume(first, second, max_displacement=self.max_displacement)
+                inputs.append(nn.leaky_relu(costs, NEGATIVE_SLOPE))
+            else:
+                inputs.append(second)
+            features, residual = decoder(
+                self.decoder_widths,
+                predict_flow=self.multi_scale or level == self.finest_level,
+                dtype=self.dtype,
+                name=f"decoder{level}",
+            )(jnp.concatenate(inputs, -1))
+            if residual is not None:
+                flow = residual if flow is None else flow + residual
+                flows.append(flow.reshape(batch, -1, *flow.shape[1:]))
+        return tuple(reversed(flows))
+
+
+def _pairs(features: Array, batch: int, bidirectional: bool) -> tuple[Array, Array]:
+    """`[b * t, h, w, c]` -> those of the first and of the second frame of all pairs."""
+    shape = features.shape[1:]
+    features = features.reshape(batch, -1, *shape)
+    first, second = features[:, :-1], features[:, 1:]
+    if bidirectional:
+        first, second = (
+            jnp.concatenate([first, second], 1),
+            jnp.concatenate([second, first], 1),
+        )
+    return first.reshape(-1, *shape), second.reshape(-1, *shape)
+
+
+def _resize(features: Array, size: tuple[int, int]) -> Array:
+    shape = (features.shape[0], *size, features.shape[-1])
+    return jax.image.resize(features, shape, "bilinear")

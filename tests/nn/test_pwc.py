@@ -1,0 +1,151 @@
+"""The coarse-to-fine estimator against flows and costs that are known by hand."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from afn_jax.nn.pwc import CoarseToFineFlow, DenseDecoder, FeaturePyramid
+
+SMALL = dict(pyramid_widths=(4, 6), convs_per_level=2, decoder_widths=(5, 3))
+
+
+def clip(time=2, height=16, width=24, channels=3):
+    return jax.random.normal(jax.random.key(0), (1, time, height, width, channels))
+
+
+def with_constant_residuals(variables, residuals):
+    """Every decoder predicts a constant: `residuals[level]`."""
+    params = jax.tree.map(lambda x: x, variables["params"])
+    for level, residual in residuals.items():
+        head = params[f"decoder{level}"]["flow"]
+        params[f"decoder{level}"]["flow"] = {
+            "kernel": jnp.zeros_like(head["kernel"]),
+            "bias": jnp.array(residual),
+        }
+    return {"params": params}
+
+
+def test_pyramid_halves_and_starts_with_the_images():
+    images = clip()[0, :, :13, :9]
+    levels, variables = FeaturePyramid((4, 6), 2).init_with_output(jax.random.key(1), images)
+    assert [x.shape for x in levels] == [(2, 13, 9, 3), (2, 7, 5, 4), (2, 4, 3, 6)]
+    np.testing.assert_array_equal(levels[0], images)
+    kernels = {name: leaf["kernel"].shape for name, leaf in variables["params"].items()}
+    assert kernels["level2_conv1"] == (3, 3, 4, 6) and kernels["level2_conv2"] == (3, 3, 6, 6)
+
+
+def test_decoder_sees_all_that_came_before():
+    x = clip()[0]
+    (features, flow), variables = DenseDecoder((5, 3)).init_with_output(jax.random.key(1), x)
+    inputs = {name: leaf["kernel"].shape[2] for name, leaf in variables["params"].items()}
+    assert inputs == {"conv1": 3, "conv2": 3 + 5, "flow": 3 + 5 + 3}
+    assert features.shape == (2, 16, 24, 3) and flow.shape == (2, 16, 24, 2)
+    # It starts near zero flow.
+    assert 0 < np.abs(flow).max() < 0.1
+
+
+def test_a_level_adds_to_twice_the_coarser_flow():
+    model = CoarseToFineFlow(**SMALL)
+    variables = model.init(jax.random.key(1), clip())
+    residuals = {2: (1.0, -0.5), 1: (0.25, 0.0), 0: (0.0, 3.0)}
+    flows = model.apply(with_constant_residuals(variables, residuals), clip())
+    expected = [(4.5, 1.0), (2.25, -1.0), (1.0, -0.5)]
+    for level, (flow, value) in enumerate(zip(flows, expected, strict=True)):
+        assert flow.shape == (1, 1, 16 >> level, 24 >> level, 2)
+        np.testing.assert_allclose(
+            flow, np.broadcast_to(np.array(value, np.float32), flow.shape), atol=1e-5
+        )
+
+
+def test_the_second_frame_is_warped_before_it_is_matched():
+    first = clip(width=32)[:, 0]
+    shift = 4  # to the right, one pixel of level 2
+    frames = jnp.stack([first, jnp.roll(first, shift, axis=2)], 1)
+    model = CoarseToFineFlow(**SMALL, max_displacement=1)
+    variables = model.init(jax.random.key(1), frames)
+    variables = with_constant_residuals(variables, {2: (1.0, 0.0), 1: (0.0, 0.0)})
+    seen = []
+
+    def spy(call, args, kwargs, context):
+        if isinstance(context.module, DenseDecoder) and context.method_name == "__call__":
+            seen.append(args[0])
+        return call(*args, **kwargs)
+
+    with nn.intercept_methods(spy):
+        model.apply(variables, frames)
+    # Level 0 sees the frame, the upsampled flow and 3 x 3 costs.
+    image, flow, costs = np.split(np.asarray(seen[-1]), (3, 5), axis=-1)
+    np.testing.assert_array_equal(image, first)
+    np.testing.assert_allclose(
+        flow, np.broadcast_to(np.array([shift, 0], np.float32), flow.shape), atol=1e-5
+    )
+    inside = np.s_[:, 1:-1, 1 : -shift - 1]
+    np.testing.assert_allclose(costs[..., 4][inside], (first**2).mean(-1)[inside], atol=1e-5)
+    # The top level initialises the flow with zero.
+    np.testing.assert_array_equal(seen[0][..., 6:8], 0)
+
+
+@pytest.mark.parametrize(
+    "switches", [{}, {"multi_scale": False}, {"multi_scale": False, "use_cost_volume": False}]
+)
+def test_backward_flow_is_the_flow_of_the_clip_played_backwards(switches):
+    frames = clip(time=3, height=13, width=18)
+    model = CoarseToFineFlow(**SMALL, **switches)
+    variables = model.init(jax.random.key(1), frames)
+    apply = jax.jit(model.apply, static_argnames="bidirectional")
+    forward = apply(variables, frames)
+    backwards = apply(variables, frames[:, ::-1])
+    both = apply(variables, frames, bidirectional=True)
+    assert len(both) == (3 if not switches else 1)
+    for flow, one, other in zip(both, forward, backwards, strict=True):
+        np.testing.assert_allclose(flow[:, :2], one, atol=1e-5)
+        np.testing.assert_allclose(flow[:, 2:], other[:, ::-1], atol=1e-5)
+        assert np.abs(flow[:, :2] - flow[:, 2:]).max() > 1e-4
+
+
+def test_ablations_change_what_the_decoders_see():
+    def inputs(**switches):
+        model = CoarseToFineFlow(**SMALL, max_displacement=1, **switches)
+        variables = jax.eval_shape(model.init, jax.random.key(0), clip())
+        params = variables["params"]
+        assert ("flow" in params["decoder1"]) == switches.get("multi_scale", True)
+        return [params[f"decoder{level}"]["conv1"]["kernel"].shape[2] for level in (2, 1, 0)]
+
+    # Features of the first frame, flow, costs or features of the second.
+    assert inputs() == [6 + 2 + 9, 4 + 2 + 9, 3 + 2 + 9]
+    assert inputs(use_cost_volume=False) == [6 + 2 + 6, 4 + 2 + 4, 3 + 2 + 3]
+    # The coarser decoder's 3 features instead of its flow.
+    assert inputs(multi_scale=False) == [6 + 9, 4 + 3 + 9, 3 + 3 + 9]
+    assert inputs(multi_scale=False, use_cost_volume=False) == [6 + 6, 4 + 3 + 4, 3 + 3 + 3]
+
+
+def test_recomputing_the_decoders_changes_no_gradient():
+    frames = clip()
+    variables = CoarseToFineFlow(**SMALL).init(jax.random.key(1), frames)
+
+    def gradient(remat):
+        model = CoarseToFineFlow(**SMALL, remat=remat)
+
+        def loss(variables):
+            return sum(jnp.sin(100 * flow).sum() for flow in model.apply(variables, frames))
+
+        return jax.jit(jax.grad(loss))(variables)
+
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-2),
+        gradient(False),
+        gradient(True),
+    )
+
+
+def test_the_finest_level_can_be_left_out_and_bad_arguments_are_named():
+    model = CoarseToFineFlow(**SMALL, finest_level=1)
+    flows, variables = jax.eval_shape(model.init_with_output, jax.random.key(0), clip())
+    assert [flow.shape[2:4] for flow in flows] == [(8, 12), (4, 6)]
+    assert "decoder0" not in variables["params"]
+    with pytest.raises(ValueError, match="finest_level: got 3, allowed are 0 to 2"):
+        CoarseToFineFlow(**SMALL, finest_level=3).init(jax.random.key(0), clip())
+    with pytest.raises(ValueError, match="frames: got 1 a clip"):
+        CoarseToFineFlow(**SMALL).init(jax.random.key(0), clip(time=1))
