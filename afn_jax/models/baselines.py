@@ -1,7 +1,19 @@
-"""The networks that the papers compare with.
+"""ResNets on single frames: the networks that see appearance and never motion.
 
-`resnet18`: the 2D ResNet-18 of He et al. 2016 on each frame alone, the frames' scores averaged:
-it sees appearance and never motion (ActionFlowNet Table 1, "ResNet-18").
+He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, 2016. ActionFlowNet compares
+with ResNet-18 (its Table 1), Representation Flow with ResNet-34 and -50, UF-TSN has ResNet-152 as
+its spatial stream.
+
+| part | paper | here |
+|---|---|---|
+| depths 18, 34 | Table 1: two 3x3 convolutions a block | `BasicBlock` |
+| depths 50, 101, 152 | Table 1: bottlenecks | `Bottleneck`, its stride in the 3x3 convolution |
+| a video's scores | mean over frames | `logits` are the mean of the frames' logits |
+
+The layers are torchvision's, so that its published weights load (`afn_jax.weights`); the stride of
+the bottleneck differs from the paper there, which has it in the first 1x1 convolution.
+
+Guessed: dropout of .5 before the classifier, as ActionFlowNet has it; He et al. have none.
 """
 
 from typing import Any
@@ -12,11 +24,20 @@ from jaxtyping import Array, Float
 
 from afn_jax.nn.conv import he_normal
 from afn_jax.nn.normalization import batch_norm, imagenet_normalize
-from afn_jax.nn.resnet import ResNetEncoder
+from afn_jax.nn.resnet import BasicBlock, Bottleneck, ResNetEncoder
 from afn_jax.types import Prediction
 
+# Depth -> block, and blocks in each stage (Table 1).
+RESNETS = {
+    18: (BasicBlock, (2, 2, 2, 2)),
+    34: (BasicBlock, (3, 4, 6, 3)),
+    50: (Bottleneck, (3, 4, 6, 3)),
+    101: (Bottleneck, (3, 4, 23, 3)),
+    152: (Bottleneck, (3, 8, 36, 3)),
+}
 
-class FrameResNet18(nn.Module):
+
+class FrameResNet(nn.Module):
     """Frames `[batch, time, H, W, 3]` in [0, 1] -> logits averaged over time; no flow.
 
     Attributes:
@@ -26,6 +47,7 @@ class FrameResNet18(nn.Module):
         dropout_rate: before the classifier.
         dtype: of the computation; parameters and logits stay float32.
         axis_name: pmap axis over which batch statistics are averaged, or None.
+        depth: 18, 34, 50, 101 or 152.
     """
 
     num_classes: int
@@ -34,9 +56,13 @@ class FrameResNet18(nn.Module):
     dropout_rate: float = 0.5
     dtype: Any = jnp.float32
     axis_name: str | None = None
+    depth: int = 18
 
     @nn.compact
     def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
+        if self.depth not in RESNETS:
+            raise ValueError(f"depth: got {self.depth}, allowed are {', '.join(map(str, RESNETS))}")
+        block, stage_sizes = RESNETS[self.depth]
         batch, time = frames.shape[:2]
         x = imagenet_normalize(frames)
         x = x.reshape(batch * time, *x.shape[2:]).astype(self.dtype)
@@ -61,9 +87,14 @@ class FrameResNet18(nn.Module):
             conv=conv,
             norm=norm,
             width=self.width,
+            stage_sizes=stage_sizes,
+            block=block,
             name="encoder",
         )(x)
         pooled = features[-1].astype(jnp.float32).mean((1, 2))
         pooled = nn.Dropout(self.dropout_rate, deterministic=not train)(pooled)
         logits = nn.Dense(self.num_classes, name="classifier")(pooled)
         return Prediction(logits=logits.reshape(batch, time, -1).mean(1), flows=())
+
+
+FrameResNet18 = FrameResNet  # the name of before the other depths came

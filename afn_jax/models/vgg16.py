@@ -1,0 +1,169 @@
+"""VGG-16 on single frames, and the two-stream network that also sees TV-L1 flow.
+
+Simonyan and Zisserman: Very Deep Convolutional Networks for Large-Scale Image Recognition, 2015;
+the same: Two-Stream Convolutional Networks for Action Recognition in Videos, 2014. It is what
+Hidden Two-Stream Networks (Zhu et al., 2018) compares with in its Table 1.
+
+| part | paper | here |
+|---|---|---|
+| VGG-16 | 2015, Table 1, D | `afn_jax.nn.vgg.VGG16` |
+| flow stack | 2014, section 3.1, Eq. 1: x and y of 10 flows by turns | `flow_stack`, 20 channels |
+| flow | TV-L1 (Hidden Two-Stream, Table 1), of the grey frames | `afn_jax.ops.tvl1_flow` |
+| range | Hidden Two-Stream, section 3.2: cut at 20 pixels, linear to [0, 255], minus 128 | same |
+| dropout of the flow stream | .9 and .8 (Hidden Two-Stream's code) | `flow_dropout_rates` |
+| late fusion | Hidden Two-Stream, section 3.3: spatial to temporal 1 : 1.5 | `fusion_weights` |
+
+The papers compute the flow beforehand, and train the streams apart from each other: with
+`fusion_weights` (1, 0) or (0, 1) one stream and all of its layers are left out. Here the flow is
+computed as the clip passes, and no gradient goes through it; it is not among the prediction's
+flows, which are those that a network has learned.
+
+Guessed: the spatial stream's frame (the middle one of the clip); what is fused (probabilities; the
+authors' script takes the positive scores, scaled to a sum of 1); and `flow_scale`: the authors'
+Caffe weights expect the range of -128 to 127, but torchvision's weights, and training from random
+numbers, about unit variance, and that is the default.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from afn_jax.nn.normalization import imagenet_normalize
+from afn_jax.nn.vgg import VGG16
+from afn_jax.ops import TVL1Config, normalize_flow, tvl1_flow
+from afn_jax.types import Prediction
+
+
+class FrameVGG16(nn.Module):
+    """Frames `[batch, time, H, W, 3]` in [0, 1] -> logits averaged over time; no flow.
+
+    Attributes:
+        num_classes: size of the logits.
+        width: channels of the first stage; 64 in the paper.
+        num_frames: frames a clip, any.
+        dropout_rate: after each of the two hidden dense layers.
+        dtype: of the computation; parameters and logits stay float32.
+        axis_name: nothing to average: there is no batch normalisation.
+    """
+
+    num_classes: int
+    width: int = 64
+    num_frames: int = 1
+    dropout_rate: float = 0.5
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
+        batch, time = frames.shape[:2]
+        x = imagenet_normalize(frames)
+        logits = VGG16(
+            self.num_classes,
+            width=self.width,
+            dropout_rates=(self.dropout_rate, self.dropout_rate),
+            dtype=self.dtype,
+            name="spatial",
+        )(x.reshape(batch * time, *x.shape[2:]), train=train)
+        return Prediction(logits=logits.reshape(batch, time, -1).mean(1), flows=())
+
+
+class TwoStreamVGG16(nn.Module):
+    """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> fused logits; no learned flow.
+
+    Attributes:
+        num_classes: size of the logits.
+        width: channels of the first stage of each stream; 64 in the paper.
+        num_frames: frames a clip; 11 in the paper, which makes 10 flows.
+        dropout_rate: of the spatial stream, after each of the two hidden dense layers.
+        dtype: of the computation; parameters, flow and logits stay float32.
+        axis_name: nothing to average: there is no batch normalisation.
+        flow_dropout_rates: of the temporal stream, after fc6 and fc7.
+        fusion_weights: of the spatial and the temporal stream. A stream of weight 0 is left out.
+        fusion: "softmax": the weighted mean of the streams' probabilities, whose logarithm is the
+            result's logits; "logits": the weighted mean of the logits.
+        flow_scale: multiplies the flow stack, of -128 to 127, on its way into the network.
+        tvl1: how the flow is computed.
+    """
+
+    num_classes: int
+    width: int = 64
+    num_frames: int = 11
+    dropout_rate: float = 0.5
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+    flow_dropout_rates: tuple[float, float] = (0.9, 0.8)
+    fusion_weights: tuple[float, float] = (1.0, 1.5)
+    fusion: str = "softmax"
+    flow_scale: float = 1 / (255 * 0.226)
+    tvl1: TVL1Config = TVL1Config()
+
+    @nn.compact
+    def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
+        self._check(frames)
+        streams = []
+        if self.fusion_weights[0]:
+            middle = frames[:, self.num_frames // 2]
+            spatial = VGG16(
+                self.num_classes,
+                width=self.width,
+                dropout_rates=(self.dropout_rate, self.dropout_rate),
+                dtype=self.dtype,
+                name="spatial",
+            )
+            streams.append(spatial(imagenet_normalize(middle), train=train))
+        if self.fusion_weights[1]:
+            temporal = VGG16(
+                self.num_classes,
+                width=self.width,
+                dropout_rates=self.flow_dropout_rates,
+                dtype=self.dtype,
+                name="temporal",
+            )
+            stack = flow_stack(frames, self.tvl1) * self.flow_scale
+            streams.append(temporal(stack, train=train))
+        weights = [weight for weight in self.fusion_weights if weight]
+        return Prediction(logits=fuse(streams, weights, self.fusion), flows=())
+
+    def _check(self, frames: Array) -> None:
+        if self.num_frames < 2:
+            raise ValueError(
+                f"num_frames: got {self.num_frames}; flow needs 2 or more, 11 is usual"
+            )
+        if frames.shape[1] != self.num_frames:
+            raise ValueError(
+                f"frames: got {frames.shape[1]} frames a clip, but the model was made for "
+                f"num_frames={self.num_frames}. Sample clips of that length, or change the model."
+            )
+        if min(self.fusion_weights) < 0 or sum(self.fusion_weights) == 0:
+            raise ValueError(
+                f"fusion_weights: got {self.fusion_weights}; give two numbers, none below 0 and "
+                "one or both above"
+            )
+        if self.fusion not in ("softmax", "logits"):
+            raise ValueError(f"fusion: got {self.fusion!r}, allowed are 'softmax' and 'logits'.")
+
+
+def flow_stack(
+    frames: Float[Array, "b t h w 3"], config: TVL1Config
+) -> Float[Array, "b h w channels"]:
+    """The flows from each frame to the next, x and y by turns, -128 to 127, without a gradient.
+
+    Pixels are those of `frames`: flow beyond 20 of them is cut.
+    """
+    frames = jax.lax.stop_gradient(frames.astype(jnp.float32))
+    flow = tvl1_flow(frames[:, :-1], frames[:, 1:], config)
+    flow = normalize_flow(jax.lax.stop_gradient(flow)) - 128
+    return jnp.moveaxis(flow, 1, 3).reshape(flow.shape[0], *flow.shape[2:4], -1)
+
+
+def fuse(
+    streams: list[Float[Array, "b classes"]], weights: list[float], fusion: str
+) -> Float[Array, "b classes"]:
+    """The weighted mean of the streams' probabilities, as logits, or of their logits."""
+    shares = jnp.array(weights).reshape(-1, 1, 1) / sum(weights)
+    if fusion == "logits":
+        return (jnp.stack(streams) * shares).sum(0)
+    return jax.nn.logsumexp(jax.nn.log_softmax(jnp.stack(streams)) + jnp.log(shares), axis=0)
