@@ -5,9 +5,9 @@ from jaxtyping import Bool, Float
 
 from afn_jax.losses.endpoint import masked_mean
 from afn_jax.losses.photometric import as_float_image, check_image_pair
+from afn_jax.ops.grey import rgb_to_grey
 from afn_jax.types import Array
 
-_GREY = (0.2989, 0.5870, 0.1140)
 # UnFlow's constants, for grey in [0, 255]: how soon a difference counts as one, and how soon a
 # difference of two census values does.
 _DIFFERENCE = 0.81
@@ -48,7 +48,9 @@ def census_loss(
     if patch_size < 1 or patch_size % 2 == 0:
         raise ValueError(f"patch_size is {patch_size}; pass an odd number of pixels, as 3 or 7")
     dtype = jnp.promote_types(jnp.promote_types(image1.dtype, image2.dtype), jnp.float32)
-    grey1, grey2 = (_grey255(as_float_image(image, dtype)) for image in (image1, image2))
+    grey1, grey2 = (
+        255 * rgb_to_grey(as_float_image(image, dtype))[..., 0] for image in (image1, image2)
+    )
     height, width = grey1.shape[-2:]
     reach = patch_size // 2
     if height <= 2 * reach or width <= 2 * reach:
@@ -67,13 +69,6 @@ def census_loss(
             squared = jnp.square(code1 - code2)
             distance += squared / (_DISTANCE + squared)
     return masked_mean(distance / patch_size**2, None if mask is None else interior(mask))
-
-
-def _grey255(image: Array) -> Array:
-    if image.shape[-1] == 1:
-        return 255 * image[..., 0]
-    red, green, blue = (255 * weight * image[..., i] for i, weight in enumerate(_GREY))
-    return red + green + blue
 
 
 def _soft_sign(difference: Array) -> Array:

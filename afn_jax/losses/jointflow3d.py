@@ -4,9 +4,10 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from afn_jax.losses.classification import cross_entropy
-from afn_jax.losses.photometric import check_float, photometric_loss
+from afn_jax.losses.photometric import photometric_loss
 from afn_jax.losses.smoothness import smoothness_loss
 from afn_jax.ops import warp
+from afn_jax.ops.checks import check_float
 from afn_jax.types import Array
 
 # All guessed: the paper names these constants and gives no values.
@@ -57,7 +58,7 @@ def jointflow3d_loss(
             f"previous has shape {previous.shape} and current {current.shape}; both must be the "
             "same [batch, triplets, H, W, 1], grey"
         )
-    check_float(previous, current)
+    check_float(previous=previous, current=current)
     if logits.shape[0] != previous.shape[0]:
         raise ValueError(
             f"logits have shape {logits.shape} and previous {previous.shape}; the batches differ"

@@ -15,10 +15,11 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from afn_jax.losses.endpoint import masked_mean
-from afn_jax.losses.photometric import check_float, photometric_loss
+from afn_jax.losses.photometric import photometric_loss
 from afn_jax.losses.smoothness import smoothness_loss
 from afn_jax.losses.ssim import ssim
 from afn_jax.ops import warp
+from afn_jax.ops.checks import check_float
 from afn_jax.types import Array
 
 PIXEL_ALPHA = 0.4  # of the Charbonnier penalties, as in the authors' network definition
@@ -232,7 +233,7 @@ def _check(frames, flows, reduction, normalization) -> None:
             f"frames has shape {frames.shape}; it must be [batch, time, H, W, 3] with two frames "
             "or more"
         )
-    check_float(frames)
+    check_float(frames=frames)
     batch_size, num_frames = frames.shape[:2]
     if batch_size == 0:
         raise ValueError("frames has no example; pass a batch of one or more")

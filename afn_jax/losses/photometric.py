@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float
 
 from afn_jax.losses.endpoint import masked_mean
 from afn_jax.losses.robust import absolute, charbonnier
+from afn_jax.ops.checks import check_float
 from afn_jax.types import Array
 
 
@@ -92,18 +93,9 @@ def check_image_pair(image1: Array, image2: Array, mask: Array | None = None) ->
             f"the images have shapes {image1.shape} and {image2.shape}; both must be the same "
             "[..., H, W, C]"
         )
-    check_float(image1, image2)
+    check_float(image1=image1, image2=image2)
     if mask is not None and (mask.shape != image1.shape[:-1] or mask.dtype != jnp.bool_):
         raise ValueError(
             f"mask has shape {mask.shape} and dtype {mask.dtype}; it must be "
             f"{image1.shape[:-1]} of bool, True = counts"
         )
-
-
-def check_float(*images: Array) -> None:
-    """Raises ValueError unless all images are float: 0..255 is no image in [0, 1]."""
-    for image in images:
-        if not jnp.issubdtype(image.dtype, jnp.floating):
-            raise ValueError(
-                f"an image has dtype {image.dtype}; it must be float: convert with image / 255.0"
-            )

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from afn_jax.losses.census import census_loss
-from afn_jax.losses.photometric import check_float, l1_loss
+from afn_jax.losses.photometric import l1_loss
 from afn_jax.losses.smoothness import edge_aware_smoothness_loss
 from afn_jax.ops import warp
+from afn_jax.ops.checks import check_float
 from afn_jax.types import Array
 
 LAMBDA_DIFF, LAMBDA_CENSUS, LAMBDA_SMOOTH = 0.2, 1.0, 50.0  # section 3.2
@@ -57,7 +58,7 @@ def uf_tsn_loss(
             f"image1 has shape {image1.shape} and image2 {image2.shape}; both must be the same "
             "[..., H, W, 3]"
         )
-    check_float(image1, image2)
+    check_float(image1=image1, image2=image2)
     if not flows or (backward_flows and len(backward_flows) != len(flows)):
         raise ValueError(
             f"flows has {len(flows)} levels and backward_flows {len(backward_flows)}; pass one or "

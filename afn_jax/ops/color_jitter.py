@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, PRNGKeyArray
 
+from afn_jax.ops.checks import check_float
+from afn_jax.ops.grey import rgb_to_grey
 from afn_jax.types import Array
-
-# ITU-R BT.601 luma.
-_GREY_WEIGHTS = (0.299, 0.587, 0.114)
 
 
 def color_jitter(
@@ -60,9 +59,9 @@ def color_jitter(
 
     jittered = jnp.asarray(frames, dtype)
     jittered = jnp.clip(factors[0] * jittered, 0, 1)
-    mean_grey = jnp.mean(_grey(jittered), axis=(1, 2, 3, 4), keepdims=True)
+    mean_grey = jnp.mean(rgb_to_grey(jittered), axis=(1, 2, 3, 4), keepdims=True)
     jittered = jnp.clip(mean_grey + factors[1] * (jittered - mean_grey), 0, 1)
-    grey = _grey(jittered)
+    grey = rgb_to_grey(jittered)
     jittered = jnp.clip(grey + factors[2] * (jittered - grey), 0, 1)
     return jittered.astype(frames.dtype)
 
@@ -87,15 +86,7 @@ def gaussian_noise(
     """
     if not std >= 0:
         raise ValueError(f"std is {std}; pass 0 or more, in the units of frames")
-    if not jnp.issubdtype(frames.dtype, jnp.floating):
-        raise ValueError(
-            f"frames has dtype {frames.dtype}; noise needs float: convert with frames / 255.0"
-        )
+    check_float(frames=frames)
     dtype = jnp.promote_types(frames.dtype, jnp.float32)
     noise = jax.random.normal(key, frames.shape, dtype)
     return (jnp.asarray(frames, dtype) + std * noise).astype(frames.dtype)
-
-
-def _grey(frames: Float[Array, "*batch 3"]) -> Float[Array, "*batch 1"]:
-    red, green, blue = _GREY_WEIGHTS
-    return red * frames[..., :1] + green * frames[..., 1:2] + blue * frames[..., 2:]

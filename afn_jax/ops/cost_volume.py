@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from afn_jax.ops.checks import check_float
 from afn_jax.types import Array
 
 # Columns that one matrix product takes: it computes all pairs of columns and keeps a band, so wide
@@ -114,8 +115,6 @@ def _check(features1, features2, max_displacement) -> None:
             f"features1 has shape {features1.shape} and features2 {features2.shape}; both must be "
             "the same [..., H, W, C] with one channel or more"
         )
-    for name, features in (("features1", features1), ("features2", features2)):
-        if not jnp.issubdtype(features.dtype, jnp.floating):
-            raise ValueError(f"{name} has dtype {features.dtype}; it must be float")
+    check_float(features1=features1, features2=features2)
     if max_displacement < 0:
         raise ValueError(f"max_displacement is {max_displacement}; pass 0 or more, in pixels")

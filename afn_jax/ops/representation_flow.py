@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from afn_jax.ops.checks import check_float
 from afn_jax.ops.tvl1_step import (
     Flow,
     Stencils,
@@ -123,7 +124,7 @@ def representation_flow(
             gives 0.6 with "tvl1" (0.57 after 20 iterations); with "sobel" an eighth of it on
             average, and single pixels swing by a pixel or two without settling.
         remat: what reverse mode stores. "none" = all that each iteration computed; "iteration" =
-            what each iteration started from, six maps, computing the rest again; "all" = nothing
+            what each iteration started from, ten maps, computing the rest again; "all" = nothing
             but the inputs, computing all iterations again, on the CPU chunk by chunk. "all" takes
             the least memory, and there the least time too.
 
@@ -271,12 +272,7 @@ def _check(features1, features2, num_iterations, kernels, remat) -> None:
             f"features1 has shape {features1.shape} and features2 {features2.shape}; both must be "
             "the same [..., H, W, C]"
         )
-    for name, features in (("features1", features1), ("features2", features2)):
-        if not jnp.issubdtype(features.dtype, jnp.floating):
-            raise ValueError(
-                f"{name} has dtype {features.dtype}; it must be float: convert with "
-                f"{name}.astype(jnp.float32)"
-            )
+    check_float(features1=features1, features2=features2)
     if num_iterations < 0:
         raise ValueError(f"num_iterations is {num_iterations}; pass 0 or more")
     if kernels not in KERNELS:

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from afn_jax.ops.checks import check_float
+from afn_jax.ops.grey import rgb_to_grey
 from afn_jax.ops.median import median_filter
 from afn_jax.ops.resize import resize_flow
 from afn_jax.ops.tvl1_step import (
@@ -31,8 +33,6 @@ from afn_jax.ops.tvl1_step import (
 )
 from afn_jax.ops.warp import warp, warp_mask
 from afn_jax.types import Array
-
-_GREY = (0.2989, 0.5870, 0.1140)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,20 +221,13 @@ def _grey255(frame1: Array, frame2: Array) -> tuple[Array, Array]:
             f"frame1 has shape {frame1.shape}; it must be [..., H, W, 3] in RGB, or [..., H, W, 1] "
             "or [..., H, W] in grey"
         )
-    for name, frame in (("frame1", frame1), ("frame2", frame2)):
-        if not jnp.issubdtype(frame.dtype, jnp.floating):
-            raise ValueError(
-                f"{name} has dtype {frame.dtype}; it must be float in [0, 1]: convert with "
-                f"{name} / 255.0"
-            )
+    check_float(frame1=frame1, frame2=frame2)
     dtype = jnp.promote_types(jnp.promote_types(frame1.dtype, frame2.dtype), jnp.float32)
 
     def grey(frame):
         frame = 255 * jnp.clip(jnp.asarray(frame, dtype), -1e4, 1e4)
         if frame.ndim == 2 or frame.shape[-1] not in (1, 3):
             return frame
-        if frame.shape[-1] == 1:
-            return frame[..., 0]
-        return sum(weight * frame[..., i] for i, weight in enumerate(_GREY))
+        return rgb_to_grey(frame)[..., 0]
 
     return grey(frame1), grey(frame2)

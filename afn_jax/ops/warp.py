@@ -12,6 +12,7 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
+from afn_jax.ops.checks import check_float
 from afn_jax.ops.derivative import differentiate_as
 from afn_jax.types import Array
 
@@ -44,10 +45,7 @@ def warp(
     """
     if padding not in ("border", "zeros"):
         raise ValueError(f'padding is {padding!r}; choose "border" or "zeros"')
-    if not jnp.issubdtype(image.dtype, jnp.floating):
-        raise ValueError(
-            f"image has dtype {image.dtype}; warp needs float: convert with image / 255.0"
-        )
+    check_float(image=image)
     _check_two_components(flow)
     if image.ndim < 3 or image.shape[:-1] != flow.shape[:-1]:
         raise ValueError(

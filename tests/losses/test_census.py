@@ -27,7 +27,7 @@ def example(shape, dtype=np.float32, seed=0, contrast=1.0):
 def grey(pixel):
     if len(pixel) == 1:
         return 255 * float(pixel[0])
-    return 255 * sum(float(x) * w for x, w in zip(pixel, (0.2989, 0.587, 0.114), strict=True))
+    return 255 * sum(float(x) * w for x, w in zip(pixel, (0.299, 0.587, 0.114), strict=True))
 
 
 def code(image, row, column, reach):
@@ -209,7 +209,7 @@ def test_nasty_images_stay_finite(value):
     "change, message",
     [
         (dict(image1=np.zeros((4, 6, 3), np.float32)), r"shapes \(4, 6, 3\) and \(4, 5, 3\)"),
-        (dict(image1=np.zeros((4, 5, 3), np.uint8)), "an image has dtype uint8; .* image / 255.0"),
+        (dict(image1=np.zeros((4, 5, 3), np.uint8)), "image1? has dtype uint8; .* / 255.0"),
         (dict(mask=np.ones((4, 6), bool)), r"mask has shape \(4, 6\)"),
         (dict(mask=np.ones((4, 5), np.int32)), r"dtype int32; it must be \(4, 5\) of bool"),
         (dict(patch_size=4), "patch_size is 4; pass an odd number"),

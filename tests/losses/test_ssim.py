@@ -266,7 +266,7 @@ def test_nasty_images_stay_finite(window, edge, value):
     [
         (dict(image1=np.zeros((4, 6, 3), np.float32)), r"shapes \(4, 6, 3\) and \(4, 5, 3\)"),
         (dict(image2=np.zeros((4, 5), np.float32)), r"same \[..., H, W, C\]"),
-        (dict(image1=np.zeros((4, 5, 3), np.uint8)), "an image has dtype uint8; .* image / 255.0"),
+        (dict(image1=np.zeros((4, 5, 3), np.uint8)), "image1? has dtype uint8; .* / 255.0"),
         (dict(window_size=0), "window_size 0 and stride 8; all must be 1 or more"),
         (dict(stride=-1), "stride -1; all must be 1 or more"),
         (dict(c1=0.0), "c1 is 0.0 and c2 0.001; both must be above 0"),

@@ -48,7 +48,7 @@ def warp_by_loops(image, flow):
 
 def census_by_loops(image1, image2):
     """Mean distance of the soft census codes of 3 x 3 pixels."""
-    greys = [255 * image @ np.array([0.2989, 0.587, 0.114]) for image in (image1, image2)]
+    greys = [255 * image @ np.array([0.299, 0.587, 0.114]) for image in (image1, image2)]
     distances = []
     for row in range(1, image1.shape[0] - 1):
         for column in range(1, image1.shape[1] - 1):

@@ -148,7 +148,7 @@ def test_leading_axes_are_batches(leading, channels):
 def test_colour_is_turned_to_grey():
     random = np.random.default_rng(0)
     first, second = random.random((2, 12, 14, 3)).astype(np.float32)
-    grey = [image @ np.array([0.2989, 0.5870, 0.1140], np.float32) for image in (first, second)]
+    grey = [image @ np.array([0.299, 0.587, 0.114], np.float32) for image in (first, second)]
     np.testing.assert_allclose(solver(TINY)(first, second), solver(TINY)(*grey), atol=1e-4)
 
 
