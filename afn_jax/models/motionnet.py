@@ -1,0 +1,164 @@
+"""MotionNet: optical flow of a whole clip in one pass, learned without supervision.
+
+Zhu, Lan, Newsam, Hauptmann: Hidden Two-Stream Convolutional Networks for Action Recognition, 2018.
+
+| part | paper | here |
+|---|---|---|
+| 11 frames on channels -> 10 flows | section 3.2 | `num_frames` |
+| 3x3 kernels, no stride in conv1 | section 3.1, "Small Disp" in Table 2 | `encoder="small"` |
+| larger kernels and strides instead | Table 2 | `encoder="large"` |
+| convolutions between deconvolutions | section 3.1, "CDC" in Table 2 | `extra_convolutions` |
+| flow at five scales, flow2 to flow6 | section 3.1, "MultiScale" in Table 2 | `multiscale` |
+| model footprint 170M (bytes) | section 3.1 | 42,319,860 parameters |
+| branching: action from shared features | section 3.2 | `classify=True` |
+| SSIM, smoothness | Table 2 | terms of `afn_jax.losses.motionnet_loss` |
+
+The layer table is in the supplement; this one is that of the authors' released network definition:
+two convolutions a level (64, 128, 256, 512, 512, 1024 channels), leaky ReLU of slope 0.1 but none
+after the extra convolutions and the flow, no batch normalisation, finest flow at half the size, and
+network outputs of a twentieth of a full-size pixel. The authors kept the biases of the transposed
+convolutions at zero. Here they are parameters like any other, because the published footprint
+counts them; `deconv_bias=False` leaves these 1,040 out and is the same function at the start.
+
+Guessed, because the released files do not say: "large" (the first layers of FlowNet-S, whose finest
+flow is at a quarter of the size); "tiny" (a later reading of the supplement by others: 7.8 MB); the
+action branch (mean over the last features, dropout, linear, as ActionFlowNet-2F); mean colours in
+RGB order, where the released weights take BGR.
+"""
+
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from afn_jax.models.two_frame import pooled_scores
+from afn_jax.nn.conv2d import Conv2D
+from afn_jax.nn.flow_decoder2d import FlowDecoder2D
+from afn_jax.types import Prediction
+
+CAFFE_MEAN = (123.0, 117.0, 104.0)  # RGB of 255
+OUTPUT_SCALE = 20.0  # full-size pixels of one unit of the network's output
+
+_LEAK = 0.1
+# (channels in units of `width`, kernel size, stride) of each convolution of each level.
+_ENCODERS = {
+    "small": (
+        ((1, 3, 1), (1, 3, 1)),
+        ((2, 3, 2), (2, 3, 1)),
+        ((4, 3, 2), (4, 3, 1)),
+        ((8, 3, 2), (8, 3, 1)),
+        ((8, 3, 2), (8, 3, 1)),
+        ((16, 3, 2), (16, 3, 1)),
+    ),
+    "large": (
+        ((1, 7, 2),),
+        ((2, 5, 2),),
+        ((4, 5, 2), (4, 3, 1)),
+        ((8, 3, 2), (8, 3, 1)),
+        ((8, 3, 2), (8, 3, 1)),
+        ((16, 3, 2), (16, 3, 1)),
+    ),
+    "tiny": (((1, 7, 1),), ((2, 5, 2),), ((4, 3, 2),), ((2, 3, 2),)),
+}
+_DECODERS = {"small": (8, 4, 2, 1), "large": (8, 4, 2, 1), "tiny": (2, 1)}
+
+
+class MotionNet(nn.Module):
+    """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> `num_frames - 1` flows at each scale.
+
+    Attributes:
+        num_classes: size of the logits, where there are any.
+        width: channels of the first level; 64 in the paper.
+        num_frames: frames a clip; 11 in the paper.
+        dropout_rate: before the classifier, where there is one.
+        encoder: "small" displacements, as the paper's; "large"; "tiny" with three scales.
+        extra_convolutions: between the transposed ones.
+        multiscale: False returns the finest flow alone.
+        deconv_bias: of the transposed convolutions.
+        classify: the branching variant: action from the encoder's last features.
+        dtype: of the computation; parameters, flow and logits stay float32.
+        axis_name: not used, there are no batch statistics; every model has it.
+    """
+
+    num_classes: int
+    width: int = 64
+    num_frames: int = 11
+    dropout_rate: float = 0.5
+    encoder: Literal["small", "large", "tiny"] = "small"
+    extra_convolutions: bool = True
+    multiscale: bool = True
+    deconv_bias: bool = True
+    classify: bool = False
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+
+    @property
+    def flow_strides(self) -> tuple[int, ...]:
+        """Size of the frames over that of each flow, finest first."""
+        if self.encoder not in _ENCODERS:
+            raise ValueError(
+                f"encoder: got {self.encoder!r}, allowed are {', '.join(map(repr, _ENCODERS))}."
+            )
+        strides, stride = [], 1
+        for level in _ENCODERS[self.encoder]:
+            stride *= level[0][2]
+            strides.append(stride)
+        return tuple(strides[1:] if self.multiscale else strides[1:2])
+
+    @nn.compact
+    def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
+        strides = self.flow_strides
+        if frames.shape[1] != self.num_frames or self.num_frames < 2:
+            raise ValueError(
+                f"frames: got {frames.shape[1]} frames a clip, but the model was made for "
+                f"num_frames={self.num_frames}, and flow takes two or more. Sample clips of that "
+                "length, or change the model."
+            )
+        x = caffe_normalize(frames) / 255
+        batch, _, height, width = x.shape[:4]
+        # Frame after frame on channels, as a 2D network sees a clip.
+        x = jnp.moveaxis(x, 1, 3).reshape(batch, height, width, -1).astype(self.dtype)
+        features = []
+        for level, convolutions in enumerate(_ENCODERS[self.encoder], 1):
+            for index, (channels, size, stride) in enumerate(convolutions):
+                x = Conv2D(
+                    channels * self.width,
+                    (size, size),
+                    (stride, stride),
+                    use_bias=True,
+                    dtype=self.dtype,
+                    name=f"conv{level}" + (f"_{index}" if index else ""),
+                )(x)
+                x = nn.leaky_relu(x, _LEAK)
+            features.append(x)
+        outputs = FlowDecoder2D(
+            tuple(channels * self.width for channels in _DECODERS[self.encoder]),
+            flow_channels=2 * (self.num_frames - 1),
+            smooth=self.extra_convolutions,
+            deconv_bias=self.deconv_bias,
+            dtype=self.dtype,
+            negative_slope=_LEAK,
+            name="decoder",
+        )(features[-1], features[-2:0:-1])
+        flows = tuple(
+            _split_pairs(output) * (OUTPUT_SCALE / stride)
+            for output, stride in zip(outputs, strides, strict=False)
+        )
+        logits = None
+        if self.classify:
+            logits = pooled_scores(
+                features[-1], self.num_classes, dropout_rate=self.dropout_rate, train=train
+            )
+        return Prediction(logits=logits, flows=flows)
+
+
+def caffe_normalize(frames: Float[Array, "*batch h w 3"]) -> Float[Array, "*batch h w 3"]:
+    """RGB in [0, 1] -> RGB of 255 without the mean colour, as networks of Caffe see it."""
+    mean = jnp.array(CAFFE_MEAN).reshape((1,) * (frames.ndim - 1) + (3,))
+    return frames * 255 - mean
+
+
+def _split_pairs(output: Float[Array, "b h w c"]) -> Float[Array, "b pairs h w 2"]:
+    """x and y of one pair after another on channels -> an axis of pairs."""
+    return jnp.moveaxis(output.reshape(*output.shape[:3], -1, 2), 3, 1)

@@ -1,0 +1,75 @@
+"""2D convolution and transposed convolution over frames, padded as the 3D ones of `conv.py`."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from afn_jax.nn.conv import Implementation, Initializer, _double_frames, _use_folded, he_normal
+
+
+class Conv2D(nn.Module):
+    """2D convolution layer padded by half the (odd) kernel on each side, at any stride.
+
+    "SAME" pads otherwise at stride 2, and so moves the picture by half a pixel.
+    """
+
+    features: int
+    kernel_size: tuple[int, int] = (3, 3)
+    strides: tuple[int, int] = (1, 1)
+    use_bias: bool = False
+    dtype: Any = jnp.float32
+    kernel_init: Initializer = he_normal
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 f"]:
+        shape = (*self.kernel_size, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        y = lax.conv_general_dilated(
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            self.strides,
+            [((size - 1) // 2,) * 2 for size in self.kernel_size],
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        return _add_bias(self, y) if self.use_bias else y
+
+
+class ConvTranspose2D(nn.Module):
+    """Transposed convolution that doubles height and width: 4x4 kernel, stride 2, padding 1.
+
+    The kernel is laid out as that of a convolution over the input with zeros in between: the mirror
+    image of PyTorch's and Caffe's.
+    """
+
+    features: int
+    use_bias: bool = False
+    dtype: Any = jnp.float32
+    implementation: Implementation = "auto"
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 f"]:
+        # Each output sees one tap in two along both axes: He's fan-in counts those.
+        initializer = nn.initializers.variance_scaling(8.0, "fan_in", "truncated_normal")
+        shape = (4, 4, x.shape[-1], self.features)
+        kernel = self.param("kernel", initializer, shape, jnp.float32).astype(self.dtype)
+        x = x.astype(self.dtype)
+        if _use_folded(self.implementation):
+            y = _double_frames(x, kernel)
+        else:
+            y = lax.conv_general_dilated(
+                x,
+                kernel,
+                (1, 1),
+                [(2, 2), (2, 2)],
+                lhs_dilation=(2, 2),
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            )
+        return _add_bias(self, y) if self.use_bias else y
+
+
+def _add_bias(layer: nn.Module, y: Array) -> Array:
+    bias = layer.param("bias", nn.initializers.zeros, (layer.features,), jnp.float32)
+    return y + bias.astype(y.dtype).reshape(1, 1, 1, -1)
