@@ -10,7 +10,6 @@ On a GPU it also has the milliseconds.
 import argparse
 import dataclasses
 import os
-import platform
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,9 +31,9 @@ from afn_jax.ops import (  # noqa: E402
     warp,
 )
 from benchmarks import torch_peers  # noqa: E402
+from benchmarks.report import ON_GPU, machine, verdict, write_section  # noqa: E402
 from benchmarks.timing import interleaved  # noqa: E402
 
-ON_GPU = jax.default_backend() == "gpu" and torch.cuda.is_available()
 DEVICE = "cuda" if ON_GPU else "cpu"
 LEARNED = ("tau", "lam", "theta", "divergence")
 
@@ -290,13 +289,8 @@ def table(rows, speed: float) -> str:
                 continue
             ratio = times["ours"] / seconds
             target = row.targets.get(name)
-            verdict = (
-                ""
-                if target is None
-                else f"{target:g} " + ("met" if ratio <= target else "**missed**")
-            )
             floor = times["ours"] / (row.floor_bytes / speed)
-            cells = [row.case, name, f"{ratio:.2f}", verdict, f"{floor:.0f}"]
+            cells = [row.case, name, f"{ratio:.2f}", verdict(ratio, target), f"{floor:.0f}"]
             if ON_GPU:
                 cells += [f"{1e3 * times['ours']:.3f}", f"{1e3 * seconds:.3f}"]
             lines.append("| " + " | ".join(cells) + " |")
@@ -305,15 +299,6 @@ def table(rows, speed: float) -> str:
     if ON_GPU:
         head += ["ours, ms", "peer, ms"]
     return "\n".join(["| " + " | ".join(head) + " |", "|---" * len(head) + "|", *lines]) + "\n"
-
-
-def machine() -> str:
-    if ON_GPU:
-        return f"{torch.cuda.get_device_name()}, JAX {jax.__version__}, PyTorch {torch.__version__}"
-    return (
-        f"{os.cpu_count()} CPU cores ({platform.machine()}), Python {platform.python_version()}, "
-        f"JAX {jax.__version__}, PyTorch {torch.__version__}"
-    )
 
 
 def main() -> None:
@@ -330,25 +315,15 @@ def main() -> None:
             sections.append(f"### {title}\n\n{table(rows(), speed)}")
     if arguments.only or arguments.dry_run:
         return
-    path = ROOT / "docs" / "benchmarks.md"
-    heading = f"## {'GPU' if ON_GPU else 'CPU'}"
-    text = path.read_text() if path.exists() else INTRODUCTION
-    before, _, after = text.partition(heading + "\n")
-    _, separator, rest = after.partition("\n## ")
-    body = f"{heading}\n\nMeasured on {machine()}.\n\n" + "\n".join(sections)
-    path.write_text(before.rstrip() + "\n\n" + body + (separator + rest if separator else ""))
-    print(path)
-
-
-INTRODUCTION = """# Speed of the motion operators
-
-Written by `python benchmarks/motion_ops.py`. Each row runs ours and its peers in one process, in
-turns, and divides medians: below 1 ours is faster. "Target" is what we set out to reach. "Ours /
-floor" is our time over that of a copy of as many bytes as must be moved at the least, inputs read
-and outputs written once; iterative operators compute more than that, so they cannot reach 1.
-The peers in PyTorch are in `benchmarks/torch_peers.py`: the same arithmetic, written plainly.
-"First formulation" is with convolutions and boolean masks, as the layer was first published.
-"""
+    floor = (
+        '"Ours / floor" is our time over that of a copy of as many bytes as must be moved at the '
+        "least,\ninputs read and outputs written once; iterative operators compute more than that. "
+        '"First\nformulation" is with convolutions and boolean masks, as the layer was first '
+        "published."
+    )
+    write_section(
+        f"Motion operators, {'GPU' if ON_GPU else 'CPU'}", "\n".join([f"{floor}\n", *sections])
+    )
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ from eval.report import write_report
 from eval.report_clips import ReportExample
 from train.checkpoint import load_config, load_state
 from train.config import TrainConfig
-from train.loop import build_model, to_batch
-from train.objectives import flow_mask
+from train.loop import to_batch
+from train.network import build_model
+from train.objectives import flow_and_target
 from train.optim import create_optimizer
 from train.parallel import join_batch, predict_on, split_batch
 from train.state import create_state
@@ -188,8 +189,7 @@ def evaluate(
             counts[video] += 1
             labels[video] = batch.labels[i]
         if prediction.flows and batch.flows is not None:
-            flow = resize_flow(prediction.flows[0], batch.flows.shape[-3:-1])
-            error = EndpointErrorMetric.from_batch(flow, batch.flows, flow_mask(batch))
+            error = EndpointErrorMetric.from_batch(*flow_and_target(prediction, batch))
             # Summed in double precision: a large test set has more pixels than float32 can count.
             error = jax.tree.map(np.float64, error)
             flow_error = error if flow_error is None else flow_error.merge(error)

@@ -24,6 +24,8 @@ class ModelConfig:
     """Before the classifier."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the computation; parameters, losses and outputs stay float32."""
+    options: tuple[str, ...] = ()
+    """Any other fields of the network, FIELD=VALUE each, as flow_after=3 fusion=residual."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,11 +183,6 @@ def check(config: TrainConfig) -> None:
         raise ValueError(
             f"data.stride: got {config.data.stride}, but the flow of synthetic clips is that of "
             "neighbouring frames. Use --data.stride 1."
-        )
-    if config.model.name == "resnet18" and config.objective.kind != "action":
-        raise ValueError(
-            f"objective.kind: got {config.objective.kind!r}, but resnet18 predicts no flow. "
-            "Add --objective.kind action."
         )
     if config.objective.kind != "action" and config.data.source == "video-folder":
         if config.data.teacher == "none":

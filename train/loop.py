@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
@@ -27,11 +26,11 @@ from afn_jax.data.pipeline import (
     evaluation_batches,
     train_iterator,
 )
-from afn_jax.models import create_model
 from afn_jax.types import Batch
 from train import config as config_lib
 from train.checkpoint import CONFIG_FILE, Checkpoints, has_checkpoint
 from train.config import TrainConfig
+from train.network import build_model, check_outputs
 from train.objectives import create_objective
 from train.optim import create_optimizer
 from train.parallel import AXIS, local_devices, predict_on, split_batch, train_step_on
@@ -92,6 +91,7 @@ def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
 
     # ---------------------------------------------------------------- Model, optimiser, state
     model = build_model(config, len(source.class_names), axis_name=AXIS)
+    check_outputs(model, config)
     objective = create_objective(config.objective.kind, config.objective.flow_weight)
     optimizer = create_optimizer(config.optim, config.steps)
     shape = (config.batch_size, config.data.num_frames, *config.data.size, 3)
@@ -189,24 +189,6 @@ def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
     if step < config.steps:
         console.print(f"stopped at step {step} and saved; the same command goes on from there")
     return TrainResult(state, run_dir, finished=step >= config.steps)
-
-
-def build_model(config: TrainConfig, num_classes: int, *, axis_name: str | None):
-    """The network of a run. `axis_name` is the axis of batch statistics; None for evaluation."""
-    overrides: dict[str, Any] = {
-        "width": config.model.width,
-        "num_frames": config.data.num_frames,
-        "dropout_rate": config.model.dropout_rate,
-        "dtype": jnp.dtype(config.model.dtype),
-        "axis_name": axis_name,
-    }
-    if config.model.name == "actionflownet":
-        overrides |= {
-            "flow_stride": config.model.flow_stride,
-            "predict_flow": config.objective.kind != "action",
-            "classify": config.objective.kind != "flow",
-        }
-    return create_model(config.model.name, num_classes=num_classes, **overrides)
 
 
 def check_run_dir(run_dir: Path, config: TrainConfig) -> None:

@@ -48,14 +48,24 @@ def create_objective(kind: str, flow_weight: float) -> Objective:
             right = prediction.logits.argmax(-1) == batch.labels
             terms["top1"] = _masked(right, batch.mask)
         if prediction.flows and batch.flows is not None and flow_weight:
-            target = batch.flows.astype(jnp.float32)
-            flow = resize_flow(prediction.flows[0], target.shape[-3:-1])
-            mask = flow_mask(batch)
+            flow, target, mask = flow_and_target(prediction, batch)
             terms["epe"] = _masked(endpoint_error(flow, target), mask, flow_weight)
             terms["zero_flow_epe"] = _masked(endpoint_error(jnp.zeros_like(target), target), mask)
         return terms
 
     return objective
+
+
+def flow_and_target(prediction: Prediction, batch: Batch) -> tuple[Array, Array, Array]:
+    """The finest flow at the size of its target, the target, and where that is trusted.
+
+    `[batch, pairs, H, W, ...]`, for as many pairs as the network predicts: not every one predicts
+    the future flow, after the last frame.
+    """
+    pairs = prediction.flows[0].shape[1]
+    target = batch.flows[:, :pairs].astype(jnp.float32)
+    flow = resize_flow(prediction.flows[0], target.shape[-3:-1])
+    return flow, target, flow_mask(batch)[:, :pairs]
 
 
 def flow_mask(batch: Batch) -> Array:

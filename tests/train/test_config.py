@@ -128,16 +128,6 @@ def test_check_of_counts(name):
         config_lib.check(dataclasses.replace(VALID, **{name: 0}))
 
 
-@pytest.mark.parametrize("kind", ["joint", "flow"])
-def test_check_of_a_model_without_flow(kind):
-    config = dataclasses.replace(
-        VALID, model=ModelConfig(name="resnet18"), objective=ObjectiveConfig(kind=kind)
-    )
-    with pytest.raises(ValueError, match=f"{kind!r}, but resnet18 .*--objective.kind action"):
-        config_lib.check(config)
-    config_lib.check(dataclasses.replace(config, objective=ObjectiveConfig(kind="action")))
-
-
 def test_check_of_flow_without_target():
     data = DataConfig(source="video-folder", root="videos", teacher="none")
     with pytest.raises(ValueError, match="data.teacher: got 'none'.*--data.teacher dis"):

@@ -1,0 +1,68 @@
+"""The network of a run: its options, and what the objective needs of it."""
+
+import dataclasses
+
+import pytest
+
+from train.config import ModelConfig, ObjectiveConfig
+from train.network import build_model, check_outputs, parse_options
+from train.recipes import RECIPES
+
+TOY = RECIPES["actionflownet"]["toy"]
+
+
+def of(name, kind="joint", options=()):
+    return dataclasses.replace(
+        TOY,
+        model=ModelConfig(name=name, width=4, options=options),
+        objective=ObjectiveConfig(kind=kind),
+    )
+
+
+def test_options_are_json_or_text():
+    options = ("flow_after=3", "rates=[0.9,0.8]", "fusion=residual", "fixed=false", "text=a=b")
+    assert parse_options(options) == {
+        "flow_after": 3,
+        "rates": (0.9, 0.8),
+        "fusion": "residual",
+        "fixed": False,
+        "text": "a=b",
+    }
+    with pytest.raises(ValueError, match="model.options: got 'flow_after', but each must be"):
+        parse_options(("flow_after",))
+
+
+def test_options_reach_the_network_and_win():
+    model = build_model(of("actionflownet", options=("flow_stride=1",)), 3, axis_name=None)
+    assert (model.num_classes, model.width, model.flow_stride) == (3, 4, 1)
+    with pytest.raises(ValueError, match="no field 'flow_strid'. Did you mean flow_stride"):
+        build_model(of("actionflownet", options=("flow_strid=1",)), 3, axis_name=None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "flow", "classify"),
+    [("joint", True, True), ("action", False, True), ("flow", True, False)],
+)
+def test_what_the_objective_does_not_need_is_left_out(kind, flow, classify):
+    config = of("actionflownet", kind)
+    model = build_model(config, 3, axis_name=None)
+    assert (model.predict_flow, model.classify) == (flow, classify)
+    check_outputs(model, config)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        (
+            "resnet18",
+            "joint",
+            "but resnet18 predicts no flow. Add --objective.kind action",
+        ),
+        ("resnet18", "flow", "'flow', but resnet18 predicts no flow"),
+        ("flownet", "joint", "'joint', but flownet does not classify. Add --objective.kind flow"),
+    ],
+)
+def test_a_network_that_cannot_meet_the_objective(name, kind, message):
+    config = of(name, kind)
+    with pytest.raises(ValueError, match=message):
+        check_outputs(build_model(config, 3, axis_name=None), config)

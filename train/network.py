@@ -1,0 +1,78 @@
+"""The network of a run: made from its settings, and checked against its objective."""
+
+import json
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from afn_jax.models import create_model, model_fields
+from train.config import TrainConfig
+
+
+def build_model(config: TrainConfig, num_classes: int, *, axis_name: str | None) -> nn.Module:
+    """The network of a run. `axis_name` is the axis of batch statistics; None for evaluation.
+
+    Raises:
+        ValueError: unknown model, or options that it does not have.
+    """
+    name, objective = config.model.name, config.objective.kind
+    overrides: dict[str, Any] = {
+        "width": config.model.width,
+        "num_frames": config.data.num_frames,
+        "dropout_rate": config.model.dropout_rate,
+        "dtype": jnp.dtype(config.model.dtype),
+        "axis_name": axis_name,
+        "flow_stride": config.model.flow_stride,
+    }
+    # What the objective does not need is left out, where a model can do without it.
+    if objective == "action":
+        overrides["predict_flow"] = False
+    if objective == "flow":
+        overrides["classify"] = False
+    known = model_fields(name)
+    overrides = {field: value for field, value in overrides.items() if field in known}
+    return create_model(
+        name, num_classes=num_classes, **overrides | parse_options(config.model.options)
+    )
+
+
+def parse_options(options: tuple[str, ...]) -> dict[str, Any]:
+    """`("flow_after=3", "fusion=residual")` -> fields and values, read as JSON or else as text.
+
+    Raises:
+        ValueError: one without "=".
+    """
+    fields = {}
+    for option in options:
+        field, separator, text = option.partition("=")
+        if not separator:
+            raise ValueError(
+                f"model.options: got {option!r}, but each must be FIELD=VALUE, as flow_after=3."
+            )
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        fields[field] = tuple(value) if isinstance(value, list) else value
+    return fields
+
+
+def check_outputs(model: nn.Module, config: TrainConfig) -> None:
+    """Raises ValueError if the objective needs what the network does not predict."""
+    frames = jax.ShapeDtypeStruct((1, config.data.num_frames, *config.data.size, 3), jnp.float32)
+    prediction, _ = jax.eval_shape(
+        lambda frames: model.init_with_output(jax.random.key(0), frames, train=False), frames
+    )
+    name, kind = config.model.name, config.objective.kind
+    if kind != "action" and not prediction.flows:
+        raise ValueError(
+            f"objective.kind: got {kind!r}, but {name} predicts no flow. "
+            "Add --objective.kind action."
+        )
+    if kind != "flow" and prediction.logits is None:
+        raise ValueError(
+            f"objective.kind: got {kind!r}, but {name} does not classify. "
+            "Add --objective.kind flow."
+        )
