@@ -15,8 +15,8 @@ _INTRODUCTION = """# Speed
 Written by `python benchmarks/motion_ops.py` and `python benchmarks/networks.py`. Each row runs ours
 and its peers in one process, in turns, and divides medians: below 1 ours is faster. Each is called
 twice in a row and the second call is timed, because the threads of the one before it may still be
-waiting for work in a busy loop. "Target" is what we set out to reach. The peers in PyTorch are in
-`benchmarks/torch_peers.py` and `benchmarks/torch_networks.py`: the same arithmetic, written plainly.
+waiting for work in a busy loop. "Target" is what we set out to reach. The peers in PyTorch, in
+`benchmarks/torch_peers.py` and `benchmarks/torch_networks.py`, are the same arithmetic, plainly.
 """
 
 
