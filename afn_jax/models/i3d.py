@@ -1,0 +1,66 @@
+"""I3D on RGB: Inception-v1 inflated to 3D.
+
+Carreira and Zisserman: Quo Vadis, Action Recognition? A New Model and the Kinetics Dataset, 2017.
+
+| part | paper | here |
+|---|---|---|
+| network | Figure 3 | `afn_jax.nn.i3d.InceptionI3D` |
+| 64 frames of 224 x 224 in training | section 3 | `num_frames`; any number works |
+| frames in [-1, 1] | the authors' released code | `signed_frames` |
+
+The flow stream is the same network on two channels: see `hidden_two_stream.py`.
+
+Guessed, because the paper does not say: the dropout rate (.5); the momentum of the statistics; that
+batch normalisation has a scale (the authors' has only the offset: 7,280 parameters less, and the
+same functions); He initialisation.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from afn_jax.nn.conv import Implementation
+from afn_jax.nn.i3d import InceptionI3D
+from afn_jax.types import Prediction
+
+
+class I3D(nn.Module):
+    """Frames `[batch, time, H, W, 3]` in [0, 1] -> logits; no flow.
+
+    Attributes:
+        num_classes: size of the logits.
+        width: channels of the first convolution; 64 in the paper.
+        num_frames: frames a clip, any; 64 in the paper.
+        dropout_rate: before the classifier.
+        dtype: of the computation; parameters and logits stay float32.
+        axis_name: pmap axis over which batch statistics are averaged, or None.
+        implementation: of the 3D convolutions, see `afn_jax.nn.conv`.
+    """
+
+    num_classes: int
+    width: int = 64
+    num_frames: int = 64
+    dropout_rate: float = 0.5
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+    implementation: Implementation = "auto"
+
+    @nn.compact
+    def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
+        logits = InceptionI3D(
+            self.num_classes,
+            width=self.width,
+            dropout_rate=self.dropout_rate,
+            dtype=self.dtype,
+            axis_name=self.axis_name,
+            implementation=self.implementation,
+            name="i3d",
+        )(signed_frames(frames), train=train)
+        return Prediction(logits=logits, flows=())
+
+
+def signed_frames(frames: Float[Array, "b t h w c"]) -> Float[Array, "b t h w c"]:
+    """[0, 1] -> [-1, 1]."""
+    return 2 * frames - 1
