@@ -1,0 +1,39 @@
+"""Published weights of PyTorch networks for the networks here.
+
+`initialize_from(variables, "resnet18-f37072fd.pth", "resnet18")` is all that is needed where the
+model is the published network with as many classes. The files of torchvision are at
+https://download.pytorch.org/models/ under the names below; those of another place load too if their
+keys are torchvision's, as `.pth`, `.pt` (which needs PyTorch) or `.safetensors`.
+
+| architecture | trained on | file | model here |
+|---|---|---|---|
+| resnet18 | ImageNet | resnet18-f37072fd.pth | `FrameResNet(depth=18)` |
+| resnet34 | ImageNet | resnet34-b627a593.pth | `FrameResNet(depth=34)` |
+| resnet50 | ImageNet | resnet50-0676ba61.pth | `FrameResNet(depth=50)` |
+| resnet101 | ImageNet | resnet101-63fe2227.pth | `FrameResNet(depth=101)` |
+| resnet152 | ImageNet | resnet152-394f9c45.pth | `FrameResNet(depth=152)` |
+| vgg16 | ImageNet | vgg16-397923af.pth | `FrameVGG16`, `TwoStreamVGG16` |
+| r3d_18 | Kinetics-400 | r3d_18-b3b3357e.pth | `VideoResNet(convolution="3d")` |
+| r2plus1d_18 | Kinetics-400 | r2plus1d_18-91a641e6.pth | `VideoResNet(convolution="2plus1d")` |
+"""
+
+from afn_jax.weights.adapters import (
+    adapt_input_channels,
+    average_input_channels,
+    inflate_to_3d,
+)
+from afn_jax.weights.files import load_torch_state
+from afn_jax.weights.loading import LoadReport, initialize_from, load_into
+from afn_jax.weights.torchvision import ARCHITECTURES, convert
+
+__all__ = [
+    "ARCHITECTURES",
+    "LoadReport",
+    "adapt_input_channels",
+    "average_input_channels",
+    "convert",
+    "inflate_to_3d",
+    "initialize_from",
+    "load_into",
+    "load_torch_state",
+]

@@ -1,0 +1,227 @@
+"""Converted weights into the variables of a model: every array on either side is accounted for."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax.numpy as jnp
+import numpy as np
+from flax.core import unfreeze
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from afn_jax.weights.adapters import (
+    adapt_input_channels,
+    average_input_channels,
+    inflate_to_3d,
+)
+from afn_jax.weights.files import load_torch_state
+from afn_jax.weights.torchvision import convert
+
+InputChannels = Literal["repeat", "average"]
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadReport:
+    """What became of each array; names are paths such as `params/encoder/conv1/kernel`.
+
+    Attributes:
+        at: path of the part of the model that was loaded; "" is the whole model.
+        loaded: arrays of the model that come from the weights.
+        adapted: those of `loaded` that had another shape, and what was done to them.
+        kept: arrays of the part that were skipped and stay as they were.
+        outside: arrays of the model outside the part; they stay as they were.
+        unused: arrays of the weights that were skipped, named as if the part were the model.
+    """
+
+    at: str
+    loaded: tuple[str, ...]
+    adapted: Mapping[str, str]
+    kept: tuple[str, ...]
+    outside: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def __str__(self) -> str:
+        where = f"{self.at!r} of the model" if self.at else "the model"
+        lines = [f"loaded {len(self.loaded)} arrays into {where}"]
+        lines += [f"  adapted {name}: {change}" for name, change in self.adapted.items()]
+        for title, names in (
+            ("kept as they were", self.kept),
+            ("kept as they were, outside", self.outside),
+            ("unused of the weights", self.unused),
+        ):
+            lines += [f"  {title}: {_by_layer(names)}"] if names else []
+        return "\n".join(lines)
+
+
+def initialize_from(
+    variables: Mapping[str, Any],
+    path: str | Path,
+    architecture: str,
+    *,
+    at: str | None = None,
+    skip: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    inflate: bool = False,
+    input_channels: InputChannels | None = None,
+) -> tuple[dict[str, Any], LoadReport]:
+    """The variables of a model with the weights of a file in their place.
+
+    Args:
+        variables: of `model.init`, or their shapes (`jax.eval_shape`) if nothing is skipped.
+        path: see `load_torch_state`.
+        architecture: whose weights they are, see `ARCHITECTURES`.
+        at, skip, inflate, input_channels: see `load_into`.
+        ignore: see `convert`.
+
+    Returns:
+        The new variables, and what became of each array.
+
+    Raises:
+        ValueError: an array on either side fits nothing and was not skipped.
+    """
+    converted = convert(load_torch_state(path), architecture, ignore=ignore)
+    return load_into(
+        variables, converted, at=at, skip=skip, inflate=inflate, input_channels=input_channels
+    )
+
+
+def load_into(
+    variables: Mapping[str, Any],
+    converted: Mapping[str, Any],
+    *,
+    at: str | None = None,
+    skip: Sequence[str] = (),
+    inflate: bool = False,
+    input_channels: InputChannels | None = None,
+) -> tuple[dict[str, Any], LoadReport]:
+    """`variables` with the arrays of `converted` in their place.
+
+    Args:
+        variables: of `model.init`: collections, of which each is a tree.
+        converted: of `convert`.
+        at: path of the part of the model that the weights are for, such as "temporal"; None finds
+            it, if there is only one that has all of their layers.
+        skip: names or paths of layers, such as "classifier" or "encoder/res5_1": their arrays in
+            the model stay as they are, and those in the weights are not used.
+        inflate: 2D kernels become 3D where the model has 3D ones, see `inflate_to_3d`.
+        input_channels: where a kernel sees RGB and that of the model other channels: "repeat" for
+            stacked frames (`adapt_input_channels`), "average" for flow (`average_input_channels`).
+
+    Returns:
+        The new variables, and what became of each array.
+
+    Raises:
+        ValueError: an array on either side fits nothing and was not skipped; both differences are
+            in the message.
+    """
+    if input_channels not in (None, "repeat", "average"):
+        raise ValueError(
+            f"input_channels: got {input_channels!r}, allowed are 'repeat', 'average' and None."
+        )
+    model = flatten_dict(unfreeze(variables), sep="/")
+    if at is None:
+        at = _find_part(model, flatten_dict(converted, sep="/"), skip)
+    part = {name for name in model if _inside(name, at)}
+    if not part:
+        raise ValueError(f"at: the model has no part {at!r}; it has {_by_layer(model)}")
+    weights = {
+        _prefixed(name, at): value for name, value in flatten_dict(converted, sep="/").items()
+    }
+    for entry in skip:
+        if not any(_matches(name, [entry]) for name in part | set(weights)):
+            raise ValueError(f"skip: {entry!r} is in neither the model nor the weights")
+
+    wanted = {name for name in part if not _matches(name, skip)}
+    given = {name for name in weights if not _matches(name, skip)}
+    loaded, adapted, misfits = {}, {}, {}
+    for name in sorted(wanted & given):
+        value, change = _adapt(weights[name], model[name].shape, inflate, input_channels)
+        if value.shape != model[name].shape:
+            misfits[name] = f"weights {weights[name].shape}, model {model[name].shape}"
+            continue
+        loaded[name] = jnp.asarray(value, model[name].dtype)
+        if change:
+            adapted[name] = change
+    if wanted != given or misfits:
+        raise ValueError(_difference(wanted - given, given - wanted, misfits))
+    report = LoadReport(
+        at=at,
+        loaded=tuple(loaded),
+        adapted=adapted,
+        kept=tuple(sorted(part - wanted)),
+        outside=tuple(sorted(set(model) - part)),
+        unused=tuple(sorted(set(weights) - given)),
+    )
+    return unflatten_dict(model | loaded, sep="/"), report
+
+
+def _adapt(
+    value: np.ndarray, shape: tuple[int, ...], inflate: bool, input_channels: InputChannels | None
+) -> tuple[np.ndarray, str]:
+    """`value` nearer to `shape` as far as that is allowed, and what was done."""
+    changes = []
+    if inflate and value.ndim == 4 and len(shape) == 5:
+        value = inflate_to_3d(value, shape[0])
+        changes.append(f"inflated to {shape[0]} frames")
+    sees_rgb = value.ndim in (4, 5) and value.ndim == len(shape) and value.shape[-2] == 3
+    if input_channels and sees_rgb and shape[-2] != 3:
+        change = adapt_input_channels if input_channels == "repeat" else average_input_channels
+        value = change(value, shape[-2])
+        changes.append(f"{input_channels} of RGB for {shape[-2]} channels")
+    return value, ", ".join(changes)
+
+
+def _find_part(model: Iterable[str], weights: Iterable[str], skip: Sequence[str]) -> str:
+    """The one path under which the model has all layers at the top of the weights."""
+    tops = {name.split("/")[1] for name in weights if not _matches(name, skip)}
+    layers: dict[str, set[str]] = {}
+    for name in model:
+        _, *parts = name.split("/")
+        for depth in range(len(parts)):
+            layers.setdefault("/".join(parts[:depth]), set()).add(parts[depth])
+    found = [path for path, names in layers.items() if tops <= names]
+    if len(found) != 1:
+        places = f"in each of {found}: choose with at=..." if found else "in no part of the model"
+        raise ValueError(
+            f"weights: their layers {sorted(tops)} are {places}. The model has {_by_layer(model)}."
+        )
+    return found[0]
+
+
+def _prefixed(name: str, at: str) -> str:
+    collection, rest = name.split("/", 1)
+    return f"{collection}/{at}/{rest}" if at else name
+
+
+def _inside(name: str, at: str) -> bool:
+    return not at or name.split("/", 1)[1].startswith(at + "/")
+
+
+def _matches(name: str, skip: Sequence[str]) -> bool:
+    """Whether an entry is one or several whole components of the path."""
+    return any(f"/{entry.strip('/')}/" in f"/{name}/" for entry in skip)
+
+
+def _difference(missing: set[str], unexpected: set[str], misfits: Mapping[str, str]) -> str:
+    lines = ["weights: they do not fit the model."]
+    if missing:
+        lines.append(f"  in the model, but not in the weights: {_by_layer(missing)}")
+    if unexpected:
+        lines.append(f"  in the weights, but not in the model: {_by_layer(unexpected)}")
+    lines += [f"  {name}: {shapes}" for name, shapes in sorted(misfits.items())[:8]]
+    if len(misfits) > 8:
+        lines.append(f"  and {len(misfits) - 8} more of other shapes")
+    lines.append(
+        'skip=("classifier",) leaves out what is named, inflate=True makes 2D kernels 3D, '
+        'input_channels="repeat" or "average" is for inputs that are not RGB.'
+    )
+    return "\n".join(lines)
+
+
+def _by_layer(names: Iterable[str], most: int = 12) -> str:
+    """Names without collection and leaf, the first few, and how many arrays there are."""
+    names = list(names)
+    layers = sorted({"/".join(name.split("/")[1:-1]) for name in names})
+    more = f" and {len(layers) - most} more layers" if len(layers) > most else ""
+    return f"{', '.join(layers[:most])}{more} ({len(names)} arrays)"

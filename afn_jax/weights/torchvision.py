@@ -1,0 +1,165 @@
+"""torchvision's names and layouts of parameters -> variables of the networks here, at any width."""
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from flax.traverse_util import unflatten_dict
+
+from afn_jax.models.baselines import RESNETS
+from afn_jax.nn.resnet import Bottleneck
+from afn_jax.nn.vgg import VGG16_STAGES
+
+
+class Layer(NamedTuple):
+    """A layer with parameters: PyTorch's name, the path here, and what it is."""
+
+    torch: str
+    path: str
+    kind: Literal["conv", "conv with bias", "dense", "dense after 7x7", "norm"]
+
+
+_KERNEL = {"weight": ("params", "kernel")}
+_KERNEL_AND_BIAS = _KERNEL | {"bias": ("params", "bias")}
+_ENTRIES = {
+    "conv": _KERNEL,
+    "conv with bias": _KERNEL_AND_BIAS,
+    "dense": _KERNEL_AND_BIAS,
+    "dense after 7x7": _KERNEL_AND_BIAS,
+    "norm": {
+        "weight": ("params", "scale"),
+        "bias": ("params", "bias"),
+        "running_mean": ("batch_stats", "mean"),
+        "running_var": ("batch_stats", "var"),
+    },
+}
+
+
+def _resnet(depth: int) -> Iterator[Layer]:
+    block, sizes = RESNETS[depth]
+    yield Layer("conv1", "encoder/conv1", "conv")
+    yield Layer("bn1", "encoder/norm1", "norm")
+    for torch, path, has_shortcut in _blocks(sizes, first_has_shortcut=block is Bottleneck):
+        for i in range(1, 4 if block is Bottleneck else 3):
+            yield Layer(f"{torch}.conv{i}", f"{path}/conv{i}", "conv")
+            yield Layer(f"{torch}.bn{i}", f"{path}/norm{i}", "norm")
+        if has_shortcut:
+            yield from _shortcut(torch, path)
+    yield Layer("fc", "classifier", "dense")
+
+
+def _video_resnet(*, factorize: bool) -> Iterator[Layer]:
+    if factorize:
+        yield from _two_steps("stem", "encoder/conv1")
+        yield Layer("stem.4", "encoder/norm1", "norm")
+    else:
+        yield Layer("stem.0", "encoder/conv1", "conv")
+        yield Layer("stem.1", "encoder/norm1", "norm")
+    for torch, path, has_shortcut in _blocks(RESNETS[18][1], first_has_shortcut=False):
+        for i in (1, 2):
+            if factorize:
+                yield from _two_steps(f"{torch}.conv{i}.0", f"{path}/conv{i}")
+            else:
+                yield Layer(f"{torch}.conv{i}.0", f"{path}/conv{i}", "conv")
+            yield Layer(f"{torch}.conv{i}.1", f"{path}/norm{i}", "norm")
+        if has_shortcut:
+            yield from _shortcut(torch, path)
+    yield Layer("fc", "classifier", "dense")
+
+
+def _blocks(sizes: Sequence[int], *, first_has_shortcut: bool) -> Iterator[tuple[str, str, bool]]:
+    """Name, path and whether the shortcut has a convolution, of each block."""
+    for stage, size in enumerate(sizes, start=1):
+        for block in range(size):
+            has_shortcut = block == 0 and (stage > 1 or first_has_shortcut)
+            yield f"layer{stage}.{block}", f"encoder/res{stage + 1}_{block}", has_shortcut
+
+
+def _shortcut(torch: str, path: str) -> Iterator[Layer]:
+    yield Layer(f"{torch}.downsample.0", f"{path}/shortcut_conv", "conv")
+    yield Layer(f"{torch}.downsample.1", f"{path}/shortcut_norm", "norm")
+
+
+def _two_steps(torch: str, path: str) -> Iterator[Layer]:
+    yield Layer(f"{torch}.0", f"{path}/conv_space", "conv")
+    yield Layer(f"{torch}.1", f"{path}/norm", "norm")
+    yield Layer(f"{torch}.3", f"{path}/conv_time", "conv")
+
+
+def _vgg16() -> Iterator[Layer]:
+    index = 0
+    for stage, num_convs in enumerate(VGG16_STAGES, start=1):
+        for i in range(1, num_convs + 1):
+            yield Layer(f"features.{index}", f"conv{stage}_{i}", "conv with bias")
+            index += 2  # PyTorch counts the ReLU too
+        index += 1  # and the pooling
+    yield Layer("classifier.0", "fc6", "dense after 7x7")
+    yield Layer("classifier.3", "fc7", "dense")
+    yield Layer("classifier.6", "classifier", "dense")
+
+
+ARCHITECTURES: dict[str, Callable[[], Iterator[Layer]]] = {
+    **{f"resnet{depth}": partial(_resnet, depth) for depth in RESNETS},
+    "r3d_18": partial(_video_resnet, factorize=False),
+    "r2plus1d_18": partial(_video_resnet, factorize=True),
+    "vgg16": _vgg16,
+}
+
+
+def convert(
+    state: Mapping[str, np.ndarray], architecture: str, *, ignore: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A state dictionary of PyTorch -> variables `{"params": ..., "batch_stats": ...}`.
+
+    Args:
+        state: of `load_torch_state`.
+        architecture: one of `ARCHITECTURES`.
+        ignore: beginnings of names in `state` that are to be left out, such as "aux_head.".
+
+    Raises:
+        ValueError: unknown architecture; a name that it lacks, or one that `state` lacks.
+    """
+    if architecture not in ARCHITECTURES:
+        near = difflib.get_close_matches(architecture, ARCHITECTURES) or list(ARCHITECTURES)
+        raise ValueError(f"architecture: got {architecture!r}. Did you mean {' or '.join(near)}?")
+    rest = {key for key in state if not key.endswith(".num_batches_tracked")}
+    rest = {key for key in rest if not key.startswith(tuple(ignore))}
+    flat, missing = {}, []
+    for layer in ARCHITECTURES[architecture]():
+        for name, (collection, leaf) in _ENTRIES[layer.kind].items():
+            key = f"{layer.torch}.{name}"
+            if key not in rest:
+                missing.append(key)
+                continue
+            rest.remove(key)
+            value = state[key]
+            if leaf == "kernel":
+                value = _kernel(value, layer.kind, key)
+            flat[f"{collection}/{layer.path}/{leaf}"] = value
+    if missing or rest:
+        raise ValueError(
+            f"weights: these are not those of {architecture}.\n"
+            f"  missing: {_some(missing)}\n  unknown: {_some(sorted(rest))}\n"
+            f"Known architectures are {', '.join(ARCHITECTURES)}; ignore=(...) leaves names out."
+        )
+    return unflatten_dict(flat, sep="/")
+
+
+def _kernel(weight: np.ndarray, kind: str, key: str) -> np.ndarray:
+    """PyTorch has output and input channels first, and here they are last."""
+    if weight.ndim < 2 or (kind.startswith("dense") and weight.ndim != 2):
+        raise ValueError(f"weights: {key} has shape {weight.shape}, which is no {kind} layer's")
+    if kind == "dense after 7x7":
+        # PyTorch flattens channels, rows, columns; here it is rows, columns, channels.
+        weight = weight.reshape(weight.shape[0], -1, 7, 7).transpose(0, 2, 3, 1)
+        weight = weight.reshape(weight.shape[0], -1)
+    return np.moveaxis(weight, (0, 1), (-1, -2))
+
+
+def _some(names: Sequence[str], most: int = 8) -> str:
+    if not names:
+        return "none"
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

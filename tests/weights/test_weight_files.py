@@ -1,0 +1,93 @@
+"""`load_torch_state`: every kind of file gives the same arrays, and a wrong one a plain answer."""
+
+import builtins
+
+import numpy as np
+import pytest
+
+from afn_jax.weights import load_torch_state
+
+torch = pytest.importorskip("torch")
+safetensors_torch = pytest.importorskip("safetensors.torch")
+
+
+def tensors():
+    return {
+        "conv.weight": torch.arange(24.0).reshape(2, 3, 4),
+        "half.weight": torch.tensor([0.5, -2.0]).bfloat16(),
+        "double.weight": torch.tensor([0.1], dtype=torch.float64, requires_grad=True),
+        "bn.num_batches_tracked": torch.tensor(7),
+    }
+
+
+def check(state):
+    assert set(state) == set(tensors())
+    for key, tensor in tensors().items():
+        expected = tensor.detach().double().numpy()
+        np.testing.assert_array_equal(state[key], expected.astype(state[key].dtype))
+        is_counter = key.endswith("tracked")
+        assert state[key].dtype == (np.int64 if is_counter else np.float32)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt"])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_files_of_torch(tmp_path, suffix, zipped):
+    """Not zipped is how files before PyTorch 1.6 are written, torchvision's older ones too."""
+    torch.save(tensors(), tmp_path / f"a{suffix}", _use_new_zipfile_serialization=zipped)
+    check(load_torch_state(tmp_path / f"a{suffix}"))
+
+
+def test_a_training_checkpoint_of_a_parallel_model(tmp_path):
+    state = {f"module.{key}": value for key, value in tensors().items()}
+    torch.save({"epoch": 3, "state_dict": state}, tmp_path / "a.pth.tar")
+    check(load_torch_state(tmp_path / "a.pth.tar"))
+
+
+def test_safetensors(tmp_path):
+    state = {key: value.detach() for key, value in tensors().items()}
+    safetensors_torch.save_file(state, tmp_path / "a.safetensors")
+    check(load_torch_state(str(tmp_path / "a.safetensors")))
+
+
+class Runs:
+    """A pickle that runs code as it is read."""
+
+    def __reduce__(self):
+        return print, ("this must not run",)
+
+
+def test_files_that_are_refused(tmp_path, capsys):
+    with pytest.raises(FileNotFoundError, match="no file .*missing.pth"):
+        load_torch_state(tmp_path / "missing.pth")
+    (tmp_path / "a.h5").write_bytes(b"x")
+    with pytest.raises(ValueError, match="ends with '.h5'; known are .pth"):
+        load_torch_state(tmp_path / "a.h5")
+    for name in ("a.pth", "a.safetensors"):
+        (tmp_path / name).write_bytes(b"not at all what the name says")
+        with pytest.raises(ValueError, match=f"{name} "):
+            load_torch_state(tmp_path / name)
+    torch.save({"model": Runs()}, tmp_path / "code.pth")
+    with pytest.raises(ValueError, match="cannot be read as a file of tensors"):
+        load_torch_state(tmp_path / "code.pth")
+    assert "must not run" not in capsys.readouterr().out
+    torch.save([torch.zeros(1)], tmp_path / "list.pth")
+    with pytest.raises(ValueError, match="holds a list"):
+        load_torch_state(tmp_path / "list.pth")
+    torch.save({"epoch": 3, "weights": torch.zeros(1)}, tmp_path / "mixed.pth")
+    with pytest.raises(ValueError, match="no state dictionary of tensors.*epoch"):
+        load_torch_state(tmp_path / "mixed.pth")
+
+
+@pytest.mark.parametrize("package, name", [("torch", "a.pth"), ("safetensors", "a.safetensors")])
+def test_a_missing_package_is_named(tmp_path, monkeypatch, package, name):
+    (tmp_path / name).write_bytes(b"x")
+    real_import = builtins.__import__
+
+    def without(module, *arguments):
+        if module.split(".")[0] == package:
+            raise ImportError(module)
+        return real_import(module, *arguments)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ImportError, match=f"pip install {package}"):
+        load_torch_state(tmp_path / name)

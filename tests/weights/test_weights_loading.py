@@ -1,0 +1,152 @@
+"""`load_into` and the adapters: what fits is loaded, and what does not is named."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from afn_jax.nn.conv import conv3d
+from afn_jax.weights import (
+    adapt_input_channels,
+    average_input_channels,
+    inflate_to_3d,
+    load_into,
+)
+
+
+def random(*shape):
+    return np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32)
+
+
+def weights():
+    """A network of two layers as `convert` gives it."""
+    return {
+        "params": {
+            "encoder": {"conv1": {"kernel": random(3, 3, 3, 4)}, "norm1": {"scale": random(4)}},
+            "classifier": {"kernel": random(4, 10)},
+        },
+        "batch_stats": {"encoder": {"norm1": {"mean": random(4)}}},
+    }
+
+
+def zeros(tree=None):
+    return jax.tree.map(jnp.zeros_like, weights() if tree is None else tree)
+
+
+def test_all_of_it():
+    variables, report = load_into(zeros(), weights())
+    jax.tree.map(np.testing.assert_array_equal, variables, weights())
+    assert len(report.loaded) == 4
+    assert str(report) == "loaded 4 arrays into the model"
+
+
+def test_what_is_skipped_stays():
+    model = zeros()
+    model["params"]["classifier"]["kernel"] = jnp.full((4, 101), 3.0)
+    model["params"]["decoder"] = {"kernel": jnp.full(2, 5.0)}
+    variables, report = load_into(model, weights(), skip=("classifier", "decoder"))
+    assert (variables["params"]["classifier"]["kernel"] == 3).all()
+    assert (variables["params"]["decoder"]["kernel"] == 5).all()
+    np.testing.assert_array_equal(variables["batch_stats"]["encoder"]["norm1"]["mean"], random(4))
+    assert report.kept == ("params/classifier/kernel", "params/decoder/kernel")
+    assert report.unused == ("params/classifier/kernel",)
+    assert "kept as they were: classifier, decoder (2 arrays)" in str(report)
+    # A path works as well as a name, and only whole components count.
+    load_into(model, weights(), skip=("classifier/kernel", "decoder"))
+    with pytest.raises(ValueError, match="skip: 'class' is in neither"):
+        load_into(model, weights(), skip=("class", "decoder"))
+
+
+@pytest.mark.parametrize(
+    "side, message",
+    [
+        ("model", "in the model, but not in the weights: encoder/norm1 "),
+        ("weights", "in the weights, but not in the model: encoder/norm1 "),
+    ],
+)
+@pytest.mark.parametrize("collection, leaf", [("params", "scale"), ("batch_stats", "mean")])
+def test_a_difference_on_either_side_is_an_error(side, message, collection, leaf):
+    model, given = zeros(), weights()
+    del {"model": given, "weights": model}[side][collection]["encoder"]["norm1"][leaf]
+    with pytest.raises(ValueError, match=message):
+        load_into(model, given)
+
+
+def test_another_shape_is_an_error():
+    model = zeros()
+    model["params"]["classifier"]["kernel"] = jnp.zeros((10, 4))  # as many numbers
+    with pytest.raises(ValueError, match=r"classifier/kernel: weights \(4, 10\), model \(10, 4\)"):
+        load_into(model, weights())
+
+
+def test_the_part_is_found_or_asked_for():
+    stream = zeros()
+    one = {name: {"temporal": tree, "motion": {"w": 0.0}} for name, tree in stream.items()}
+    variables, report = load_into(one, weights())
+    assert report.at == "temporal"
+    assert report.outside == ("batch_stats/motion/w", "params/motion/w")
+    jax.tree.map(
+        np.testing.assert_array_equal, variables["params"]["temporal"], weights()["params"]
+    )
+
+    two = {name: {"temporal": tree, "spatial": tree} for name, tree in stream.items()}
+    with pytest.raises(ValueError, match="in each of .*temporal.*choose with at="):
+        load_into(two, weights())
+    variables, _ = load_into(two, weights(), at="spatial")
+    assert not variables["params"]["temporal"]["encoder"]["conv1"]["kernel"].any()
+    assert variables["params"]["spatial"]["encoder"]["conv1"]["kernel"].any()
+
+    with pytest.raises(ValueError, match="in no part of the model"):
+        load_into({"params": {"other": {"kernel": jnp.zeros(2)}}}, weights())
+    with pytest.raises(ValueError, match="the model has no part 'flow'"):
+        load_into(two, weights(), at="flow")
+
+
+def test_adapted_kernels_are_only_taken_when_asked_for():
+    model = zeros()
+    model["params"]["encoder"]["conv1"]["kernel"] = jnp.zeros((5, 3, 3, 6, 4))
+    for flags in ({}, {"inflate": True}, {"input_channels": "repeat"}):
+        with pytest.raises(ValueError, match="encoder/conv1/kernel: weights"):
+            load_into(model, weights(), **flags)
+    variables, report = load_into(model, weights(), inflate=True, input_channels="repeat")
+    loaded = variables["params"]["encoder"]["conv1"]["kernel"]
+    kernel = weights()["params"]["encoder"]["conv1"]["kernel"]
+    for tap in range(5):
+        for frame in range(2):
+            np.testing.assert_allclose(
+                loaded[tap, :, :, 3 * frame : 3 * frame + 3], kernel / 10, rtol=1e-6
+            )
+    assert report.adapted == {
+        "params/encoder/conv1/kernel": "inflated to 5 frames, repeat of RGB for 6 channels"
+    }
+    with pytest.raises(ValueError, match="input_channels: got 'mean'"):
+        load_into(model, weights(), input_channels="mean")
+
+
+def test_an_inflated_kernel_responds_to_a_still_clip_as_to_the_frame():
+    kernel, frame = random(3, 3, 2, 4), jnp.asarray(random(1, 1, 6, 7, 2))
+    clip = jnp.repeat(frame, 5, 1)
+    still = conv3d(clip, jnp.asarray(inflate_to_3d(kernel, 3)))
+    image = conv3d(frame, jnp.asarray(kernel)[None])
+    np.testing.assert_allclose(still[:, 2:3], image, atol=1e-5)
+    with pytest.raises(ValueError, match="kernel: got shape"):
+        inflate_to_3d(random(3, 3, 3, 2, 4), 3)
+
+
+def test_stacked_frames_respond_as_one():
+    kernel, frame = random(1, 1, 3, 4), random(3)
+    adapted = adapt_input_channels(kernel, 6)
+    assert adapted.shape == (1, 1, 6, 4)
+    np.testing.assert_allclose(
+        np.tile(frame, 2) @ adapted[0, 0], frame @ kernel[0, 0], rtol=1e-4, atol=1e-6
+    )
+    with pytest.raises(ValueError, match="got 20, which is no multiple.*average_input_channels"):
+        adapt_input_channels(kernel, 20)
+
+
+def test_cross_modality_is_the_mean_for_each_channel():
+    kernel = random(7, 7, 3, 4)
+    adapted = average_input_channels(kernel, 20)
+    assert adapted.shape == (7, 7, 20, 4)
+    for channel in (0, 19):
+        np.testing.assert_allclose(adapted[:, :, channel], kernel.sum(2) / 3, atol=1e-6)
