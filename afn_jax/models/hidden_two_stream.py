@@ -1,0 +1,299 @@
+"""Hidden Two-Stream Networks: MotionNet in front of a temporal stream, and a spatial stream beside.
+
+Zhu, Lan, Newsam, Hauptmann: Hidden Two-Stream Convolutional Networks for Action Recognition, 2018.
+
+| part | paper | here |
+|---|---|---|
+| stacking MotionNet and the temporal stream | section 3.2 | `HiddenTemporal` |
+| clip at 20 pixels, normalise to 0 ... 255 | section 3.2 | `temporal_input` |
+| 11 frames, 10 flows | section 3.2 | `flow_frames` |
+| (a) MotionNet fixed | section 3.2 | `freeze_flow=True`, action loss alone |
+| (b) both tuned, action loss alone | section 3.2 | `freeze_flow=False`, action loss alone |
+| (c) both tuned, all losses | section 3.2 | that, with `afn_jax.losses.motionnet_loss` of `flows` |
+| VGG16, TSN, I3D temporal streams | section 6, Table 4 | `backbone`, `num_segments` |
+| late fusion 1 : 1.5 | section 3.3 | `HiddenTwoStream`, `late_fusion` |
+| branching instead of stacking | section 3.2 | `MotionNet(classify=True)` |
+
+The paper says "quantize"; the authors' network does not round, and neither does this. It clips at
+the size of the flow, then enlarges, in this order. Dropout rates of VGG16 are those of the authors'
+network definition, those of TSN are of Wang et al. 2016.
+
+Guessed, because the released files do not say (they have VGG16 alone): TSN's segments of 11 frames
+each; I3D on 61 frames, six times ten flows, which is near its 64, with dropout .5; dropout .7 for
+ResNets; `flow_scale`. The authors' weights expect the range of -128 to 127 (`flow_scale=1`),
+I3D's that of -1 to 1 (1 / 127.5); torchvision's, and training from random numbers, about unit
+variance, and that is the default.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from afn_jax.models.i3d import I3D
+from afn_jax.models.motionnet import MotionNet
+from afn_jax.models.streams import (
+    BACKBONES,
+    FrameClassifier,
+    SpatialStream,
+    both_rates,
+    check_backbone,
+    split_segments,
+)
+from afn_jax.models.vgg16 import fuse
+from afn_jax.nn.i3d import InceptionI3D
+from afn_jax.ops import normalize_flow
+from afn_jax.types import Prediction
+
+FLOW_BOUND = 20.0  # pixels
+# After fc6 and fc7 of VGG; the last one before the classifier of the others.
+TEMPORAL_DROPOUT = {"vgg16": (0.9, 0.8), "i3d": (0.5, 0.5)}  # others: 0.7
+SPATIAL_DROPOUT = {"vgg16": (0.9, 0.9), "i3d": (0.5, 0.5)}  # others: 0.8
+FUSIONS = ("softmax", "l1", "logits")
+
+
+def temporal_input(
+    flow: Float[Array, "*batch h w 2"], *, stride: int, size: tuple[int, int]
+) -> Float[Array, "*batch new_h new_w 2"]:
+    """The "new normalization layer" between MotionNet and a temporal stream (section 3.2).
+
+    Clipped to 20 pixels, 127.5 + 6.375 times the flow, enlarged bilinearly, minus 128: no motion is
+    -0.5. Outside the map the enlargement reads 0, as the authors' transposed convolution does, so
+    the outermost pixels are nearer to -128.
+
+    Args:
+        flow: `[..., h, w, 2]`, in pixels of the frames, on a map `stride` times smaller.
+        stride: size of the frames over that of the map, rounded up.
+        size: (height, width) of the frames.
+
+    Returns:
+        `[..., height, width, 2]`, from -128 to 127.
+    """
+    *leading, height, width, _ = flow.shape
+    scaled = normalize_flow(flow, bound=FLOW_BOUND)
+    scaled = jnp.pad(scaled, [(0, 0)] * len(leading) + [(1, 1), (1, 1), (0, 0)])
+    enlarged = jax.image.resize(
+        scaled, (*leading, (height + 2) * stride, (width + 2) * stride, 2), "bilinear"
+    )
+    rows, columns = (slice(stride, stride + side) for side in size)
+    return enlarged[..., rows, columns, :] - 128
+
+
+def late_fusion(
+    spatial: Float[Array, "b classes"],
+    temporal: Float[Array, "b classes"],
+    *,
+    weights: tuple[float, float] = (1.0, 1.5),
+    fusion: str = "softmax",
+) -> Float[Array, "b classes"]:
+    """Fused logits of two streams, whose softmax is the fused distribution (section 3.3).
+
+    Args:
+        spatial, temporal: `[batch, classes]`, scores before softmax, of a clip or means of many.
+        weights: of the spatial and the temporal stream.
+        fusion: "softmax": the mean of probabilities. "l1": the authors' script: negative scores
+            count 0, and what remains is scaled to a sum of 1; for evaluation, as most scores get no
+            gradient. "logits": the mean of the scores, as section 3.3 reads.
+
+    Raises:
+        ValueError: another `fusion`, or weights that are negative or all 0.
+    """
+    if fusion not in FUSIONS:
+        raise ValueError(f"fusion: got {fusion!r}, allowed are {', '.join(map(repr, FUSIONS))}.")
+    if min(weights) < 0 or sum(weights) == 0:
+        raise ValueError(
+            f"fusion_weights: got {weights}; give two numbers, none below 0 and one or both above"
+        )
+    if fusion != "l1":
+        # A stream of weight 0 would give the logarithm of 0.
+        pairs = zip((spatial, temporal), weights, strict=True)
+        streams = [(scores, weight) for scores, weight in pairs if weight > 0]
+        return fuse([s for s, _ in streams], [w for _, w in streams], fusion)
+    fused = sum(
+        weight / sum(weights) * _l1_normalize(scores)
+        for scores, weight in zip((spatial, temporal), weights, strict=True)
+    )
+    return jnp.log(jnp.maximum(fused, 1e-6))
+
+
+def _l1_normalize(scores: Float[Array, "b classes"]) -> Float[Array, "b classes"]:
+    positive = jax.nn.relu(scores)
+    return positive / jnp.maximum(positive.sum(-1, keepdims=True), 1e-6)
+
+
+class HiddenTemporal(nn.Module):
+    """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> logits, and MotionNet's flows.
+
+    MotionNet sees `flow_frames` frames at a time; windows share their outermost frames, so that
+    there is one flow from each frame of a segment to the next.
+
+    Attributes:
+        num_classes: size of the logits.
+        width: channels of the first level of both networks; 64 in the paper.
+        num_frames: frames a clip, all segments together.
+        dropout_rate: of the temporal stream; a pair for VGG's two layers. None: the paper's.
+        backbone: "vgg16", "bn-inception", "i3d" or another of `BACKBONES`.
+        num_segments: equal parts of a clip; the mean of their scores is taken (TSN's consensus).
+            There is no flow from one to the next: flows are those of the first part, then those of
+            the second. For a loss of flow, split the frames alike.
+        flow_frames: frames that MotionNet sees at a time, or all of a shorter segment; 11 in the
+            paper.
+        freeze_flow: the gradient of the action loss stops at the flow: (a) of section 3.2. Flow
+            keeps its own gradient, for a flow loss; leave that out to keep MotionNet fixed.
+        encoder, extra_convolutions, multiscale, deconv_bias: of `MotionNet`.
+        flow_scale: multiplies the normalised flow on its way into the temporal stream.
+        dtype: of the computation; parameters, flow and logits stay float32.
+        axis_name: pmap axis over which batch statistics are averaged, or None.
+    """
+
+    num_classes: int
+    width: int = 64
+    num_frames: int = 11
+    dropout_rate: float | tuple[float, float] | None = None
+    backbone: str = "vgg16"
+    num_segments: int = 1
+    flow_frames: int = 11
+    freeze_flow: bool = False
+    encoder: str = "small"
+    extra_convolutions: bool = True
+    multiscale: bool = True
+    deconv_bias: bool = True
+    flow_scale: float = 1 / (255 * 0.226)
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
+        check_backbone(self.backbone, (*BACKBONES, "i3d"))
+        batch, size = frames.shape[0], frames.shape[2:4]
+        segments = split_segments(frames, self.num_frames, self.num_segments)
+        windows = self._windows(segments)
+        motionnet = MotionNet(
+            self.num_classes,
+            width=self.width,
+            num_frames=windows.shape[1],
+            encoder=self.encoder,
+            extra_convolutions=self.extra_convolutions,
+            multiscale=self.multiscale,
+            deconv_bias=self.deconv_bias,
+            dtype=self.dtype,
+            name="motionnet",
+        )
+        flows = motionnet(windows, train=train).flows
+        finest, stride = flows[0], motionnet.flow_strides[0]
+        if self.freeze_flow:
+            finest = jax.lax.stop_gradient(finest)
+        finest = finest.reshape(segments.shape[0], -1, *finest.shape[2:])
+        x = temporal_input(finest * stride, stride=stride, size=size) * self.flow_scale
+        scores = self._temporal(x, train).reshape(batch, self.num_segments, -1)
+        flows = tuple(flow.reshape(batch, -1, *flow.shape[2:]) for flow in flows)
+        return Prediction(logits=scores.mean(1), flows=flows)
+
+    def _windows(self, segments: Float[Array, "n t h w 3"]) -> Float[Array, "m t2 h w 3"]:
+        length = segments.shape[1]
+        window = min(self.flow_frames, length)
+        if window < 2 or (length - 1) % (window - 1):
+            raise ValueError(
+                f"num_frames: got {length} frames a segment, but flow comes from windows of "
+                f"flow_frames={self.flow_frames} that share their outermost frames. Give a segment "
+                f"2 to {self.flow_frames} frames, or one more than a multiple of "
+                f"{self.flow_frames - 1}."
+            )
+        starts = range(0, length - 1, window - 1)
+        windows = jnp.stack([segments[:, start : start + window] for start in starts], 1)
+        return windows.reshape(-1, *windows.shape[2:])
+
+    def _temporal(self, x: Float[Array, "n p h w 2"], train: bool) -> Float[Array, "n classes"]:
+        rates = self.dropout_rate
+        if rates is None:
+            rates = TEMPORAL_DROPOUT.get(self.backbone, 0.7)
+        fields = {"width": self.width, "dtype": self.dtype, "axis_name": self.axis_name}
+        if self.backbone == "i3d":
+            rate = both_rates(rates)[-1]
+            temporal = InceptionI3D(self.num_classes, dropout_rate=rate, name="temporal", **fields)
+            return temporal(x, train=train)
+        # x and y of one flow after another on channels.
+        x = jnp.moveaxis(x, 1, 3).reshape(x.shape[0], *x.shape[2:4], -1)
+        temporal = FrameClassifier(
+            self.num_classes, self.backbone, both_rates(rates), name="temporal", **fields
+        )
+        return temporal(x, train=train)
+
+
+class HiddenTwoStream(nn.Module):
+    """A spatial stream and a hidden temporal stream, fused late.
+
+    The paper trains the streams apart from each other (`SpatialStream` or `I3D`, and
+    `HiddenTemporal`): their variables are those of `spatial` and `temporal` here.
+
+    Attributes as of `HiddenTemporal`, and
+        dropout_rate: of both streams; None: the paper's of each.
+        spatial_backbone: None: that of the temporal stream.
+        fusion_weights, fusion: see `late_fusion`.
+    """
+
+    num_classes: int
+    width: int = 64
+    num_frames: int = 11
+    dropout_rate: float | tuple[float, float] | None = None
+    backbone: str = "vgg16"
+    spatial_backbone: str | None = None
+    num_segments: int = 1
+    flow_frames: int = 11
+    freeze_flow: bool = False
+    encoder: str = "small"
+    extra_convolutions: bool = True
+    multiscale: bool = True
+    deconv_bias: bool = True
+    flow_scale: float = 1 / (255 * 0.226)
+    fusion_weights: tuple[float, float] = (1.0, 1.5)
+    fusion: str = "softmax"
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
+        fields = {
+            "num_classes": self.num_classes,
+            "width": self.width,
+            "num_frames": self.num_frames,
+            "dtype": self.dtype,
+            "axis_name": self.axis_name,
+        }
+        backbone = self.spatial_backbone or self.backbone
+        rates = self.dropout_rate
+        if rates is None:
+            rates = SPATIAL_DROPOUT.get(backbone, 0.8)
+        if backbone == "i3d":
+            spatial = I3D(dropout_rate=both_rates(rates)[-1], name="spatial", **fields)
+        else:
+            spatial = SpatialStream(
+                dropout_rate=rates,
+                backbone=backbone,
+                num_segments=self.num_segments,
+                name="spatial",
+                **fields,
+            )
+        temporal = HiddenTemporal(
+            dropout_rate=self.dropout_rate,
+            backbone=self.backbone,
+            num_segments=self.num_segments,
+            flow_frames=self.flow_frames,
+            freeze_flow=self.freeze_flow,
+            encoder=self.encoder,
+            extra_convolutions=self.extra_convolutions,
+            multiscale=self.multiscale,
+            deconv_bias=self.deconv_bias,
+            flow_scale=self.flow_scale,
+            name="temporal",
+            **fields,
+        )(frames, train=train)
+        logits = late_fusion(
+            spatial(frames, train=train).logits,
+            temporal.logits,
+            weights=self.fusion_weights,
+            fusion=self.fusion,
+        )
+        return Prediction(logits=logits, flows=temporal.flows)
