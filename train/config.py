@@ -29,6 +29,24 @@ class ModelConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class InitConfig:
+    """Published weights to start from."""
+
+    weights: str = ""
+    """A file of PyTorch's, .pth, .pt or .safetensors; empty: fresh parameters."""
+    architecture: str = ""
+    """Whose weights they are, as r3d_18; empty: those of the model's own name."""
+    at: str = ""
+    """The part of the network that they are for, as temporal; empty: the one that they fit."""
+    skip: tuple[str, ...] = ()
+    """Layers that stay fresh, as classifier where the classes are others."""
+    inflate: bool = False
+    """2D kernels become 3D ones, divided by the frames that they span."""
+    input_channels: Literal["rgb", "repeat", "average"] = "rgb"
+    """For a network that sees no RGB: repeat for stacked frames, average for flow."""
+
+
+@dataclasses.dataclass(frozen=True)
 class ObjectiveConfig:
     """What is minimised."""
 
@@ -86,6 +104,7 @@ class TrainConfig:
     """Clips a step, over all devices."""
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
+    init: InitConfig = InitConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     optim: OptimConfig = OptimConfig()
     augment: AugmentConfig = AugmentConfig()
@@ -123,6 +142,7 @@ MAY_CHANGE = {
     "max_devices",
     "compilation_cache",
     "data.root",  # a dataset may be moved
+    "init.weights",  # and so may a file that was read at the start
     "data.num_threads",
     "data.prefetch",
     "data.test_videos",

@@ -30,7 +30,7 @@ from afn_jax.types import Batch
 from train import config as config_lib
 from train.checkpoint import CONFIG_FILE, Checkpoints, has_checkpoint
 from train.config import TrainConfig
-from train.network import build_model, check_outputs
+from train.network import build_model, check_outputs, load_weights
 from train.objectives import create_objective
 from train.optim import create_optimizer
 from train.parallel import AXIS, local_devices, predict_on, split_batch, train_step_on
@@ -107,6 +107,9 @@ def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
         iterator.set_state(data_state)
         for warning in checkpoints.warnings:
             console.print(f"warning: {warning}", style="yellow")
+    elif config.init.weights:
+        state, report = load_weights(state, config.init, config.model.name)
+        console.print(f"{config.init.weights}: {report}", highlight=False, soft_wrap=True)
     first_step = int(state.step)
     console.print(
         f"{run_dir}: {config.model.name}, {num_parameters(state):,} parameters; "

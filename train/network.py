@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from afn_jax.models import create_model, model_fields
-from train.config import TrainConfig
+from afn_jax.weights import ARCHITECTURES, initialize_from
+from train.config import InitConfig, TrainConfig
+from train.state import TrainState
 
 
 def build_model(config: TrainConfig, num_classes: int, *, axis_name: str | None) -> nn.Module:
@@ -76,3 +78,34 @@ def check_outputs(model: nn.Module, config: TrainConfig) -> None:
             f"objective.kind: got {kind!r}, but {name} does not classify. "
             "Add --objective.kind flow."
         )
+
+
+# Where torchvision's name of a network is another.
+_PUBLISHED = {"r3d18": "r3d_18", "r2plus1d18": "r2plus1d_18"}
+
+
+def load_weights(state: TrainState, init: InitConfig, model_name: str) -> tuple[TrainState, str]:
+    """The state with published weights in place of fresh ones, and what became of each array.
+
+    Raises:
+        ValueError: no such file or architecture, or an array on either side that fits nothing.
+    """
+    architecture = init.architecture or _PUBLISHED.get(model_name, model_name)
+    if architecture not in ARCHITECTURES:
+        raise ValueError(
+            f"init.architecture: got {architecture!r}; choose whose weights these are: "
+            f"{', '.join(ARCHITECTURES)}."
+        )
+    variables, report = initialize_from(
+        {"params": state.params, "batch_stats": state.batch_stats},
+        init.weights,
+        architecture,
+        at=init.at or None,
+        skip=init.skip,
+        inflate=init.inflate,
+        input_channels=None if init.input_channels == "rgb" else init.input_channels,
+    )
+    state = state.replace(
+        params=variables["params"], batch_stats=variables.get("batch_stats", state.batch_stats)
+    )
+    return state, str(report)
