@@ -4,7 +4,6 @@ Source: UF-TSN section 2.1, whose blocks are those of PWC-Net (Sun et al. 2018).
 no number, the defaults are those that `afn_jax.models.uf_tsn` lists as guessed.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -12,28 +11,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from afn_jax.nn.conv import he_normal
+from afn_jax.nn.conv2d import Conv2D
 from afn_jax.ops import cost_volume, resize_flow, warp
 
 NEGATIVE_SLOPE = 0.1  # of every leaky ReLU here, as in PWC-Net
-
-
-def conv2d(dtype: Any) -> Callable[..., nn.Module]:
-    """`conv(features, kernel_size, strides, name=...)` of a 2D `ResNetEncoder`: without bias."""
-
-    def conv(features, kernel_size, strides, name):
-        return nn.Conv(
-            features,
-            kernel_size,
-            strides,
-            padding=[((size - 1) // 2,) * 2 for size in kernel_size],
-            use_bias=False,
-            dtype=dtype,
-            kernel_init=he_normal,
-            name=name,
-        )
-
-    return conv
 
 
 class FeaturePyramid(nn.Module):
@@ -54,13 +35,11 @@ class FeaturePyramid(nn.Module):
         levels = [x]
         for level, width in enumerate(self.widths, start=1):
             for index in range(self.convs_per_level):
-                x = nn.Conv(
+                x = Conv2D(
                     width,
-                    (3, 3),
-                    strides=2 if index == 0 else 1,
-                    padding=1,
+                    strides=(2, 2) if index == 0 else (1, 1),
+                    use_bias=True,
                     dtype=self.dtype,
-                    kernel_init=he_normal,
                     name=f"level{level}_conv{index + 1}",
                 )(x)
                 x = nn.leaky_relu(x, NEGATIVE_SLOPE)
@@ -85,14 +64,7 @@ class DenseDecoder(nn.Module):
         """The features of the last convolution `[n, h, w, widths[-1]]`, and flow or None."""
         features = x
         for index, width in enumerate(self.widths, start=1):
-            features = nn.Conv(
-                width,
-                (3, 3),
-                padding=1,
-                dtype=self.dtype,
-                kernel_init=he_normal,
-                name=f"conv{index}",
-            )(x)
+            features = Conv2D(width, use_bias=True, dtype=self.dtype, name=f"conv{index}")(x)
             features = nn.leaky_relu(features, NEGATIVE_SLOPE)
             x = jnp.concatenate([x, features], -1)
         if not self.predict_flow:

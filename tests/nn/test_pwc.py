@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from afn_jax.nn.pwc import CoarseToFineFlow, DenseDecoder, FeaturePyramid
+from tests.filled_variables import filled_variables
 
 SMALL = dict(pyramid_widths=(4, 6), convs_per_level=2, decoder_widths=(5, 3))
 
@@ -29,7 +30,9 @@ def with_constant_residuals(variables, residuals):
 
 def test_pyramid_halves_and_starts_with_the_images():
     images = clip()[0, :, :13, :9]
-    levels, variables = FeaturePyramid((4, 6), 2).init_with_output(jax.random.key(1), images)
+    model = FeaturePyramid((4, 6), 2)
+    variables = filled_variables(model, images)
+    levels = jax.jit(model.apply)(variables, images)
     assert [x.shape for x in levels] == [(2, 13, 9, 3), (2, 7, 5, 4), (2, 4, 3, 6)]
     np.testing.assert_array_equal(levels[0], images)
     kernels = {name: leaf["kernel"].shape for name, leaf in variables["params"].items()}
@@ -38,7 +41,8 @@ def test_pyramid_halves_and_starts_with_the_images():
 
 def test_decoder_sees_all_that_came_before():
     x = clip()[0]
-    (features, flow), variables = DenseDecoder((5, 3)).init_with_output(jax.random.key(1), x)
+    model = DenseDecoder((5, 3))
+    (features, flow), variables = jax.jit(model.init_with_output)(jax.random.key(1), x)
     inputs = {name: leaf["kernel"].shape[2] for name, leaf in variables["params"].items()}
     assert inputs == {"conv1": 3, "conv2": 3 + 5, "flow": 3 + 5 + 3}
     assert features.shape == (2, 16, 24, 3) and flow.shape == (2, 16, 24, 2)
@@ -48,9 +52,9 @@ def test_decoder_sees_all_that_came_before():
 
 def test_a_level_adds_to_twice_the_coarser_flow():
     model = CoarseToFineFlow(**SMALL)
-    variables = model.init(jax.random.key(1), clip())
+    variables = filled_variables(model, clip())
     residuals = {2: (1.0, -0.5), 1: (0.25, 0.0), 0: (0.0, 3.0)}
-    flows = model.apply(with_constant_residuals(variables, residuals), clip())
+    flows = jax.jit(model.apply)(with_constant_residuals(variables, residuals), clip())
     expected = [(4.5, 1.0), (2.25, -1.0), (1.0, -0.5)]
     for level, (flow, value) in enumerate(zip(flows, expected, strict=True)):
         assert flow.shape == (1, 1, 16 >> level, 24 >> level, 2)
@@ -64,17 +68,23 @@ def test_the_second_frame_is_warped_before_it_is_matched():
     shift = 4  # to the right, one pixel of level 2
     frames = jnp.stack([first, jnp.roll(first, shift, axis=2)], 1)
     model = CoarseToFineFlow(**SMALL, max_displacement=1)
-    variables = model.init(jax.random.key(1), frames)
+    variables = filled_variables(model, frames)
     variables = with_constant_residuals(variables, {2: (1.0, 0.0), 1: (0.0, 0.0)})
-    seen = []
 
-    def spy(call, args, kwargs, context):
-        if isinstance(context.module, DenseDecoder) and context.method_name == "__call__":
-            seen.append(args[0])
-        return call(*args, **kwargs)
+    @jax.jit
+    def decoder_inputs():
+        seen = []
 
-    with nn.intercept_methods(spy):
-        model.apply(variables, frames)
+        def spy(call, args, kwargs, context):
+            if isinstance(context.module, DenseDecoder) and context.method_name == "__call__":
+                seen.append(args[0])
+            return call(*args, **kwargs)
+
+        with nn.intercept_methods(spy):
+            model.apply(variables, frames)
+        return seen
+
+    seen = decoder_inputs()
     # Level 0 sees the frame, the upsampled flow and 3 x 3 costs.
     image, flow, costs = np.split(np.asarray(seen[-1]), (3, 5), axis=-1)
     np.testing.assert_array_equal(image, first)
@@ -93,7 +103,7 @@ def test_the_second_frame_is_warped_before_it_is_matched():
 def test_backward_flow_is_the_flow_of_the_clip_played_backwards(switches):
     frames = clip(time=3, height=13, width=18)
     model = CoarseToFineFlow(**SMALL, **switches)
-    variables = model.init(jax.random.key(1), frames)
+    variables = filled_variables(model, frames)
     apply = jax.jit(model.apply, static_argnames="bidirectional")
     forward = apply(variables, frames)
     backwards = apply(variables, frames[:, ::-1])
@@ -123,7 +133,7 @@ def test_ablations_change_what_the_decoders_see():
 
 def test_recomputing_the_decoders_changes_no_gradient():
     frames = clip()
-    variables = CoarseToFineFlow(**SMALL).init(jax.random.key(1), frames)
+    variables = filled_variables(CoarseToFineFlow(**SMALL), frames)
 
     def gradient(remat):
         model = CoarseToFineFlow(**SMALL, remat=remat)

@@ -1,0 +1,192 @@
+"""Odabasi's joint network: a small 3D encoder-decoder gives flow, a 3D ResNet-18 classifies it.
+
+Odabasi: Learning Optical Flow for Action Classification, 2018 (workshop). A negative result: 90% on
+the training set and 27% on the validation set of a dataset that is not named.
+
+| part | paper | here |
+|---|---|---|
+| grey triplets I_{k-1}, I_k, I_{k+1} | section III-A | `rgb_to_grey`, `triplet_starts` |
+| Gaussian noise on normalised frames | section III-A | `noise_std`, while training |
+| 3D convolutional encoder-decoder | section III-A, Figure 2 | `flow_encoder`, `flow_decoder` |
+| one flow a triplet, on I_{k-1} (Eq. 1) | section III-A | `flows[0]`, at the size of the frames |
+| flows stacked in time | section III-B | `[batch, triplets, H, W, 2]` |
+| 3D-ResNet-18 of Hara et al. 2017 | section IV-A | `action_encoder`, `classifier` |
+| joint loss | Eq. 3 | `afn_jax.losses.jointflow3d_loss`, frames by `triplet_frames` |
+| 56 x 56 frames | section IV-A | any size |
+
+The 3D ResNet-18 is that of Hara et al.: stem 7x7x7 with stride (1, 2, 2), 3x3x3 max pooling with
+stride 2 over time too, stages 3 to 5 with stride 2 over time too, and shortcuts without parameters
+(type A: subsampled, and padded with zero channels).
+
+Guessed, because the paper does not say (it calls the flow network "a small 3D CNN", "as simple as
+possible"): its widths, 3x3x3 kernels, three halvings of space and none of time, batch
+normalisation, leaky ReLU, and skip connections as in Hidden Two-Stream, whose structure the paper
+uses; that the middle one of the decoder's three maps, that of frame k, is the flow; that triplets
+do not overlap ("divided into smaller groups"); 48 frames, so that the ResNet sees 16 flows; the
+mean and deviation that normalise grey; the noise; no dropout.
+"""
+
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from afn_jax.nn.conv import Conv3D, Implementation
+from afn_jax.nn.flow_decoder import FlowDecoder3D
+from afn_jax.nn.normalization import IMAGENET_MEAN, IMAGENET_STD, batch_norm
+from afn_jax.nn.resnet import ResNetEncoder, max_pool_frames
+from afn_jax.ops import gaussian_noise
+from afn_jax.ops.grey import rgb_to_grey
+from afn_jax.types import Prediction
+
+
+class JointFlow3D(nn.Module):
+    """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> logits and one flow a triplet.
+
+    `flows[0]` is `[batch, triplets, H, W, 2]`: the flow from the first frame of each triplet to the
+    second. Where the triplets start is `triplet_starts(num_frames, triplet_stride)`.
+
+    Attributes:
+        num_classes: size of the logits.
+        width: channels of the ResNet's first stage; 64 in the paper. `flow_widths` are scaled by
+            width / 64.
+        num_frames: frames a clip, 3 or more.
+        triplet_stride: frames from one triplet to the next: 3 divides the clip, 1 gives the flow of
+            consecutive frames. Frames behind the last whole triplet are not used.
+        flow_widths: channels of the flow network's encoder at 1, 1/2, 1/4, ... of the size.
+        noise_std: deviation of the noise on normalised frames while training; uses the random
+            numbers of "dropout".
+        dropout_rate: before the classifier.
+        dtype: of the computation; parameters, flow and logits stay float32.
+        axis_name: pmap axis over which batch statistics are averaged, or None.
+        implementation: of the 3D convolutions, see `afn_jax.nn.conv`.
+    """
+
+    num_classes: int
+    width: int = 64
+    num_frames: int = 48
+    triplet_stride: int = 3
+    flow_widths: tuple[int, ...] = (16, 32, 64, 128)
+    noise_std: float = 0.1
+    dropout_rate: float = 0.0
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+    implementation: Implementation = "auto"
+
+    @nn.compact
+    def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
+        if frames.shape[1] != self.num_frames:
+            raise ValueError(
+                f"frames: got {frames.shape[1]} frames a clip, but the model was made for "
+                f"num_frames={self.num_frames}. Sample clips of that length, or change the model."
+            )
+        if len(self.flow_widths) < 2:
+            raise ValueError(
+                f"flow_widths: got {self.flow_widths}, allowed are two or more: one for each size."
+            )
+        starts = triplet_starts(self.num_frames, self.triplet_stride)
+        grey = (rgb_to_grey(frames) - sum(IMAGENET_MEAN) / 3) / (sum(IMAGENET_STD) / 3)
+        if train and self.noise_std:
+            grey = gaussian_noise(self.make_rng("dropout"), grey, std=self.noise_std)
+
+        triplets = jnp.stack([grey[:, start : start + 3] for start in starts], 1)
+        flow = self._flow(triplets.reshape(-1, *triplets.shape[2:]), train)
+        flow = flow.reshape(*triplets.shape[:2], *flow.shape[1:])
+
+        pooled = self._classify(flow, train)
+        pooled = nn.Dropout(self.dropout_rate, deterministic=not train)(pooled)
+        logits = nn.Dense(self.num_classes, name="classifier")(pooled)
+        return Prediction(logits=logits, flows=(flow,))
+
+    def _flow(self, triplets: Float[Array, "n 3 h w 1"], train: bool) -> Float[Array, "n h w 2"]:
+        conv, norm = self._layers(train)
+        widths = [max(1, round(channels * self.width / 64)) for channels in self.flow_widths]
+        x = triplets.astype(self.dtype)
+        features = []
+        for level, width in enumerate(widths):
+            strides = (1, 1, 1) if level == 0 else (1, 2, 2)
+            x = conv(width, (3, 3, 3), strides, name=f"flow_encoder_conv{level}")(x)
+            x = nn.leaky_relu(norm(name=f"flow_encoder_norm{level}")(x), 0.1)
+            features.append(x)
+        flows = FlowDecoder3D(
+            tuple(widths[-2::-1]),
+            norm=norm,
+            dtype=self.dtype,
+            implementation=self.implementation,
+            name="flow_decoder",
+        )(features[-1], features[-2::-1])
+        return flows[:, 1]
+
+    def _classify(self, flows: Float[Array, "b n h w 2"], train: bool) -> Float[Array, "b c"]:
+        conv, norm = self._layers(train)
+        features = ResNetEncoder(
+            stem_kernel=(7, 7, 7),
+            stem_strides=(1, 2, 2),
+            stage_strides=((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2)),
+            conv=partial(_conv_or_shortcut, conv),
+            norm=partial(_norm_or_nothing, norm),
+            width=self.width,
+            stem_pool=False,
+            insert=lambda index, x: _max_pool_clip(x) if index == 0 else x,
+            name="action_encoder",
+        )(flows.astype(self.dtype))
+        return features[-1].astype(jnp.float32).mean((1, 2, 3))
+
+    def _layers(self, train: bool) -> tuple[Any, Any]:
+        conv = partial(Conv3D, dtype=self.dtype, implementation=self.implementation)
+        return conv, batch_norm(train=train, dtype=self.dtype, axis_name=self.axis_name)
+
+
+def triplet_starts(num_frames: int, triplet_stride: int = 3) -> range:
+    """The index of the first frame (k - 1) of each triplet of a clip.
+
+    Raises:
+        ValueError: fewer than three frames, or a stride below 1.
+    """
+    if num_frames < 3:
+        raise ValueError(
+            f"num_frames: got {num_frames}, allowed are 3 or more: flow is of triplets of frames."
+        )
+    if triplet_stride < 1:
+        raise ValueError(
+            f"triplet_stride: got {triplet_stride}, allowed are 1 or more: 3 divides the clip, 1 "
+            "starts a triplet at every frame."
+        )
+    return range(0, num_frames - 2, triplet_stride)
+
+
+def triplet_frames(
+    frames: Float[Array, "b t h w 3"], triplet_stride: int = 3
+) -> tuple[Float[Array, "b n h w 1"], Float[Array, "b n h w 1"]]:
+    """Grey frames k - 1 and k of each triplet: `previous` and `current` of `jointflow3d_loss`."""
+    starts = jnp.array(list(triplet_starts(frames.shape[1], triplet_stride)))
+    grey = rgb_to_grey(frames)
+    return grey[:, starts], grey[:, starts + 1]
+
+
+def _conv_or_shortcut(conv: Any, features: int, kernel_size: Any, strides: Any, name: str) -> Any:
+    """`conv`, but a shortcut of type A where a residual block asks for a projection."""
+    if name != "shortcut_conv":
+        return conv(features, kernel_size, strides, name=name)
+
+    def shortcut(x: Array) -> Array:
+        time, rows, columns = strides
+        x = x[:, ::time, ::rows, ::columns]
+        return jnp.pad(x, [(0, 0)] * 4 + [(0, features - x.shape[-1])])
+
+    return shortcut
+
+
+def _norm_or_nothing(norm: Any, name: str) -> Any:
+    return (lambda x: x) if name == "shortcut_norm" else norm(name=name)
+
+
+def _max_pool_clip(x: Float[Array, "b t h w c"]) -> Float[Array, "b t2 h2 w2 c"]:
+    """3x3x3 max pooling with stride 2 and padding 1: over the frames, then over time."""
+    x = max_pool_frames(x)
+    batch, time, height, width, channels = x.shape
+    # Time takes the place of the rows, and its one column of pixels stays one.
+    x = max_pool_frames(x.reshape(batch, time, 1, height * width * channels))
+    return x.reshape(batch, -1, height, width, channels)
