@@ -2,11 +2,17 @@
 
 import dataclasses
 
+import jax
+import numpy as np
 import pytest
+import torch
 
-from train.config import ModelConfig, ObjectiveConfig
-from train.network import build_model, check_outputs, parse_options
+from tests.weights.torch_networks import make
+from train.config import InitConfig, ModelConfig, ObjectiveConfig
+from train.network import build_model, check_outputs, load_weights, parse_options
+from train.optim import create_optimizer
 from train.recipes import RECIPES
+from train.state import create_state
 
 TOY = RECIPES["actionflownet"]["toy"]
 
@@ -66,3 +72,31 @@ def test_a_network_that_cannot_meet_the_objective(name, kind, message):
     config = of(name, kind)
     with pytest.raises(ValueError, match=message):
         check_outputs(build_model(config, 3, axis_name=None), config)
+
+
+def test_a_run_starts_from_published_weights(tmp_path):
+    network = make("resnet18", 4, 7)
+    torch.save(network.state_dict(), tmp_path / "published.pth")
+    config = of("resnet18", "action")
+    state = create_state(
+        build_model(config, 3, axis_name=None),
+        create_optimizer(config.optim, 1),
+        (1, 1, 32, 32, 3),
+        0,
+    )
+    init = InitConfig(weights=str(tmp_path / "published.pth"), skip=("classifier",))
+    started, report = load_weights(state, init, "resnet18")
+    stem = network.conv1.weight.detach().numpy().transpose(2, 3, 1, 0)
+    np.testing.assert_array_equal(started.params["encoder"]["conv1"]["kernel"], stem)
+    np.testing.assert_array_equal(
+        started.batch_stats["encoder"]["norm1"]["mean"], network.bn1.running_mean
+    )
+    assert jax.tree.structure(started) == jax.tree.structure(state)
+    kept = started.params["classifier"]["kernel"]
+    np.testing.assert_array_equal(kept, state.params["classifier"]["kernel"])
+    assert "kept as they were: classifier (2 arrays)" in report
+
+    with pytest.raises(ValueError, match="(?s)classifier.*skip="):
+        load_weights(state, dataclasses.replace(init, skip=()), "resnet18")
+    with pytest.raises(ValueError, match="init.architecture: got 'flownet'; choose"):
+        load_weights(state, init, "flownet")
