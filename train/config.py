@@ -20,8 +20,8 @@ class ModelConfig:
     """Channels of the first stage."""
     flow_stride: int = 4
     """Frame size over flow size: 4, 2 or 1 (models with flow)."""
-    dropout_rate: float = 0.5
-    """Before the classifier."""
+    dropout_rate: float | None = None
+    """Before the classifier; None: the network's own, the paper's."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the computation; parameters, losses and outputs stay float32."""
     options: tuple[str, ...] = ()
@@ -187,11 +187,9 @@ def check(config: TrainConfig) -> None:
         raise ValueError(
             f"optim.learning_rate: got {config.optim.learning_rate}, but it must be above 0."
         )
-    if not 0 <= config.model.dropout_rate < 1:
-        raise ValueError(
-            f"model.dropout_rate: got {config.model.dropout_rate}, but it must be at least 0 and "
-            "below 1."
-        )
+    rate = config.model.dropout_rate
+    if rate is not None and not 0 <= rate < 1:
+        raise ValueError(f"model.dropout_rate: got {rate}, but it must be at least 0 and below 1.")
     if min(config.data.size) < 1 or not config.data.crop_scales:
         raise ValueError("data.size and data.crop_scales: give one or more pixels and scales.")
     if not all(0 < scale <= 1 for scale in config.data.crop_scales):

@@ -23,11 +23,12 @@ def build_model(config: TrainConfig, num_classes: int, *, axis_name: str | None)
     overrides: dict[str, Any] = {
         "width": config.model.width,
         "num_frames": config.data.num_frames,
-        "dropout_rate": config.model.dropout_rate,
         "dtype": jnp.dtype(config.model.dtype),
         "axis_name": axis_name,
         "flow_stride": config.model.flow_stride,
     }
+    if config.model.dropout_rate is not None:
+        overrides["dropout_rate"] = config.model.dropout_rate
     # What the objective does not need is left out, where a model can do without it.
     if objective == "action":
         overrides["predict_flow"] = False

@@ -63,6 +63,11 @@ def flow_and_target(prediction: Prediction, batch: Batch) -> tuple[Array, Array,
     the future flow, after the last frame.
     """
     pairs = prediction.flows[0].shape[1]
+    if pairs > batch.flows.shape[1]:
+        raise ValueError(
+            f"the network predicts {pairs} flows a clip, and there are {batch.flows.shape[1]} "
+            "targets. If it predicts backward flow too: --model.options bidirectional=false."
+        )
     target = batch.flows[:, :pairs].astype(jnp.float32)
     flow = resize_flow(prediction.flows[0], target.shape[-3:-1])
     return flow, target, flow_mask(batch)[:, :pairs]

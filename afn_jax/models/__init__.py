@@ -9,12 +9,69 @@ from typing import Any
 import flax.linen as nn
 
 from afn_jax.models.actionflownet import ActionFlowNet
-from afn_jax.models.baselines import FrameResNet18
+from afn_jax.models.baselines import FrameResNet
+from afn_jax.models.hidden_two_stream import HiddenTemporal, HiddenTwoStream
+from afn_jax.models.i3d import I3D
+from afn_jax.models.jointflow3d import JointFlow3D
+from afn_jax.models.motionnet import MotionNet
+from afn_jax.models.representation_flow import RepresentationFlowNetwork
+from afn_jax.models.streams import SpatialStream
+from afn_jax.models.two_frame import StackedNet, TwoFrameNet
+from afn_jax.models.uf_tsn import UFTSN
+from afn_jax.models.vgg16 import FrameVGG16, TwoStreamVGG16
+from afn_jax.models.video_baselines import C3D, VideoResNet
+
+_of = functools.partial
+# TSN: three segments. I3D: 61 frames, which make 60 flows.
+_tsn = dict(backbone="bn-inception", num_segments=3)
+_i3d = dict(backbone="i3d", num_frames=61)
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
+    # ActionFlowNet
     "actionflownet": ActionFlowNet,
-    "flownet": functools.partial(ActionFlowNet, classify=False),
-    "resnet18": FrameResNet18,
+    "flownet": _of(ActionFlowNet, classify=False),
+    "actionflownet-2f": TwoFrameNet,
+    "flownet-2f": _of(TwoFrameNet, classify=False),
+    "resnet18-2f": _of(TwoFrameNet, predict_flow=False),
+    "stacked-2f": StackedNet,
+    # Hidden Two-Stream
+    "motionnet": MotionNet,
+    "motionnet-tiny": _of(MotionNet, encoder="tiny"),
+    "hidden-branched": _of(MotionNet, classify=True),
+    "hidden-temporal-vgg16": HiddenTemporal,
+    "hidden-temporal-tsn": _of(HiddenTemporal, **_tsn, num_frames=33),
+    "hidden-temporal-i3d": _of(HiddenTemporal, **_i3d),
+    "hidden-two-stream-vgg16": HiddenTwoStream,
+    "hidden-two-stream-tsn": _of(HiddenTwoStream, **_tsn, num_frames=33),
+    "hidden-two-stream-i3d": _of(HiddenTwoStream, **_i3d),
+    "spatial-vgg16": SpatialStream,
+    "spatial-resnet152": _of(SpatialStream, backbone="resnet152"),
+    "spatial-tsn": _of(SpatialStream, **_tsn, num_frames=3),
+    "spatial-i3d": I3D,
+    # UF-TSN
+    "uf-tsn": UFTSN,
+    "uf-tsn-temporal": _of(UFTSN, spatial_stream=False),
+    "uf-tsn-flow": _of(UFTSN, spatial_stream=False, classify=False),
+    # Representation Flow
+    "repflow-resnet18": _of(RepresentationFlowNetwork, backbone="resnet18"),
+    "repflow-resnet34": _of(RepresentationFlowNetwork, backbone="resnet34"),
+    "repflow-resnet50": _of(RepresentationFlowNetwork, backbone="resnet50"),
+    "repflow-r3d18": _of(RepresentationFlowNetwork, backbone="r3d18"),
+    "repflow-r2plus1d18": _of(RepresentationFlowNetwork, backbone="r2plus1d18"),
+    "repflow-r2plus1d50": _of(RepresentationFlowNetwork, backbone="r2plus1d50", num_frames=32),
+    # Odabasi
+    "jointflow3d": JointFlow3D,
+    # What they compare with
+    "resnet18": FrameResNet,
+    "resnet34": _of(FrameResNet, depth=34),
+    "resnet50": _of(FrameResNet, depth=50),
+    "resnet152": _of(FrameResNet, depth=152),
+    "r3d18": VideoResNet,
+    "r2plus1d18": _of(VideoResNet, convolution="2plus1d"),
+    "c3d": C3D,
+    "i3d": I3D,
+    "vgg16": FrameVGG16,
+    "two-stream-vgg16": TwoStreamVGG16,
 }
 
 
