@@ -16,6 +16,7 @@ from afn_jax.models.jointflow3d import JointFlow3D
 from afn_jax.models.motionnet import MotionNet
 from afn_jax.models.representation_flow import RepresentationFlowNetwork
 from afn_jax.models.streams import SpatialStream
+from afn_jax.models.tvnet import TVNet
 from afn_jax.models.two_frame import StackedNet, TwoFrameNet
 from afn_jax.models.uf_tsn import UFTSN
 from afn_jax.models.vgg16 import FrameVGG16, TwoStreamVGG16
@@ -72,6 +73,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "i3d": I3D,
     "vgg16": FrameVGG16,
     "two-stream-vgg16": TwoStreamVGG16,
+    "tvnet": TVNet,
 }
 
 
