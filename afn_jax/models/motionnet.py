@@ -137,6 +137,9 @@ class MotionNet(nn.Module):
             flow_channels=2 * (self.num_frames - 1),
             smooth=self.extra_convolutions,
             deconv_bias=self.deconv_bias,
+            # Caffe's "msra" takes the outputs of a transposed convolution for its inputs; from He's
+            # own rule the first flows would be twice as long.
+            deconv_init=nn.initializers.variance_scaling(2.0, "fan_out", "truncated_normal"),
             dtype=self.dtype,
             negative_slope=_LEAK,
             name="decoder",

@@ -9,6 +9,10 @@ from jaxtyping import Array, Float
 
 from afn_jax.nn.conv import Implementation, Initializer, _double_frames, _use_folded, he_normal
 
+# Each output of a transposed convolution sees one tap in two along both axes: He's fan-in counts
+# those.
+he_normal_doubling = nn.initializers.variance_scaling(8.0, "fan_in", "truncated_normal")
+
 
 class Conv2D(nn.Module):
     """2D convolution layer padded by half the (odd) kernel on each side, at any stride.
@@ -48,13 +52,12 @@ class ConvTranspose2D(nn.Module):
     use_bias: bool = False
     dtype: Any = jnp.float32
     implementation: Implementation = "auto"
+    kernel_init: Initializer = he_normal_doubling
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 f"]:
-        # Each output sees one tap in two along both axes: He's fan-in counts those.
-        initializer = nn.initializers.variance_scaling(8.0, "fan_in", "truncated_normal")
         shape = (4, 4, x.shape[-1], self.features)
-        kernel = self.param("kernel", initializer, shape, jnp.float32).astype(self.dtype)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32).astype(self.dtype)
         x = x.astype(self.dtype)
         if _use_folded(self.implementation):
             y = _double_frames(x, kernel)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from afn_jax.nn.conv import Implementation, Initializer, he_normal
-from afn_jax.nn.conv2d import Conv2D, ConvTranspose2D
+from afn_jax.nn.conv2d import Conv2D, ConvTranspose2D, he_normal_doubling
 
 
 class FlowDecoder2D(nn.Module):
@@ -27,7 +27,7 @@ class FlowDecoder2D(nn.Module):
             the transposed one has; flow and the next level start from its output.
         norm: `norm(name=...)` after each transposed convolution, or None.
         deconv_bias: of the transposed convolutions.
-        flow_init: of the layers that predict flow.
+        deconv_init, flow_init: of the transposed convolutions, and of the layers that predict flow.
         negative_slope: of the leaky ReLU; 0.1 in FlowNet.
         implementation: of the transposed convolutions, see `afn_jax.nn.conv`.
     """
@@ -37,6 +37,7 @@ class FlowDecoder2D(nn.Module):
     smooth: bool = False
     norm: Any = None
     deconv_bias: bool = False
+    deconv_init: Initializer = he_normal_doubling
     flow_init: Initializer = he_normal
     dtype: Any = jnp.float32
     negative_slope: float = 0.1
@@ -79,5 +80,6 @@ class FlowDecoder2D(nn.Module):
             use_bias=self.deconv_bias,
             dtype=self.dtype,
             implementation=self.implementation,
+            kernel_init=self.deconv_init,
             name=name,
         )
