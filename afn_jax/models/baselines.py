@@ -16,13 +16,14 @@ the bottleneck differs from the paper there, which has it in the first 1x1 convo
 Guessed: dropout of .5 before the classifier, as ActionFlowNet has it; He et al. have none.
 """
 
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from afn_jax.nn.conv import he_normal
+from afn_jax.nn.conv2d import Conv2D
 from afn_jax.nn.normalization import batch_norm, imagenet_normalize
 from afn_jax.nn.resnet import BasicBlock, Bottleneck, ResNetEncoder
 from afn_jax.types import Prediction
@@ -66,25 +67,12 @@ class FrameResNet(nn.Module):
         batch, time = frames.shape[:2]
         x = imagenet_normalize(frames)
         x = x.reshape(batch * time, *x.shape[2:]).astype(self.dtype)
-
-        def conv(features, kernel_size, strides, name):
-            return nn.Conv(
-                features,
-                kernel_size,
-                strides,
-                padding=[((size - 1) // 2,) * 2 for size in kernel_size],
-                use_bias=False,
-                dtype=self.dtype,
-                kernel_init=he_normal,
-                name=name,
-            )
-
         norm = batch_norm(train=train, dtype=self.dtype, axis_name=self.axis_name)
         features = ResNetEncoder(
             stem_kernel=(7, 7),
             stem_strides=(2, 2),
             stage_strides=((1, 1), (2, 2), (2, 2), (2, 2)),
-            conv=conv,
+            conv=partial(Conv2D, dtype=self.dtype),
             norm=norm,
             width=self.width,
             stage_sizes=stage_sizes,

@@ -13,6 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from afn_jax.nn.conv import he_normal
+from afn_jax.nn.conv2d import Conv2D
 
 VGG16_STAGES = (2, 2, 3, 3, 3)  # convolutions before each pooling; channels 64 128 256 512 512
 
@@ -90,12 +91,10 @@ class VGG16(nn.Module):
         x = x.astype(self.dtype)
         for stage, num_convs in enumerate(VGG16_STAGES, start=1):
             for index in range(1, num_convs + 1):
-                x = nn.Conv(
+                x = Conv2D(
                     self.width * 2 ** min(stage - 1, 3),
-                    (3, 3),
-                    padding=1,
+                    use_bias=True,
                     dtype=self.dtype,
-                    kernel_init=he_normal,
                     name=f"conv{stage}_{index}",
                 )(x)
                 x = nn.relu(x)
