@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "metrics": {"types", "ops", "losses"},
     "nn": {"types", "ops"},
     "models": {"types", "ops", "nn"},
+    "weights": {"nn", "models"},
     "viz": {"types", "ops"},
     "tvl1_teacher": {"ops"},
     "data": set(),  # loader workers must not start JAX, and `types` imports it
@@ -31,6 +32,7 @@ FORBIDDEN = {
     "metrics": ONLY_COMMANDS,
     "nn": ONLY_COMMANDS,
     "models": ONLY_COMMANDS,
+    "weights": ONLY_COMMANDS,
     "tvl1_teacher": ONLY_COMMANDS | {"flax"},
     "viz": {"grain", "av", "tyro", "orbax", "tensorboardX", "rich", "flax"},
     "data": {"jax", "jaxlib", "flax", "optax", "chex", "orbax", "tyro"},

@@ -83,6 +83,3 @@ class FrameResNet(nn.Module):
         pooled = nn.Dropout(self.dropout_rate, deterministic=not train)(pooled)
         logits = nn.Dense(self.num_classes, name="classifier")(pooled)
         return Prediction(logits=logits.reshape(batch, time, -1).mean(1), flows=())
-
-
-FrameResNet18 = FrameResNet  # the name of before the other depths came
