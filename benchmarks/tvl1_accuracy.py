@@ -169,9 +169,9 @@ def page(errors: dict, times: dict) -> str:
 
 Written by `python benchmarks/tvl1_accuracy.py FOLDER`. Mean endpoint error in pixels over all
 pixels whose true flow is known, occluded ones among them. Ours is `TVL1Config()`, the same for all
-pairs: {config_text()}. "Matched" peers have the same scales, warps, iterations, lambda, theta and
-median filter, as far as they have that setting, and never stop early; without the word they have
-their own defaults. Published for TV-L1 on Middlebury: 0.45 (Hidden Two-Stream, Table 3).
+pairs: {config_text()}.
+"Matched" peers have the same scales, warps, iterations, lambda, theta and median filter, as far as
+they have that setting, and never stop early; without the word they have their own defaults. Published for TV-L1 on Middlebury: 0.45 (Hidden Two-Stream, Table 3).
 
 {chr(10).join(lines)}
 
