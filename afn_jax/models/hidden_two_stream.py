@@ -40,6 +40,7 @@ from afn_jax.models.streams import (
     SpatialStream,
     both_rates,
     check_backbone,
+    spatial_rates,
     split_segments,
 )
 from afn_jax.models.vgg16 import fuse
@@ -50,7 +51,6 @@ from afn_jax.types import Prediction
 FLOW_BOUND = 20.0  # pixels
 # After fc6 and fc7 of VGG; the last one before the classifier of the others.
 TEMPORAL_DROPOUT = {"vgg16": (0.9, 0.8), "i3d": (0.5, 0.5)}  # others: 0.7
-SPATIAL_DROPOUT = {"vgg16": (0.9, 0.9), "i3d": (0.5, 0.5)}  # others: 0.8
 FUSIONS = ("softmax", "l1", "logits")
 
 
@@ -263,11 +263,9 @@ class HiddenTwoStream(nn.Module):
             "axis_name": self.axis_name,
         }
         backbone = self.spatial_backbone or self.backbone
-        rates = self.dropout_rate
-        if rates is None:
-            rates = SPATIAL_DROPOUT.get(backbone, 0.8)
+        rates = spatial_rates(self.dropout_rate, backbone)
         if backbone == "i3d":
-            spatial = I3D(dropout_rate=both_rates(rates)[-1], name="spatial", **fields)
+            spatial = I3D(dropout_rate=rates[-1], name="spatial", **fields)
         else:
             spatial = SpatialStream(
                 dropout_rate=rates,

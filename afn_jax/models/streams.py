@@ -29,6 +29,8 @@ from afn_jax.nn.resnet import ResNetEncoder
 from afn_jax.nn.vgg import VGG16
 from afn_jax.types import Prediction
 
+# After fc6 and fc7 of VGG; the last one before the classifier of the others.
+SPATIAL_DROPOUT = {"vgg16": (0.9, 0.9), "i3d": (0.5, 0.5)}  # others: 0.8
 BACKBONES = ("vgg16", "bn-inception", *(f"resnet{depth}" for depth in RESNETS))
 
 
@@ -87,7 +89,8 @@ class SpatialStream(nn.Module):
         num_classes: size of the logits.
         width: channels of the first stage; 64 in the papers.
         num_frames: frames a clip, all segments together.
-        dropout_rate: before the classifier, and between VGG's dense layers; a pair for VGG's two.
+        dropout_rate: before the classifier, or after VGG's two dense layers, of which each has its
+            own if it is a pair. None: the paper's of the backbone.
         backbone: "vgg16", "bn-inception", "resnet152" or another of `BACKBONES`.
         num_segments: equal parts of a clip. The middle frame of each is scored, and the mean of the
             scores taken (TSN's consensus).
@@ -98,7 +101,7 @@ class SpatialStream(nn.Module):
     num_classes: int
     width: int = 64
     num_frames: int = 1
-    dropout_rate: float | tuple[float, float] = 0.9
+    dropout_rate: float | tuple[float, float] | None = None
     backbone: str = "vgg16"
     num_segments: int = 1
     dtype: Any = jnp.float32
@@ -112,7 +115,7 @@ class SpatialStream(nn.Module):
         scores = FrameClassifier(
             self.num_classes,
             self.backbone,
-            both_rates(self.dropout_rate),
+            spatial_rates(self.dropout_rate, self.backbone),
             width=self.width,
             dtype=self.dtype,
             axis_name=self.axis_name,
@@ -142,6 +145,13 @@ def split_segments(
 def both_rates(dropout_rate: float | tuple[float, float]) -> tuple[float, float]:
     """One rate for both layers, or the pair."""
     return dropout_rate if isinstance(dropout_rate, tuple) else (dropout_rate, dropout_rate)
+
+
+def spatial_rates(
+    dropout_rate: float | tuple[float, float] | None, backbone: str
+) -> tuple[float, float]:
+    """`dropout_rate` for both layers, or the paper's of a spatial stream."""
+    return both_rates(SPATIAL_DROPOUT.get(backbone, 0.8) if dropout_rate is None else dropout_rate)
 
 
 def check_backbone(backbone: str, allowed: tuple[str, ...]) -> None:

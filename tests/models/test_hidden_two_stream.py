@@ -13,7 +13,7 @@ from afn_jax.models.hidden_two_stream import (
     temporal_input,
 )
 from afn_jax.models.motionnet import MotionNet
-from afn_jax.models.streams import SpatialStream
+from afn_jax.models.streams import SpatialStream, spatial_rates
 from tests.filled_variables import filled_variables
 
 MOTIONNET = 42_319_860
@@ -143,6 +143,15 @@ def test_spatial_stream_sees_the_middle_frame_of_each_segment():
     scores = [predict(one, variables, clip[:, i : i + 1]).logits for i in (1, 4)]
     logits = predict(model, variables, clip).logits
     np.testing.assert_allclose(logits, (scores[0] + scores[1]) / 2, atol=1e-5)
+
+
+def test_dropout_is_that_of_the_backbone_unless_given():
+    """Wang et al. 2015: .9 twice for VGG; TSN: .8."""
+    assert SpatialStream(5).dropout_rate is None
+    assert spatial_rates(None, "vgg16") == (0.9, 0.9)
+    assert spatial_rates(None, "bn-inception") == (0.8, 0.8)
+    assert spatial_rates(0.3, "bn-inception") == (0.3, 0.3)
+    assert spatial_rates((0.1, 0.2), "vgg16") == (0.1, 0.2)
 
 
 def test_two_streams_are_the_fusion_of_both():
