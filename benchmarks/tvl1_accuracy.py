@@ -171,7 +171,8 @@ Written by `python benchmarks/tvl1_accuracy.py FOLDER`. Mean endpoint error in p
 pixels whose true flow is known, occluded ones among them. Ours is `TVL1Config()`, the same for all
 pairs: {config_text()}.
 "Matched" peers have the same scales, warps, iterations, lambda, theta and median filter, as far as
-they have that setting, and never stop early; without the word they have their own defaults. Published for TV-L1 on Middlebury: 0.45 (Hidden Two-Stream, Table 3).
+they have that setting, and never stop early; without the word they have their own defaults.
+Published for TV-L1 on Middlebury: 0.45 (Hidden Two-Stream, Table 3).
 
 {chr(10).join(lines)}
 
