@@ -32,16 +32,21 @@ def describe(name: str) -> dict:
     side = 112 if name.startswith("repflow") else SIDES.get(name, 224)
     clip = jax.ShapeDtypeStruct((1, model.num_frames, side, side, 3), jnp.float32)
     variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), clip)
-    leaves = jax.tree_util.tree_leaves_with_path(variables["params"])
-    names = sorted(f"{jax.tree_util.keystr(path)} {leaf.shape}" for path, leaf in leaves)
     lowered = jax.jit(lambda v, x: model.apply(v, x, train=False)).lower(variables, clip)
     return {
         "side": side,
         "frames": model.num_frames,
-        "parameters": sum(leaf.size for _, leaf in leaves),
-        "digest": hashlib.sha256("\n".join(names).encode()).hexdigest()[:16],
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(variables["params"])),
+        "digest": tree_digest(variables["params"]),
         "flops": lowered.cost_analysis()["flops"],
     }
+
+
+def tree_digest(params) -> str:
+    """Changes with any name or shape of a parameter."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    names = sorted(f"{jax.tree_util.keystr(path)} {leaf.shape}" for path, leaf in leaves)
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ Initializer = Callable[..., Any]
 he_normal = nn.initializers.he_normal()
 
 
-def _use_folded(implementation: Implementation) -> bool:
+def use_folded(implementation: Implementation) -> bool:
     if implementation not in ("auto", "native", "folded"):
         raise ValueError(
             f"implementation: got {implementation!r}, allowed are 'auto', 'native' and 'folded'."
@@ -43,7 +43,7 @@ def conv3d(
 ) -> Float[Array, "b t2 h2 w2 f"]:
     """3D convolution padded by half the (odd) kernel on each side: stride 1 keeps the size."""
     padding = [((size - 1) // 2, (size - 1) // 2) for size in kernel.shape[:3]]
-    if not _use_folded(implementation):
+    if not use_folded(implementation):
         return lax.conv_general_dilated(
             x, kernel, strides, padding, dimension_numbers=("NDHWC", "DHWIO", "NDHWC")
         )
@@ -79,7 +79,7 @@ def conv_transpose3d(
         raise ValueError(f"kernel: got taps {kernel.shape[:3]}, expected {expected}.")
     dilation = tuple(2 if double else 1 for double in doubling)
     padding = [(2, 2) if double else (1, 1) for double in doubling]
-    if not _use_folded(implementation):
+    if not use_folded(implementation):
         return lax.conv_general_dilated(
             x,
             kernel,
@@ -91,7 +91,7 @@ def conv_transpose3d(
     batch, length, height, width = x.shape[:4]
 
     def upsample(windows, taps):
-        y = _double_frames(_fold(windows), _stack_taps(taps))
+        y = double_frames(_fold(windows), _stack_taps(taps))
         return y.reshape(batch, length, 2 * height, 2 * width, -1)
 
     padded = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0), (0, 0)))
@@ -104,7 +104,7 @@ def conv_transpose3d(
     return jnp.stack([even, odd], 2).reshape(batch, 2 * length, *even.shape[2:])
 
 
-def _double_frames(x: Array, kernel: Array) -> Array:
+def double_frames(x: Array, kernel: Array) -> Array:
     """Doubles `[n, h, w, c]` with a 4x4 kernel: one 2x2 convolution a parity of row and column.
 
     A convolution over an input with zeros in between does the same, but four times the work.

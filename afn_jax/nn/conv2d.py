@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from afn_jax.nn.conv import Implementation, Initializer, _double_frames, _use_folded, he_normal
+from afn_jax.nn.conv import Implementation, Initializer, double_frames, he_normal, use_folded
 
 # Each output of a transposed convolution sees one tap in two along both axes: He's fan-in counts
 # those.
@@ -59,8 +59,8 @@ class ConvTranspose2D(nn.Module):
         shape = (4, 4, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32).astype(self.dtype)
         x = x.astype(self.dtype)
-        if _use_folded(self.implementation):
-            y = _double_frames(x, kernel)
+        if use_folded(self.implementation):
+            y = double_frames(x, kernel)
         else:
             y = lax.conv_general_dilated(
                 x,

@@ -1,7 +1,6 @@
 """What every network of the library promises, for each name that `create_model` knows."""
 
 import functools
-import hashlib
 import json
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from afn_jax.models import MODELS, create_model, list_models, model_fields
 from afn_jax.ops import TVL1Config
 from afn_jax.types import Prediction
+from benchmarks.describe_models import tree_digest
 
 CLASSES = 5
 TREES = json.loads(Path(__file__).with_name("parameter_trees.json").read_text())
@@ -82,15 +82,6 @@ def shapes(model, side):
     return jax.eval_shape(
         lambda clip: model.init_with_output(jax.random.key(0), clip, train=False), clip
     )
-
-
-def tree_digest(params):
-    """Changes with any name or shape of a parameter."""
-    names = sorted(
-        f"{jax.tree_util.keystr(path)} {leaf.shape}"
-        for path, leaf in jax.tree_util.tree_leaves_with_path(params)
-    )
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
 
 @pytest.mark.parametrize("name", list_models())
