@@ -100,4 +100,5 @@ def uf_tsn_loss(
 
 def _resize(image: Array, size: tuple[int, int]) -> Array:
     resized = jax.image.resize(image, (*image.shape[:-3], *size, image.shape[-1]), "bilinear")
-    return jax.lax.stop_gradient(resized)
+    # Clipped, because the sum of four neighbours at the end of float32 is infinite in the warp.
+    return jax.lax.stop_gradient(jnp.clip(resized, -1e18, 1e18))
