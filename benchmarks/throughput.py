@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import jax
 
-from afn_jax.data.pipeline import ClipReader, create_source, train_iterator
+from afn_jax.data.pipeline import ClipReader, train_iterator
+from afn_jax.data.sources import create_source
 from train import config as config_lib
 from train.accelerator import start_jax
 from train.cli import parse

@@ -14,7 +14,9 @@ import numpy as np
 from rich.console import Console
 
 from afn_jax.data.clip import Skipped, Source
-from afn_jax.data.pipeline import ClipReader, DataConfig, create_source, evaluation_batches
+from afn_jax.data.config import DataConfig
+from afn_jax.data.pipeline import ClipReader, evaluation_batches
+from afn_jax.data.sources import create_source
 from afn_jax.metrics import EndpointErrorMetric, PerClass, TopK
 from afn_jax.ops import resize_flow
 from afn_jax.types import Batch, Prediction

@@ -5,7 +5,7 @@ from pathlib import Path
 import flax.linen as nn
 import jax.numpy as jnp
 
-from afn_jax.data.pipeline import DataConfig
+from afn_jax.data.config import DataConfig
 from afn_jax.types import Prediction
 from train.config import AugmentConfig, ModelConfig, ObjectiveConfig, OptimConfig, TrainConfig
 

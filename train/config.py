@@ -7,7 +7,7 @@ import typing
 from pathlib import Path
 from typing import Any, Literal
 
-from afn_jax.data.pipeline import DataConfig
+from afn_jax.data.config import DataConfig
 
 
 @dataclasses.dataclass(frozen=True)

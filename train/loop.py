@@ -19,13 +19,9 @@ import numpy as np
 from rich.console import Console
 
 from afn_jax.data.clip import Source
-from afn_jax.data.pipeline import (
-    ClipReader,
-    DataConfig,
-    create_source,
-    evaluation_batches,
-    train_iterator,
-)
+from afn_jax.data.config import DataConfig
+from afn_jax.data.pipeline import ClipReader, evaluation_batches, train_iterator
+from afn_jax.data.sources import create_source
 from afn_jax.types import Batch
 from train import config as config_lib
 from train.checkpoint import CONFIG_FILE, Checkpoints, has_checkpoint

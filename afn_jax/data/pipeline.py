@@ -6,100 +6,24 @@ very next example, and the same run on more processes sees the same batches, eac
 A batch is a dict of arrays, with the fields of `afn_jax.types.Batch`; frames stay `uint8`.
 """
 
-import dataclasses
 import functools
 import os
 import sys
 import threading
-from typing import Literal
 
 import grain
 import numpy as np
 
 from afn_jax.data.clip import Clip, Skipped, Source, Video, VideoReadError
+from afn_jax.data.config import DataConfig
 from afn_jax.data.sampling import clip_indices, random_clip_start, uniform_clip_starts
-from afn_jax.data.sources.synthetic_motion import SyntheticMotion
-from afn_jax.data.sources.video_folder import VideoFolder
 from afn_jax.data.teacher import FlowTeacher, create_teacher
 from afn_jax.data.transforms import CenterCrop, RandomCrop
 
-SOURCES = ("synthetic-motion", "video-folder")
 MOST_DAMAGED_IN_A_ROW = 20
 READER_NICENESS = 10  # of the threads that read, relative to the training's
 
 _thread = threading.local()
-
-
-@dataclasses.dataclass(frozen=True)
-class DataConfig:
-    """Where clips come from and how they are cut."""
-
-    source: Literal["synthetic-motion", "video-folder"] = "synthetic-motion"
-    """The kind of dataset."""
-    root: str = ""
-    """video-folder: the folder with one sub-folder of videos a class."""
-    list_number: int = 1
-    """video-folder: which of the official splits, if the folder has lists."""
-    short_side: int = 128
-    """video-folder: decoded frames are resized to this short side, before the crop."""
-    train_videos: int = 1_000_000
-    """synthetic-motion: how many training videos there are."""
-    test_videos: int = 512
-    """synthetic-motion: how many test videos there are."""
-    num_frames: int = 16
-    """Frames in a clip."""
-    stride: int = 1
-    """Frames of the video from one frame of a clip to the next."""
-    size: tuple[int, int] = (224, 224)
-    """Height and width of the clips that the model receives."""
-    crop_scales: tuple[float, ...] = (1.0, 0.875, 0.75)
-    """Multi-scale cropping: sides of the box, relative to the largest one."""
-    flip: bool = True
-    """Mirror every other clip; not where mirroring changes the class."""
-    teacher: Literal["dis", "tvl1", "none"] = "dis"
-    """What gives the flow target where the dataset has none: OpenCV's DIS, or our TV-L1."""
-    num_threads: int = 2
-    """Threads that read batches."""
-    prefetch: int = 4
-    """Batches held ready."""
-
-
-def create_source(config: DataConfig, split: str, seed: int) -> Source:
-    """The source that `config` names, its "train" or "test" split.
-
-    Raises:
-        ValueError: unknown kind, no usable videos, or all of them shorter than a clip.
-    """
-    if config.source == "synthetic-motion":
-        count = config.train_videos if split == "train" else config.test_videos
-        # A video is as long as a clip, so each of its frames is rendered when needed, once.
-        length = (config.num_frames - 1) * config.stride + 1
-        return SyntheticMotion(
-            count, size=tuple(config.size), num_frames=length, seed=seed, split=split
-        )
-    if config.source != "video-folder":
-        raise ValueError(f"data.source: got {config.source!r}, allowed are {', '.join(SOURCES)}.")
-    if not config.root:
-        raise ValueError(
-            "data.root is not set: the video-folder source needs the folder with one sub-folder "
-            "of videos a class. Add --data.root FOLDER."
-        )
-    source = VideoFolder(
-        config.root,
-        split=split,
-        list_number=config.list_number,
-        short_side=config.short_side,
-    )
-    longest = max(source[i].num_frames for i in range(len(source)))
-    span = (config.num_frames - 1) * config.stride + 1
-    if span > longest:
-        raise ValueError(
-            f"data.num_frames: a clip of {config.num_frames} frames, stride {config.stride}, spans "
-            f"{span} frames, but the longest {split} video in {config.root} has {longest}. "
-            f"Choose --data.num_frames {max(1, (longest - 1) // config.stride + 1)} or less, or a "
-            "smaller --data.stride."
-        )
-    return source
 
 
 def read_clip(

@@ -9,14 +9,9 @@ import numpy as np
 import pytest
 
 from afn_jax.data.clip import Clip, VideoReadError
-from afn_jax.data.pipeline import (
-    ClipReader,
-    DataConfig,
-    create_source,
-    evaluation_batches,
-    read_clip,
-    train_iterator,
-)
+from afn_jax.data.config import DataConfig
+from afn_jax.data.pipeline import ClipReader, evaluation_batches, read_clip, train_iterator
+from afn_jax.data.sources import create_source
 from afn_jax.data.sources.synthetic_motion import SyntheticMotion
 
 SMALL = DataConfig(num_frames=3, size=(16, 16), crop_scales=(1.0,), teacher="none", num_threads=2)

@@ -10,7 +10,8 @@ import pytest
 from small_run import build_small_network, small_config
 
 from afn_jax.data.clip import Clip, VideoReadError
-from afn_jax.data.pipeline import DataConfig, create_source
+from afn_jax.data.config import DataConfig
+from afn_jax.data.sources import create_source
 from afn_jax.types import Prediction
 from eval import action
 from eval.action import ActionConfig, evaluate, result_line, run_action, summarize

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from afn_jax.data.pipeline import DataConfig
+from afn_jax.data.config import DataConfig
 from train import config as config_lib
 from train.config import ModelConfig, ObjectiveConfig, OptimConfig, TrainConfig
 from train.recipes import RECIPES

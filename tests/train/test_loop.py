@@ -15,7 +15,9 @@ import pytest
 from rich.console import Console
 from small_run import build_small_network, small_config
 
-from afn_jax.data.pipeline import ClipReader, DataConfig, create_source, evaluation_batches
+from afn_jax.data.config import DataConfig
+from afn_jax.data.pipeline import ClipReader, evaluation_batches
+from afn_jax.data.sources import create_source
 from train import config as config_lib
 from train import loop
 from train.checkpoint import CONFIG_FILE, CheckpointError, Checkpoints, load_config

@@ -13,7 +13,7 @@ TOY: the same objective on `synthetic_motion`, 8 x 32 x 32, width 12. On 2 CPU c
 minutes; the README says what it reaches.
 """
 
-from afn_jax.data.pipeline import DataConfig
+from afn_jax.data.config import DataConfig
 from train.config import AugmentConfig, ModelConfig, ObjectiveConfig, OptimConfig, TrainConfig
 
 PAPER = TrainConfig(
