@@ -17,12 +17,18 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from afn_jax.data.clip import VideoReadError
 
 # Titles and comments in other encodings are no reason to refuse a file. From PyAV 19 on that is how
 # files are opened anyway, and the argument is gone.
-LENIENT = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+_PYAV = int(av.__version__.split(".")[0])
+LENIENT = {"metadata_errors": "ignore"} if _PYAV < 19 else {}
+
+# Colours are converted by one thread a clip. From PyAV 17 on the default is one for each core of
+# the machine, started anew for each frame.
+ONE_THREAD = {"threads": 1} if _PYAV >= 17 else {}
 
 # Containers that store a presentation time with each frame, and the codecs in which one packet is
 # one shown frame. VP8 is absent: its alternate reference frames are packets that are never shown.
@@ -150,12 +156,13 @@ def _read_seeking(
     path: str | Path, index: VideoIndex, wanted: list[int], size: tuple[int, int]
 ) -> dict[int, np.ndarray] | None:
     """Returns the wanted (increasing) frames by number, or None if one was not where it belongs."""
-    number_of = {int(pts): i for i, pts in enumerate(index.pts)}
     found = {}
+    to_rgb = _RGB(index, size)
     with _open(path) as (container, stream):
         frames = None
-        position = -1  # the number of the frame that came out of the decoder last
+        position = -1  # the number of the frame that was found last
         for want in wanted:
+            target = int(index.pts[want])
             before = int(np.searchsorted(index.keyframes, want, side="right")) - 1
             start = int(index.keyframes[before]) if before >= 0 else 0
             if frames is None or start > position + 1:
@@ -165,13 +172,11 @@ def _read_seeking(
                     return None
                 frames = _all_frames(container, stream)
             # Pictures shown before the keyframe may lack what they refer to: all are passed over.
-            for frame in frames:
-                position = number_of.get(frame.pts, -1)
-                if position >= want:
-                    break
-            if position != want:
+            frame = next((f for f in frames if f.pts is not None and f.pts >= target), None)
+            if frame is None or frame.pts != target:
                 return None
-            found[want] = _to_rgb(frame, index, size)
+            found[want] = to_rgb(frame)
+            position = want
     return found
 
 
@@ -179,14 +184,15 @@ def _read_from_start(
     path: str | Path, index: VideoIndex, wanted: list[int], size: tuple[int, int]
 ) -> dict[int, np.ndarray]:
     """Returns the wanted (increasing) frames by number, decoding all that come before."""
-    number_of = {int(pts): i for i, pts in enumerate(index.pts)}
+    number_of = {int(index.pts[i]): i for i in wanted}
     missing = set(wanted)
     found = {}
+    to_rgb = _RGB(index, size)
     with _open(path) as (container, stream):
         for count, frame in enumerate(_all_frames(container, stream)):
             number = number_of.get(frame.pts, -1) if index.seekable else count
             if number in missing:
-                found[number] = _to_rgb(frame, index, size)
+                found[number] = to_rgb(frame)
                 missing.remove(number)
             if not missing:
                 return found
@@ -194,6 +200,40 @@ def _read_from_start(
         f"{path}: frame {min(missing)} of {index.num_frames} cannot be decoded; the file is "
         "damaged or has changed since it was indexed"
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoded:
+    """What a decode of a whole file gave.
+
+    Attributes:
+        frames: that came out.
+        damaged: pictures that the decoder refused, or repaired by guessing.
+        promised: frames by the header of the file; 0 if it does not say.
+    """
+
+    frames: int
+    damaged: int
+    promised: int
+
+
+def decode_all(path: str | Path) -> Decoded:
+    """Decodes a file from its beginning to its end, to see whether it is sound.
+
+    Raises:
+        VideoReadError: the file is missing or is no video.
+    """
+    corrupt, refused, flushed = [], 0, False
+    with _open(path) as (container, stream):
+        for packet in _packets(container, stream):
+            flushed = flushed or _flushes(packet)
+            try:
+                corrupt += [frame.is_corrupt for frame in packet.decode()]
+            except av.error.FFmpegError:
+                refused += 1
+        if not flushed:
+            corrupt += [frame.is_corrupt for frame in _held_back(stream)]
+        return Decoded(len(corrupt), sum(corrupt) + refused, stream.frames)
 
 
 @contextlib.contextmanager
@@ -233,15 +273,27 @@ def _decode(packet: av.Packet) -> list:
         return []
 
 
+def _flushes(packet: av.Packet) -> bool:
+    """Whether this is the packet behind the last, which brings out the frames held back."""
+    return packet.size == 0 and packet.dts is None
+
+
+def _held_back(stream) -> list:
+    """The last frames of a file that ended in a read error, so that no flushing packet came."""
+    try:
+        return stream.codec_context.decode(None)
+    except av.error.FFmpegError:
+        return []
+
+
 def _all_frames(container, stream) -> Iterator[av.VideoFrame]:
     """Frames in display order from where the container stands, those held back at the end too."""
     flushed = False
     for packet in _packets(container, stream):
-        flushed = flushed or packet.size == 0 and packet.dts is None
+        flushed = flushed or _flushes(packet)
         yield from _decode(packet)
-    if not flushed:  # the file ended in a read error, so no flushing packet came
-        with contextlib.suppress(av.error.FFmpegError):
-            yield from stream.codec_context.decode(None)
+    if not flushed:
+        yield from _held_back(stream)
 
 
 def _one_packet_one_frame(packet: av.Packet, codec: str, is_avi: bool) -> bool:
@@ -273,14 +325,26 @@ def _resized(height: int, width: int, short_side: int | None) -> tuple[int, int]
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _to_rgb(frame: av.VideoFrame, index: VideoIndex, size: tuple[int, int]) -> np.ndarray:
-    """`[H, W, 3]` uint8 of the asked size, turned upright."""
-    turns = _quarter_turns(frame)
-    height, width = (index.width, index.height) if turns % 2 else (index.height, index.width)
-    # A stream may change its size midway: the first frame's size holds for all.
-    image = np.rot90(frame.to_ndarray(format="rgb24", height=height, width=width), turns)
-    if image.shape[:2] == size:
-        return image
-    shrinks = size[0] < image.shape[0]
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(np.ascontiguousarray(image), size[::-1], interpolation=interpolation)
+class _RGB:
+    """Turns frames of one clip into `[H, W, 3]` uint8 of the asked size, upright.
+
+    One object a clip, because setting up a conversion costs as much as converting a small frame.
+    """
+
+    def __init__(self, index: VideoIndex, size: tuple[int, int]):
+        self._index = index
+        self._size = size
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
+        index, size = self._index, self._size
+        turns = _quarter_turns(frame)
+        # A stream may change its size midway: the first frame's size holds for all.
+        height, width = (index.width, index.height) if turns % 2 else (index.height, index.width)
+        converted = self._reformatter.reformat(frame, width, height, "rgb24", **ONE_THREAD)
+        image = np.rot90(converted.to_ndarray(), turns)
+        if image.shape[:2] == size:
+            return image
+        shrinks = size[0] < image.shape[0]
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        return cv2.resize(np.ascontiguousarray(image), size[::-1], interpolation=interpolation)
