@@ -87,6 +87,7 @@ class ActionFlowNet(nn.Module):
         x = features[4]
         for deconv, norm, skip in zip(self.deconvs, self.norms, features[3:0:-1], strict=True):
             x = F.leaky_relu(norm(deconv(x)), 0.1)
+            x = x[:, :, : skip.shape[2], : skip.shape[3], : skip.shape[4]]
             x = torch.cat([x, skip], 1)
         pooled = F.dropout(features[4].mean((2, 3, 4)), 0.5, self.training)
         return self.classifier(pooled), self.flow(x)

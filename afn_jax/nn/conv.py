@@ -3,7 +3,9 @@
 XLA's CPU backend runs 3D convolutions several times slower than 2D ones. Folding time into the
 batch turns a 3D convolution into one 2D convolution over the frames of all taps, concatenated on
 channels: the same sum, the same parameters. So each layer has two implementations, "native" and
-"folded"; "auto" takes "folded" on the CPU and "native" on GPU and TPU.
+"folded"; "auto" takes "folded" on the CPU and "native" on GPU and TPU. On a picture of a few pixels
+its 2D convolution is just as slow (up to forty times a matrix product), so there "folded" lays out
+what each output pixel sees and is one matrix product.
 
 Layout: inputs `[batch, time, height, width, channels]`, kernels `[time, height, width, in, out]`.
 """
@@ -14,12 +16,15 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
 Implementation = Literal["auto", "native", "folded"]
 Size3 = tuple[int, int, int]
 Initializer = Callable[..., Any]
+
+FEW_PIXELS = 16  # of a convolution's output; at 6 x 6 the copies of the patches cost what they save
 
 he_normal = nn.initializers.he_normal()
 
@@ -47,6 +52,9 @@ def conv3d(
         return lax.conv_general_dilated(
             x, kernel, strides, padding, dimension_numbers=("NDHWC", "DHWIO", "NDHWC")
         )
+    rows, columns = (-(-n // stride) for n, stride in zip(x.shape[2:4], strides[1:], strict=True))
+    if rows * columns <= FEW_PIXELS:
+        return _one_product(jnp.pad(x, ((0, 0), *padding, (0, 0))), kernel, strides)
     taps, stride = kernel.shape[0], strides[0]
     x = jnp.pad(x, ((0, 0), padding[0], (0, 0), (0, 0), (0, 0)))
     length = (x.shape[1] - taps) // stride + 1
@@ -125,6 +133,20 @@ def double_frames(x: Array, kernel: Array) -> Array:
         ]
         rows.append(jnp.stack(columns, 3))
     return jnp.stack(rows, 2).reshape(count, 2 * height, 2 * width, -1)
+
+
+def _one_product(x: Array, kernel: Array, strides: Size3) -> Array:
+    """Convolution of a padded `x`: for each tap a strided view, all of them times the kernel."""
+    sides = [
+        (side - size) // stride + 1
+        for side, size, stride in zip(x.shape[1:4], kernel.shape[:3], strides, strict=True)
+    ]
+    views = []
+    for tap in np.ndindex(kernel.shape[:3]):
+        last = [t + (side - 1) * s + 1 for t, side, s in zip(tap, sides, strides, strict=True)]
+        views.append(lax.slice(x, (0, *tap, 0), (x.shape[0], *last, x.shape[-1]), (1, *strides, 1)))
+    patches = jnp.concatenate(views, -1)
+    return patches @ kernel.reshape(-1, kernel.shape[-1])
 
 
 def _fold(windows: list[Array]) -> Array:

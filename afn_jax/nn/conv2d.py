@@ -7,11 +7,35 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from afn_jax.nn.conv import Implementation, Initializer, double_frames, he_normal, use_folded
+from afn_jax.nn.conv import (
+    Implementation,
+    Initializer,
+    conv3d,
+    double_frames,
+    he_normal,
+    use_folded,
+)
 
 # Each output of a transposed convolution sees one tap in two along both axes: He's fan-in counts
 # those.
 he_normal_doubling = nn.initializers.variance_scaling(8.0, "fan_in", "truncated_normal")
+
+
+def conv2d(
+    x: Float[Array, "b h w c"],
+    kernel: Float[Array, "kh kw c f"],
+    *,
+    strides: tuple[int, int] = (1, 1),
+    implementation: Implementation = "auto",
+) -> Float[Array, "b h2 w2 f"]:
+    """2D convolution padded by half the (odd) kernel on each side; see `conv3d`."""
+    if use_folded(implementation):
+        one_frame = conv3d(x[:, None], kernel[None], strides=(1, *strides), implementation="folded")
+        return one_frame[:, 0]
+    padding = [((size - 1) // 2,) * 2 for size in kernel.shape[:2]]
+    return lax.conv_general_dilated(
+        x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
 
 
 class Conv2D(nn.Module):
@@ -25,18 +49,18 @@ class Conv2D(nn.Module):
     strides: tuple[int, int] = (1, 1)
     use_bias: bool = False
     dtype: Any = jnp.float32
+    implementation: Implementation = "auto"
     kernel_init: Initializer = he_normal
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 f"]:
         shape = (*self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
-        y = lax.conv_general_dilated(
+        y = conv2d(
             x.astype(self.dtype),
             kernel.astype(self.dtype),
-            self.strides,
-            [((size - 1) // 2,) * 2 for size in self.kernel_size],
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            strides=self.strides,
+            implementation=self.implementation,
         )
         return _add_bias(self, y) if self.use_bias else y
 
