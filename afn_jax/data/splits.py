@@ -49,7 +49,7 @@ def read_class_names(path: str | Path) -> tuple[str, ...]:
         ValueError: a line is not "number name", or the numbers are not 1, 2, ... each once.
     """
     names = {}
-    for number, line in _lines(path):
+    for number, line in read_lines(path):
         label, _, name = line.partition(" ")
         if not label.isdecimal() or not name.strip():
             raise ValueError(
@@ -81,7 +81,7 @@ def read_list(path: str | Path, class_names: Sequence[str]) -> tuple[tuple[str, 
     """
     label_of = {name: label for label, name in enumerate(class_names)}
     entries = []
-    for number, line in _lines(path):
+    for number, line in read_lines(path):
         name, _, last = line.rpartition(" ")
         numbered = bool(name) and last.isdecimal()
         name = (name if numbered else line).strip().replace("\\", "/")
@@ -151,8 +151,27 @@ def _stable_hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _lines(path: str | Path) -> list[tuple[int, str]]:
-    """(1-based line number, stripped text) of the lines that are not blank."""
-    text = Path(path).read_text(encoding="utf-8-sig")
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
+def read_lines(path: str | Path) -> list[tuple[int, str]]:
+    """(1-based line number, stripped text) of the lines that are not blank.
+
+    Raises:
+        ValueError: the file is not UTF-8.
+    """
+    lines = [
+        (number, line.strip()) for number, line in enumerate(read_text(path).split("\n"), start=1)
+    ]
     return [(number, line) for number, line in lines if line]
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a list file, whatever its line ends, without a byte order mark.
+
+    Raises:
+        ValueError: the file is not UTF-8.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8 text"
+        ) from None

@@ -94,7 +94,7 @@ def test_lists_decide(folder):
     (other / "trainlist01.txt").write_text("".join(f"Walk/{c}.avi\n" for c in "abcd"))
     with pytest.raises(ValueError) as error:
         VideoFolder(folder, lists=other)
-    assert "none of the 4 videos" in str(error.value)
+    assert "none of the 4 train videos" in str(error.value)
     assert "Walk/a.avi, Walk/b.avi, Walk/c.avi)" in str(error.value)
     assert str(folder) in str(error.value)
 

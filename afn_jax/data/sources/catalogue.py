@@ -1,0 +1,139 @@
+"""What lies below a folder of videos, and where in it the videos of a list are.
+
+Copies of a dataset differ in the extension (re-encoded as MP4, or frames extracted), in the folders
+(one a class, one a split, none) and in how odd letters came through an archive.
+"""
+
+import functools
+import os
+import re
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
+
+from afn_jax.data.clip import Skipped
+from afn_jax.data.sources.video_list import Entry, VideoList, spelled
+
+EXTENSIONS = (".avi", ".mp4", ".mkv", ".webm", ".mov", ".mpg", ".mpeg", ".m4v", ".wmv")
+NUMBERED_PICTURE = re.compile(r"(.*?)(\d+)(\.jpe?g|\.png)", re.IGNORECASE)
+
+
+class Catalogue:
+    """The video files and folders of frames below `root`; looked through when first needed.
+
+    Files and folders whose names begin with a dot are left out.
+
+    Attributes:
+        root: the folder.
+        unreadable: folders that could not be looked into.
+    """
+
+    def __init__(self, root: str | Path):
+        """Raises ValueError if `root` is no folder."""
+        self.root = Path(root)
+        self.unreadable: list[Skipped] = []
+        if not self.root.is_dir():
+            raise ValueError(
+                f"root: {str(root)!r} is not a folder; give the folder that holds one "
+                "sub-folder of videos for each class"
+            )
+
+    @functools.cached_property
+    def videos(self) -> tuple[str, ...]:
+        """Video files, relative to the root with `/`, sorted."""
+        return tuple(sorted(path for path, is_file in self._found if is_file))
+
+    @functools.cached_property
+    def frame_folders(self) -> tuple[str, ...]:
+        """Folders of two or more numbered pictures and no video, relative to the root, sorted."""
+        return tuple(sorted(path for path, is_file in self._found if not is_file))
+
+    def locate(self, entry: Entry, videos: VideoList) -> str | None:
+        """Where the video of an entry is, relative to the root; None if it is not there."""
+        # Asked of the disk first: where lists and names agree, nothing is looked through.
+        for name in (entry.path, _stem(entry.path)):
+            if (self.root / name).exists():
+                return name
+        names = (PurePosixPath(entry.path).name, *entry.also)
+        for candidates in (self._by_stem.get(_key(_stem(name)), ()) for name in names):
+            folder = _key(_folder(entry.path))
+            for path in candidates:
+                if _key(_folder(path)) == folder:
+                    return path
+            # What lies in the folder of another class is another video of the same name.
+            own, classes = videos.class_names[entry.label], _class_keys(videos.class_names)
+            for path in candidates if videos.anywhere else ():
+                parent = spelled(_key(PurePosixPath(path).parent.name))
+                if parent == spelled(own) or parent not in classes:
+                    return path
+        return None
+
+    @functools.cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        by_stem: dict[str, list[str]] = {}
+        for path in self.videos:
+            by_stem.setdefault(_key(_stem(PurePosixPath(path).name)), []).append(path)
+        for path in self.frame_folders:
+            by_stem.setdefault(_key(PurePosixPath(path).name), []).append(path)
+        return by_stem
+
+    @functools.cached_property
+    def _found(self) -> list[tuple[str, bool]]:
+        return list(self._look_through())
+
+    def _look_through(self) -> Iterator[tuple[str, bool]]:
+        """(relative path, whether it is a file) of videos and folders of frames, unsorted."""
+        folders = [""]
+        linked = {os.path.realpath(self.root)}
+        while folders:
+            folder = folders.pop()
+            prefix = f"{folder}/" if folder else ""
+            below, videos, pictures = [], [], 0
+            try:
+                with os.scandir(self.root / folder) as items:
+                    for item in items:
+                        if item.name.startswith("."):
+                            continue
+                        if item.is_dir():
+                            if item.is_symlink():  # links may run in a circle
+                                target = os.path.realpath(item.path)
+                                if target in linked:
+                                    continue
+                                linked.add(target)
+                            below.append(item.name)
+                        elif item.name.lower().endswith(EXTENSIONS):
+                            videos.append(item.name)
+                        elif NUMBERED_PICTURE.fullmatch(item.name):
+                            pictures += 1
+            except OSError as error:
+                path = str(self.root / folder)
+                self.unreadable.append(Skipped(path, error.strerror or str(error)))
+                continue
+            yield from ((prefix + name, True) for name in videos)
+            if pictures > 1 and folder and not videos and not below:
+                yield folder, False
+            if set(below) != {"u", "v"}:  # those hold the two components of flow
+                folders += (prefix + name for name in below)
+
+
+@functools.lru_cache(maxsize=8)
+def _class_keys(class_names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(spelled(name) for name in class_names)
+
+
+def _stem(name: str) -> str:
+    """The name less the extension of a video; other dots are part of a name."""
+    for extension in EXTENSIONS:
+        if name.lower().endswith(extension):
+            return name[: -len(extension)]
+    return name
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _key(name: str) -> str:
+    """A spelling that composed and decomposed accents and percent codes share."""
+    return unicodedata.normalize("NFC", unquote(name))

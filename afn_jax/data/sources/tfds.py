@@ -1,0 +1,165 @@
+"""Datasets prepared by TensorFlow Datasets, read without TensorFlow.
+
+Preparing one needs TensorFlow, once, in any environment; `ucf101` downloads 6.5 GB and wants
+ffmpeg:
+
+    pip install tensorflow tensorflow-datasets
+    tfds build ucf101/ucf101_1 --file_format=array_record --data_dir FOLDER
+
+A video is stored there as a list of pictures. Only those of the clip are decoded.
+"""
+
+import functools
+from typing import Any
+
+import cv2
+import numpy as np
+
+from afn_jax.data.clip import Clip, Skipped, VideoReadError
+from afn_jax.data.splits import check_split
+from afn_jax.data.transforms import SpatialTransform
+
+
+class TfdsVideo:
+    """One labelled video, a `Video`; read when first looked into.
+
+    Attributes:
+        name: `dataset/config/split/number`.
+        has_flow: always False.
+    """
+
+    has_flow = False
+
+    def __init__(self, source: "TfdsVideos", index: int):
+        self.name = f"{source.name}/{index}"
+        self._source = source
+        self._index = index
+
+    @functools.cached_property
+    def _example(self) -> tuple[Any, int]:
+        return self._source.read(self._index)
+
+    @property
+    def label(self) -> int:
+        """0-based class."""
+        return self._example[1]
+
+    @property
+    def num_frames(self) -> int:
+        """Frames that can be asked for."""
+        return len(self._example[0])
+
+    def clip(self, indices: np.ndarray) -> Clip:
+        """The frames at `indices`. Raises `VideoReadError` where a picture is damaged."""
+        pictures = self._example[0]
+        decoded = {int(i): self._decode(pictures[int(i)]) for i in np.unique(indices)}
+        frames = np.stack([decoded[int(i)] for i in indices])
+        height, width = frames.shape[1:3]
+        short_side = self._source.short_side or min(height, width)
+        scale = short_side / min(height, width)
+        size = max(1, round(height * scale)), max(1, round(width * scale))
+        return SpatialTransform(0, 0, height, width, size).apply(Clip(frames))
+
+    def _decode(self, picture: bytes | np.ndarray) -> np.ndarray:
+        """`[H, W, 3]` uint8, RGB."""
+        image = picture
+        if isinstance(picture, bytes):
+            image = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR_RGB)
+        if image is None:
+            raise VideoReadError(f"{self.name}: a frame cannot be decoded")
+        return np.broadcast_to(image, (*image.shape[:2], 3))  # from one channel, where it is grey
+
+
+class TfdsVideos:
+    """The videos of one split of a prepared dataset, a `Source` with random access.
+
+    Attributes:
+        name: `dataset/config/split`.
+        class_names: by label.
+        short_side: frames are resized so that the shorter side has this many pixels; None: as is.
+        skipped: always empty, since records are read one by one while training.
+    """
+
+    skipped: tuple[Skipped, ...] = ()
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        split: str = "train",
+        data_dir: str | None = None,
+        short_side: int | None = None,
+    ):
+        """Opens a dataset.
+
+        Args:
+            name: of the dataset, and its config and version: `ucf101/ucf101_1`.
+            split: "train" or "test"; where there is no test split, the validation split tests.
+            data_dir: where it was prepared; None: TensorFlow Datasets' own default.
+            short_side: in pixels.
+
+        Raises:
+            ValueError: there is no such dataset, it is not prepared as array records, or it has no
+                videos with classes.
+            ModuleNotFoundError: TensorFlow Datasets is not installed.
+        """
+        check_split(split)
+        tfds = _tensorflow_datasets()
+        builder = _prepared_builder(tfds, name, data_dir)
+        features = builder.info.features
+        self._video = _only_feature(features, tfds.features.Video, name)
+        self._label = _only_feature(features, tfds.features.ClassLabel, name)
+        splits = list(builder.info.splits)
+        wanted = next((s for s in (split, "validation") if s in splits), None)
+        if wanted is None or (split == "train" and wanted != "train"):
+            raise ValueError(f"data.tfds_name: {name!r} has no {split} split, only {splits}")
+        self._records = builder.as_data_source(
+            split=wanted, decoders={self._video: tfds.decode.SkipDecoding()}
+        )
+        self.name = f"{name}/{wanted}"
+        self.class_names = tuple(features[self._label].names)
+        self.short_side = short_side
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int) -> TfdsVideo:
+        return TfdsVideo(self, index)
+
+    def read(self, index: int) -> tuple[Any, int]:
+        """The pictures, encoded or `[H, W, C]` uint8 each, and the label of one video."""
+        example = self._records[index]
+        return example[self._video], int(example[self._label])
+
+
+def _tensorflow_datasets():
+    try:
+        import tensorflow_datasets
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"the tfds source needs {error.name}, which is not installed. Install it with "
+            "pip install 'afn_jax[tfds]'",
+            name=error.name,
+        ) from None
+    return tensorflow_datasets
+
+
+def _prepared_builder(tfds, name: str, data_dir: str | None):
+    where = f"in {data_dir!r}" if data_dir else "in the default folder of TensorFlow Datasets"
+    try:
+        builder = tfds.builder(name, data_dir=data_dir or None, file_format="array_record")
+    except tfds.core.DatasetNotFoundError:
+        raise ValueError(
+            f"data.tfds_name: there is no dataset {name!r}, neither in the catalogue nor {where}"
+        ) from None
+    return builder
+
+
+def _only_feature(features, kind: type, name: str) -> str:
+    found = [key for key, feature in features.items() if isinstance(feature, kind)]
+    if len(found) != 1:
+        raise ValueError(
+            f"data.tfds_name: {name!r} has {len(found)} features of the kind {kind.__name__}, but "
+            f"action recognition needs one; its features are {', '.join(features)}"
+        )
+    return found[0]

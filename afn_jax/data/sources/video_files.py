@@ -1,0 +1,294 @@
+"""The source that all datasets of files share: a list of videos, found and indexed on disk."""
+
+import dataclasses
+import logging
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from afn_jax.data.clip import Clip, Skipped, VideoReadError
+from afn_jax.data.sources.catalogue import Catalogue
+from afn_jax.data.sources.frame_folder import FrameFolder, find_frames
+from afn_jax.data.sources.index_cache import IndexCache, pack, packed_frames, unpack
+from afn_jax.data.sources.video_list import Entry, VideoList
+from afn_jax.data.video import VideoIndex, index_video, read_frames
+
+SAVE_EVERY = 5000  # newly indexed files; guessed: minutes of work, lost if the run is stopped
+MANY = 2000  # files to index that are worth a word; guessed: about the number of some ten seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoFile:
+    """One labelled video on disk or a segment of one, a `Video`.
+
+    Attributes:
+        name: path relative to the root, with `/`; a segment's ends in `#t=START,END`, in seconds.
+        label: 0-based class.
+        path: where the file is.
+        packed_index: where its frames are; packed, as there may be 240,000 of them.
+        num_frames: frames that can be asked for.
+        first: number of the first of them in the file.
+        short_side: as in `read_frames`.
+    """
+
+    name: str
+    label: int
+    path: str
+    packed_index: bytes
+    num_frames: int
+    first: int = 0
+    short_side: int | None = None
+    has_flow: bool = False
+
+    @property
+    def index(self) -> VideoIndex:
+        """Where the frames of the whole file are."""
+        return unpack(self.packed_index)
+
+    def clip(self, indices: np.ndarray) -> Clip:
+        """The frames at `indices`. Raises `VideoReadError` where the file is damaged."""
+        indices = np.asarray(indices, np.int64)
+        if ((indices < 0) | (indices >= self.num_frames)).any():
+            raise ValueError(
+                f"indices: {indices.tolist()} are not all inside {self.name}, which has "
+                f"{self.num_frames} frames; allowed are 0 to {self.num_frames - 1}"
+            )
+        frames = read_frames(
+            self.path, self.index, indices + self.first, short_side=self.short_side
+        )
+        return Clip(frames)
+
+
+class VideoFiles:
+    """The videos of a list, a `Source`. Each may be a file or a folder of frames.
+
+    Every file is indexed at construction, so that damaged ones show up before training starts: they
+    are left out, with the reason in `skipped`. Indices are kept for the next start.
+
+    Attributes:
+        class_names: by label.
+        skipped: what was left out: unreadable, too short, listed but missing, segments that are
+            not inside their video.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        videos: VideoList,
+        *,
+        min_frames: int = 2,
+        short_side: int | None = None,
+        flow_bound: float = 20.0,
+        num_threads: int | None = None,
+        cache_folder: str | Path | None = None,
+    ):
+        """Finds and indexes the videos.
+
+        Args:
+            root: the folder that the list's paths start from.
+            videos: the list.
+            min_frames: videos and segments with fewer frames are skipped.
+            short_side: frames are resized to this shorter side, in pixels, aspect kept.
+            flow_bound: pixels that grey level 255 of a flow picture stands for; 0: no flow.
+            num_threads: for indexing; the default is the number of CPU cores, 16 at most.
+            cache_folder: where frame indices are kept; None: they are not.
+
+        Raises:
+            ValueError: an argument is wrong, there is only one class, or no usable video.
+        """
+        root, catalogue = str(root), Catalogue(root)
+        self.class_names = videos.class_names
+        if len(self.class_names) < 2:
+            raise ValueError(
+                f"root: {root!r} holds only one class, {self.class_names[0]!r}; give the folder "
+                "above, with one sub-folder of videos for each of two or more classes"
+            )
+        if short_side is not None and short_side < 1:
+            raise ValueError(f"short_side: got {short_side}; give a number of pixels of 1 or more")
+        if not (0 <= flow_bound < math.inf):
+            raise ValueError(f"flow_bound: got {flow_bound}; give pixels, 0 for no flow")
+        found = [catalogue.locate(entry, videos) for entry in videos.entries]
+        _check_found(root, videos, found)
+        indexed = _index_all(
+            root,
+            sorted({name for name in found if name is not None}),
+            num_threads or min(16, os.cpu_count() or 1),
+            None if cache_folder is None else IndexCache(Path(cache_folder), catalogue.root),
+        )
+        results = []
+        for entry, name in zip(videos.entries, found, strict=True):
+            if name is None:
+                video = Skipped(os.path.join(root, entry.path), "listed but missing")
+            elif isinstance(indexed[name], Skipped):
+                video = indexed[name]
+            elif isinstance(indexed[name], bytes):
+                video = _video_file(root, name, entry, indexed[name], min_frames)
+            else:
+                video = _frame_folder(root, name, entry, *indexed[name], min_frames, flow_bound)
+            results.append(video)
+        results = _with_flow_if_most_have(root, results)
+        self._videos = tuple(
+            dataclasses.replace(video, short_side=short_side)
+            for video in results
+            if not isinstance(video, Skipped)
+        )
+        skipped = [skip for skip in results if isinstance(skip, Skipped)]
+        self.skipped = tuple(dict.fromkeys([*videos.skipped, *catalogue.unreadable, *skipped]))
+        if not self._videos:
+            examples = "; ".join(f"{skip.path}: {skip.reason}" for skip in self.skipped[:3])
+            raise ValueError(
+                f"root: none of the {len(results)} {videos.origin} can be read "
+                f"({examples or 'every class has one video, which trains'}); give videos that a "
+                "player opens"
+            )
+
+    def __len__(self) -> int:
+        return len(self._videos)
+
+    def __getitem__(self, index: int) -> VideoFile | FrameFolder:
+        return self._videos[index]
+
+
+def segment_frames(index: VideoIndex, start: float | None, end: float | None) -> tuple[int, int]:
+    """The frames that are shown from `start` on and before `end`.
+
+    Args:
+        index: of the file.
+        start: seconds from its first frame; None: from the beginning.
+        end: seconds; None: to the end. A later one than the end of the file means its end.
+
+    Returns:
+        The number of the first such frame, and how many there are, which may be 0.
+    """
+    if start is None and end is None:
+        return 0, index.num_frames
+    times = np.arange(index.num_frames) / index.fps
+    if index.seekable and index.num_frames > 1:  # real timestamps: frames may come irregularly
+        pts = index.pts - index.pts[0]
+        times = pts / pts[-1] * times[-1]
+    # Annotations are written in decimals: half a millisecond is rounding, not another frame.
+    bounds = [0.0 if start is None else start, math.inf if end is None else end]
+    first, last = np.searchsorted(times, np.array(bounds) - 5e-4)
+    return int(first), max(0, int(last - first))
+
+
+def _check_found(root: str, videos: VideoList, found: list[str | None]) -> None:
+    """Raises ValueError if it is not only single files that are missing."""
+    present = {e.label for e, name in zip(videos.entries, found, strict=True) if name is not None}
+    listed = {entry.label for entry in videos.entries}
+    if listed and not present:
+        examples = ", ".join(entry.path for entry in videos.entries[:3])
+        raise ValueError(
+            f"root: none of the {len(found)} {videos.origin} is under {root!r} (the first are "
+            f"{examples}); give the folder that these paths start from, or with "
+            "--data.annotations the lists that belong to it"
+        )
+    if len(listed) > 1 and len(present) == 1:
+        raise ValueError(
+            f"root: {root!r} has videos of only one of the {len(listed)} listed classes, "
+            f"{videos.class_names[present.pop()]!r}; give the folder that holds the videos of all"
+        )
+
+
+def _index_all(
+    root: str, names: list[str], num_threads: int, cache: IndexCache | None
+) -> dict[str, bytes | tuple | Skipped]:
+    """By name: the packed index of a file, the pictures of a folder of frames, or what is wrong."""
+
+    def look(name: str) -> tuple[os.stat_result | None, bytes | tuple | Skipped | None]:
+        path = os.path.join(root, name)
+        try:
+            file = os.stat(path)
+            if os.path.isdir(path):
+                return None, find_frames(root, name)
+        except (OSError, VideoReadError) as error:
+            return None, _skipped(path, error)
+        return file, None if cache is None else cache.get(name, file)
+
+    def index(name: str) -> bytes | Skipped:
+        path = os.path.join(root, name)
+        try:
+            return pack(index_video(path))
+        except VideoReadError as error:
+            return _skipped(path, error)
+
+    with ThreadPoolExecutor(max(1, num_threads)) as pool:
+        looked = dict(zip(names, pool.map(look, names), strict=True))
+        indexed = {name: result for name, (_, result) in looked.items() if result is not None}
+        new = [name for name in names if name not in indexed]
+        if len(new) > MANY:
+            kept = "" if cache is None else " (once; the next start is quick)"
+            logging.getLogger(__name__).warning("finding the frames of %d videos%s", len(new), kept)
+        for count, (name, result) in enumerate(zip(new, pool.map(index, new), strict=True), 1):
+            indexed[name] = result
+            if cache is not None and isinstance(result, bytes):
+                cache.put(name, looked[name][0], result)
+                if count % SAVE_EVERY == 0:
+                    cache.save()
+    if cache is not None:
+        cache.save()
+    return indexed
+
+
+def _skipped(path: str, error: Exception) -> Skipped:
+    reason = getattr(error, "strerror", None) or str(error)
+    return Skipped(path, reason.removeprefix(f"{path}: "))
+
+
+def _video_file(
+    root: str, name: str, entry: Entry, packed: bytes, min_frames: int
+) -> VideoFile | Skipped:
+    path = os.path.join(root, name)
+    if entry.start is None and entry.end is None:
+        first, count = 0, packed_frames(packed)
+    else:
+        index = unpack(packed)
+        start = entry.start or 0.0
+        name += f"#t={start:g}" + ("" if entry.end is None else f",{entry.end:g}")
+        path_of_segment = path + name[name.rindex("#t=") :]
+        if not index.fps:
+            return Skipped(path_of_segment, "the file does not say its frame rate")
+        first, count = segment_frames(index, start, entry.end)
+        if count < min_frames:
+            seconds = index.num_frames / index.fps
+            return Skipped(
+                path_of_segment,
+                f"{count} frames in the segment, fewer than {min_frames}; the video is "
+                f"{seconds:.1f} s long",
+            )
+    if count < min_frames:
+        return Skipped(path, f"{count} frames, fewer than {min_frames}")
+    return VideoFile(name, entry.label, path, packed, count, first)
+
+
+def _frame_folder(
+    root: str, name: str, entry: Entry, frames, flow, min_frames: int, flow_bound: float
+) -> FrameFolder | Skipped:
+    path = os.path.join(root, name)
+    if entry.start is not None or entry.end is not None:
+        return Skipped(path, "a segment in seconds, but a folder of frames has no frame rate")
+    if len(frames.numbers) < min_frames:
+        return Skipped(path, f"{len(frames.numbers)} frames, fewer than {min_frames}")
+    return FrameFolder(name, entry.label, frames, flow if flow_bound else None, flow_bound)
+
+
+def _with_flow_if_most_have(root: str, results: list) -> list:
+    """Batches need flow in all videos or in none: the few without it are skipped."""
+    videos = [video for video in results if not isinstance(video, Skipped)]
+    having = sum(video.has_flow for video in videos)
+    if having in (0, len(videos)):
+        return results
+    if 2 * having < len(videos):
+        raise ValueError(
+            f"root: {having} of the {len(videos)} videos under {root!r} have flow pictures; "
+            "extract those of the others, or leave flow out with --data.flow-bound 0"
+        )
+    return [
+        video
+        if isinstance(video, Skipped) or video.has_flow
+        else Skipped(os.path.join(root, video.name), "no flow pictures beside the frames")
+        for video in results
+    ]
