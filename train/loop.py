@@ -30,6 +30,7 @@ from train.network import build_model, check_outputs, load_weights
 from train.objectives import create_objective
 from train.optim import create_optimizer
 from train.parallel import AXIS, local_devices, predict_on, split_batch, train_step_on
+from train.run_lock import is_lock, run_lock
 from train.state import TrainState, create_state, num_parameters
 from train.step import make_test_step, make_train_step
 from train.writers import MetricsWriter, Terminal, add_skipped
@@ -67,7 +68,11 @@ def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
     run_dir = Path(config.run_dir or f"runs/{config.recipe}-{config.scale}")
     config = dataclasses.replace(config, run_dir=str(run_dir))
     check_run_dir(run_dir, config)
+    with run_lock(run_dir):
+        return _train(config, run_dir, devices, console)
 
+
+def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) -> TrainResult:
     # ---------------------------------------------------------------- Data
     source = create_source(config.data, "train", config.seed)
     test_source = create_source(config.data, "test", config.seed)
@@ -94,7 +99,6 @@ def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
     state = create_state(model, optimizer, shape, config.seed)
 
     # ---------------------------------------------------------------- Resume
-    run_dir.mkdir(parents=True, exist_ok=True)
     config_lib.save(config, run_dir / CONFIG_FILE)
     checkpoints = Checkpoints(run_dir, config.keep_checkpoints)
     restored = checkpoints.restore(state)
@@ -117,6 +121,9 @@ def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
     )
     if first_step >= config.steps:
         console.print(f"nothing left to do: all {config.steps} steps are done", highlight=False)
+    if first_step > config.steps:  # done steps are not taken back, so the run stays that long
+        config = dataclasses.replace(config, steps=first_step)
+        config_lib.save(config, run_dir / CONFIG_FILE)
     add_skipped(run_dir, [*source.skipped, *test_source.skipped])
     for split, skipped in (("training", source.skipped), ("test", test_source.skipped)):
         if skipped:
@@ -193,7 +200,7 @@ def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
 def check_run_dir(run_dir: Path, config: TrainConfig) -> None:
     """Refuses a folder that holds another run, or something that is no run."""
     if not (run_dir / CONFIG_FILE).exists():
-        if run_dir.is_dir() and any(run_dir.iterdir()):
+        if run_dir.is_dir() and not all(is_lock(path) for path in run_dir.iterdir()):
             raise ValueError(
                 f"run_dir: {run_dir} holds files but no {CONFIG_FILE}, so it is not a run folder. "
                 "Choose another --run-dir; nothing was changed."
@@ -292,20 +299,33 @@ def look_at_test(
     return {name: total / max(count, 1e-6) for name, (total, count) in totals.items()}
 
 
+SAME_REQUEST_S = 1.0  # guessed; schedulers send SIGINT and SIGTERM at once for one wish to stop
+
+
 @dataclasses.dataclass
 class _Stop:
-    requested: bool = False
+    signal: int | None = None
+    at: float = 0.0
+
+    @property
+    def requested(self) -> bool:
+        return self.signal is not None
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[_Stop]:
-    """Turns the first Ctrl-C or SIGTERM into a request; a second one stops at once."""
+    """Turns the first Ctrl-C or SIGTERM into a request; a second one stops at once.
+
+    One of the other kind within a second of the first is the same request.
+    """
     stop = _Stop()
 
     def request(number, frame):
-        if stop.requested:
+        now = time.monotonic()
+        if not stop.requested:
+            stop.signal, stop.at = number, now
+        elif number == stop.signal or now - stop.at > SAME_REQUEST_S:
             raise KeyboardInterrupt
-        stop.requested = True
 
     signals = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, request) for number in signals]

@@ -71,9 +71,17 @@ def add_skipped(run_dir: Path, skipped: Sequence[Skipped]) -> None:
 
 
 def read_skipped(run_dir: Path) -> list[Skipped]:
-    """What `add_skipped` kept; empty if there is no such list."""
+    """What `add_skipped` kept; empty if there is no such list.
+
+    A damaged list names itself as what was left out: it must not stop a run or its evaluation.
+    """
     path = Path(run_dir) / SKIPPED_FILE
-    return [Skipped(*row) for row in json.loads(path.read_text())] if path.exists() else []
+    if not path.exists():
+        return []
+    try:
+        return [Skipped(str(file), str(reason)) for file, reason in json.loads(path.read_text())]
+    except (ValueError, TypeError) as error:
+        return [Skipped(str(path), f"the list of skipped files is damaged: {error}")]
 
 
 class Terminal:

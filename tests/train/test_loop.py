@@ -3,8 +3,12 @@
 import dataclasses
 import errno
 import io
+import json
 import math
+import os
 import signal
+import socket
+import subprocess
 import types
 from pathlib import Path
 
@@ -159,6 +163,13 @@ def test_the_same_command_again_does_nothing_and_says_so(config):
     assert contents(Path(config.run_dir) / "checkpoints") == checkpoints
 
 
+def test_fewer_steps_than_are_done_leave_the_run_as_long_as_it_is(config):
+    run(config)
+    _, text = run(dataclasses.replace(config, steps=3))
+    assert "nothing left to do: all 3 steps are done" in text
+    assert load_config(Path(config.run_dir)).steps == 4  # not "step 4 of 3" in the evaluation
+
+
 def test_a_resumed_run_equals_an_uninterrupted_one(config):
     """With dropout, colour jitter, noise and random crops, to the last bit."""
     assert config.model.dropout_rate and config.augment.noise and config.augment.brightness
@@ -210,14 +221,19 @@ def test_a_signal_saves_and_the_same_command_goes_on(config, monkeypatch, number
     assert_same_state(resumed.state, whole.state)
 
 
-def test_a_second_signal_stops_at_once():
+@pytest.mark.parametrize("second, later", [(signal.SIGTERM, 0.0), (signal.SIGINT, 1.5)])
+def test_a_second_signal_stops_at_once(monkeypatch, second, later):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    now = [100.0]
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
     with stop_on_signals() as stop:
         assert not stop.requested
         signal.raise_signal(signal.SIGTERM)
         assert stop.requested
+        signal.raise_signal(signal.SIGINT)  # both kinds at once are one wish
+        now[0] += later
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(second)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
@@ -293,6 +309,32 @@ def test_a_gradient_that_is_not_finite_stops_the_run():
         TrainingStopped, match="gradient is not finite at step 7.*another --run-dir"
     ):
         loop.read_metrics(7, {"loss": np.float32(1), "gradient_norm": np.float32(np.nan)}, Saved())
+
+
+@pytest.mark.parametrize("host, pid", [("", os.getppid()), ("elsewhere", 7)])
+def test_a_folder_in_which_another_process_trains(config, host, pid):
+    folder = Path(config.run_dir)
+    folder.mkdir()
+    host = host or socket.gethostname()
+    (folder / "training.lock").write_text(json.dumps({"pid": pid, "host": host}))
+    with pytest.raises(ValueError, match=f"process {pid} on {host} trains in it.*--run-dir"):
+        run(config)
+    assert [path.name for path in folder.iterdir()] == ["training.lock"]
+
+
+@pytest.mark.parametrize("content", ["dead", "own", ""])
+def test_a_lock_left_behind_blocks_no_folder(config, content):
+    """By a killed process; by one of the same number in another container; by a full disk."""
+    if content:
+        dead = subprocess.Popen(["true"])
+        dead.wait()
+        pid = dead.pid if content == "dead" else os.getpid()
+        content = json.dumps({"pid": pid, "host": socket.gethostname()})
+    folder = Path(config.run_dir)
+    folder.mkdir()
+    (folder / "training.lock").write_text(content)
+    assert run(dataclasses.replace(config, steps=1))[0].finished
+    assert not (folder / "training.lock").exists()
 
 
 def test_no_resume_refuses_an_existing_run(config):

@@ -5,8 +5,9 @@ import pytest
 from rich.console import Console
 from tensorboardX.proto import event_pb2
 
+from afn_jax.data.clip import Skipped
 from train import writers
-from train.writers import MetricsWriter, Terminal, read_metrics
+from train.writers import MetricsWriter, Terminal, add_skipped, read_metrics, read_skipped
 
 
 def scalars(run_dir):
@@ -67,6 +68,17 @@ def test_a_last_line_cut_short(tmp_path):
 
 def test_no_metrics_yet(tmp_path):
     assert read_metrics(tmp_path) == []
+
+
+@pytest.mark.parametrize("damaged", ["", '[["a.avi"', '[["a.avi"]]', "7"])
+def test_a_damaged_list_of_skipped_files_names_itself(tmp_path, damaged):
+    add_skipped(tmp_path, [Skipped("a.avi", "cut off")])
+    assert read_skipped(tmp_path) == [Skipped("a.avi", "cut off")]
+    (tmp_path / "skipped.json").write_text(damaged)
+    (found,) = read_skipped(tmp_path)
+    assert found.path.endswith("skipped.json") and "is damaged" in found.reason
+    add_skipped(tmp_path, [Skipped("b.avi", "cut off")])
+    assert read_skipped(tmp_path) == [found, Skipped("b.avi", "cut off")]
 
 
 @pytest.fixture
