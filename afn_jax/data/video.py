@@ -245,6 +245,8 @@ def _open(path: str | Path):
             if not container.streams.video:
                 raise VideoReadError(f"{path}: no video stream")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise VideoReadError(f"{path}: its codec is unknown, or its header is damaged")
             # Loaders run many files at once, so threads inside one decoder only get in the way.
             stream.codec_context.thread_count = 1
             yield container, stream
