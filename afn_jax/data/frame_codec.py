@@ -1,0 +1,129 @@
+"""How the frames of a prepared video are compressed: JPEG pictures, or short H.264 or VP9 streams.
+
+Frames are coded in groups of a fixed length, each group on its own, so that a clip decodes nothing
+but the groups that it touches. JPEG decodes only the frames that are asked for; the video codecs
+are smaller, but decode a group from its first frame to the last one that is asked for.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+
+# Default quality, the best and the worst. Video codecs: the constant rate factor, low is good.
+QUALITIES = {"jpeg": (95, 100, 1), "h264": (20, 0, 51), "vp9": (28, 0, 63)}
+# At the end of a GPU's training the loader waits for decoding, never for encoding, so encoders may
+# take their time. VP9's speed 4 is where its help begins to say "slow".
+_ENCODERS = {
+    "h264": ("libx264", {"preset": "medium"}),
+    "vp9": ("libvpx-vp9", {"deadline": "good", "cpu-used": "4", "b": "0"}),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameFormat:
+    """How frames are stored.
+
+    Attributes:
+        codec: "jpeg", "h264" or "vp9".
+        quality: JPEG: 1 to 100, high is good; h264 (0 to 51) and vp9 (0 to 63): the constant rate
+            factor, low is good.
+        group: frames that are coded together.
+    """
+
+    codec: str = "jpeg"
+    quality: int = 95
+    group: int = 16
+
+    def __post_init__(self):
+        if self.codec not in QUALITIES:
+            raise ValueError(f"codec: got {self.codec!r}; allowed are {', '.join(QUALITIES)}")
+        lowest, highest = sorted(QUALITIES[self.codec][1:])
+        if not lowest <= self.quality <= highest:
+            raise ValueError(
+                f"quality: got {self.quality}; {self.codec} takes {lowest} to {highest}"
+            )
+        if not 1 <= self.group <= 256:
+            raise ValueError(f"group: got {self.group}; give 1 to 256 frames, such as 16")
+
+
+def encode_frames(frames: np.ndarray, form: FrameFormat) -> list[bytes]:
+    """Compresses one group.
+
+    Args:
+        frames: `[N, H, W, 3]` uint8 RGB, N at most `form.group`.
+        form: codec and quality.
+
+    Returns:
+        JPEG: one picture a frame; otherwise the packets of one stream.
+    """
+    if form.codec == "jpeg":
+        settings = [cv2.IMWRITE_JPEG_QUALITY, form.quality]
+        pictures = (cv2.cvtColor(frame, cv2.COLOR_RGB2BGR) for frame in frames)
+        return [cv2.imencode(".jpg", bgr, settings)[1].tobytes() for bgr in pictures]
+    name, options = _ENCODERS[form.codec]
+    height, width = frames.shape[1:3]
+    # Colour has half the resolution: sides must be even.
+    frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), "edge")
+    encoder = av.CodecContext.create(name, "w")
+    encoder.height, encoder.width = frames.shape[1:3]
+    encoder.pix_fmt, encoder.framerate, encoder.time_base = "yuv420p", 25, Fraction(1, 25)
+    encoder.gop_size = form.group
+    encoder.thread_count = 1  # each worker process has one core, and the result must not vary
+    encoder.options = options | {"crf": str(form.quality)}
+    packets = []
+    for frame in frames:
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        packets += encoder.encode(picture.reformat(format="yuv420p"))
+    return [bytes(packet) for packet in [*packets, *encoder.encode(None)]]
+
+
+def decode_frames(
+    parts: Sequence[bytes | memoryview], wanted: Sequence[int], form: FrameFormat, out: np.ndarray
+) -> None:
+    """Decodes some frames of one group.
+
+    Args:
+        parts: what `encode_frames` gave.
+        wanted: `[K]` numbers of frames within the group, increasing.
+        form: as the group was encoded.
+        out: `[K, H, W, 3]` uint8, receives the frames, RGB.
+
+    Raises:
+        ValueError: a frame cannot be decoded, or has another size than `out`.
+    """
+    if form.codec == "jpeg":
+        for target, number in zip(out, wanted, strict=True):
+            data = np.frombuffer(parts[number], np.uint8)
+            _fill(target, cv2.imdecode(data, cv2.IMREAD_COLOR_RGB), number)
+        return
+    targets = dict(zip(wanted, out, strict=True))
+    number = -1
+    for number, frame in enumerate(_decoded(parts, form.codec)):
+        if number in targets:
+            picture = cv2.cvtColor(frame.to_ndarray(), cv2.COLOR_YUV2RGB_I420)
+            _fill(targets[number], picture[: out.shape[1], : out.shape[2]], number)
+        if number == wanted[-1]:
+            return
+    raise ValueError(f"frame {wanted[-1]} of a group is missing; {number + 1} can be decoded")
+
+
+def _decoded(parts: Sequence[bytes | memoryview], codec: str) -> Iterator[av.VideoFrame]:
+    decoder = av.CodecContext.create(codec, "r")
+    decoder.thread_count = 1  # frame threads would only add delay to so few frames
+    try:
+        for part in parts:
+            yield from decoder.decode(av.Packet(part))
+        yield from decoder.decode(None)
+    except av.error.FFmpegError as error:
+        raise ValueError(f"the {codec} stream of a group is damaged: {error.strerror}") from error
+
+
+def _fill(target: np.ndarray, picture: np.ndarray | None, number: int) -> None:
+    if picture is None or picture.shape != target.shape:
+        found = "no picture" if picture is None else f"a picture of shape {picture.shape}"
+        raise ValueError(f"frame {number} of a group: found {found}, expected {target.shape}")
+    target[...] = picture

@@ -1,0 +1,150 @@
+"""Where the flow comes from that is stored with a prepared video.
+
+A flow origin is asked for the flows of frames `start` to `stop` of a video, each to the frame
+`stride` later, and gets the clip that begins at `start` and reaches `lookahead` frames beyond
+`stop`, or to the end of the video. It answers one (flow `[H, W, 2]` float32 in pixels of the stored
+frames, known `[H, W]` bool or None) a frame, or None for a frame that has no flow.
+"""
+
+import dataclasses
+import string
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+import numpy as np
+
+from afn_jax.data.clip import Clip, Video, VideoReadError
+from afn_jax.data.flow_io import read_flow
+from afn_jax.data.sources.catalogue import EXTENSIONS
+from afn_jax.data.teacher import TEACHERS, create_teacher
+from afn_jax.data.transforms import SpatialTransform
+
+Flows = list[tuple[np.ndarray, np.ndarray | None] | None]
+
+_PAIRS = 16  # a teacher gets so many at a time: JAX compiles once a shape, and memory stays small
+
+
+class FlowOrigin(Protocol):
+    """See above. Attributes: `lookahead`, frames needed beyond the last one asked for."""
+
+    lookahead: int
+
+    def __call__(self, video: Video, clip: Clip, start: int, stop: int) -> Flows: ...
+
+
+def create_flow_origin(kind: str, stride: int) -> FlowOrigin:
+    """The origin that `--flow` names.
+
+    Args:
+        kind: "own" (the source has exact flow), the name of a teacher, or the pattern of files.
+        stride: frames from the first of a pair to the second.
+
+    Raises:
+        ValueError: no such kind, or a pattern that names no files.
+    """
+    if stride < 1:
+        raise ValueError(f"flow stride: got {stride}; give 1 or more frames")
+    if kind == "own":
+        if stride != 1:
+            raise ValueError(
+                f"flow stride: got {stride}, but the flow that a source has of its own is that of "
+                "neighbouring frames; use 1, or a teacher"
+            )
+        return OwnFlow()
+    if kind in TEACHERS:
+        return TeacherFlow(kind, stride)
+    return FlowFiles(kind, stride)
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnFlow:
+    """The exact flow of a source that has it, as synthetic-motion."""
+
+    lookahead: int = 0
+
+    def __call__(self, video: Video, clip: Clip, start: int, stop: int) -> Flows:
+        if clip.flows is None:
+            raise VideoReadError(f"{video.name} has no flow of its own")
+        masks = [None] * len(clip.flows) if clip.flow_mask is None else clip.flow_mask
+        return list(zip(clip.flows, masks, strict=True))
+
+
+class TeacherFlow:
+    """Flow that a teacher estimates from the stored frames, before they are compressed."""
+
+    def __init__(self, name: str, stride: int):
+        self._teacher = create_teacher(name)
+        self._stride = self.lookahead = stride
+
+    def __call__(self, video: Video, clip: Clip, start: int, stop: int) -> Flows:
+        flows: Flows = [None] * (stop - start)
+        for phase in range(self._stride):
+            frames = clip.frames[phase :: self._stride]
+            for first in range(0, len(frames) - 1, _PAIRS):
+                piece = frames[first : first + _PAIRS + 1]
+                count = len(piece) - 1
+                missing = _PAIRS - count
+                piece = np.concatenate([piece, np.repeat(piece[-1:], missing, 0)])
+                for t, flow in enumerate(self._teacher(piece)[:count], first):
+                    flows[phase + t * self._stride] = (flow, None)
+        return flows
+
+
+class FlowFiles:
+    """Files that some other program wrote, in one of the formats of `flow_io`.
+
+    The pattern is a path with fields in braces, formatted as Python does: `{name}`, the video's
+    name in its source without the extension (`Walk/clip_1`); `{stem}`, its last part (`clip_1`);
+    `{frame}`, the number of the first frame of the pair, from 0, and `{frame1}`, from 1; as
+    `/flow/{name}/{frame:06d}.flo`. A flow of another size than the frames is resized.
+    """
+
+    lookahead = 0
+
+    def __init__(self, pattern: str, stride: int):
+        self._pattern, self._stride = pattern, stride
+        try:
+            fields = {field for _, field, _, _ in string.Formatter().parse(pattern)} - {None}
+            self.path("class/video.avi", 0)
+        except (ValueError, KeyError, IndexError, AttributeError) as error:
+            raise ValueError(
+                f"flow: got {pattern!r}, which is no pattern of files ({error}); {_HELP}"
+            ) from error
+        if not fields & {"frame", "frame1"} or not fields & {"name", "stem"}:
+            raise ValueError(f"flow: got {pattern!r}; {_HELP}")
+
+    def path(self, video_name: str, frame: int) -> Path:
+        """The file of the flow from `frame` of that video."""
+        name = PurePosixPath(video_name)
+        if name.suffix.lower() in EXTENSIONS:
+            name = name.with_suffix("")
+        fields = {"name": str(name), "stem": name.name, "frame": frame, "frame1": frame + 1}
+        return Path(self._pattern.format(**fields))
+
+    def __call__(self, video: Video, clip: Clip, start: int, stop: int) -> Flows:
+        size = clip.frames.shape[1:3]
+        with_flow = range(start, min(stop, video.num_frames - self._stride))
+        flows: Flows = [self._read(self.path(video.name, i), size) for i in with_flow]
+        return flows + [None] * (stop - start - len(flows))
+
+    def _read(self, path: Path, size: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        try:
+            flow, known = read_flow(path)
+        except (OSError, ValueError) as error:
+            raise VideoReadError(f"flow: {error}") from error
+        height, width = known.shape
+        # Rounded sides differ by a pixel at most; a flow of another shape is of another video.
+        if abs(height * size[1] / width - size[0]) > 1 + size[1] / width:
+            raise VideoReadError(
+                f"flow: {path} has (height, width) = {height, width}, another shape than the "
+                f"frames' {tuple(size)}"
+            )
+        fit = SpatialTransform(0, 0, height, width, tuple(size))
+        return fit.flows(flow), fit.mask(known)
+
+
+_HELP = (
+    f"allowed are none, own, {', '.join(TEACHERS)}, or a path with the fields {{name}} or {{stem}} "
+    "and {frame} (from 0) or {frame1} (from 1), as '/flow/{name}/{frame:06d}.flo'"
+)

@@ -1,0 +1,226 @@
+"""One run of the preparation: which shards are to be made, and the processes that make them.
+
+Shards are made in parallel, each under a temporary name until it is whole, so a run may be killed
+at any time, and the next one makes what is missing. n runs may share the work on as many machines.
+"""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import cv2
+
+from afn_jax.data.clip import Skipped, Source
+from afn_jax.data.prepare.progress import Update, show_progress
+from afn_jax.data.prepare.pseudo_labels import FlowFiles, create_flow_origin
+from afn_jax.data.prepare.shard_maker import (
+    FlowError,
+    ShardJob,
+    ShardMaker,
+    run_job,
+    start_worker,
+)
+from afn_jax.data.prepared import PreparedDataset, claim_folder, missing_shards
+from afn_jax.data.shards import PART, read_index, shard_name
+
+_POLL = 0.5  # seconds between two looks at the workers
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitReport:
+    """What the shards of one split hold, so far.
+
+    Attributes:
+        videos: stored.
+        frames: stored.
+        size: bytes of the shards.
+        missing: names of the shards that are still to be made.
+        skipped: videos that could not be read.
+        flow_error: of the stored flow.
+    """
+
+    videos: int
+    frames: int
+    size: int
+    missing: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
+    flow_error: FlowError
+
+
+def prepare(
+    folder: str | Path,
+    dataset: PreparedDataset,
+    sources: dict[str, Source],
+    *,
+    part: tuple[int, int] = (1, 1),
+    workers: int | None = None,
+) -> dict[str, SplitReport]:
+    """Makes those shards of a dataset that are not there yet.
+
+    Args:
+        folder: for the shards: new, empty, or begun with the same settings.
+        dataset: what to make.
+        sources: of each of its splits.
+        part: (i, n), i from 1: of n runs that share the work, this is the i-th.
+        workers: processes; None: as many as cores. 1 works in this process.
+
+    Returns:
+        A report on each split, with what other parts and earlier runs made.
+
+    Raises:
+        ValueError: an argument is wrong, or no video of a split can be read.
+        OSError: a shard cannot be written.
+        RuntimeError: another run is at work on the same part, or a worker process was killed.
+    """
+    folder = Path(folder)
+    if not 1 <= part[0] <= part[1]:
+        raise ValueError(f"shard: got {part[0]}/{part[1]}; give i/n with i from 1 to n, as 1/4")
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers: got {workers}; give 1 or more")
+    _check_flow(dataset, sources)
+    claim_folder(folder, dataset)
+    with _alone(folder, part):
+        jobs = _jobs(folder, dataset, part)
+        total = sum(sources[job.split][i].num_frames for job in jobs for i in job.videos)
+        with show_progress(total, len(jobs)) as update:
+            workers = min(workers or len(os.sched_getaffinity(0)), len(jobs))
+            if workers > 1:
+                _make_in_processes(dataset, sources, jobs, workers, update)
+            elif jobs:
+                _make_here(dataset, sources, jobs, update)
+    reports = {name: _report(folder, dataset, name) for name in dataset.splits}
+    for name, split in reports.items():
+        if not split.videos and not split.missing:
+            why = "; ".join(f"{skip.path}: {skip.reason}" for skip in split.skipped[:3])
+            raise ValueError(f"source: none of the {name} videos can be decoded ({why})")
+    return reports
+
+
+def _check_flow(dataset: PreparedDataset, sources: dict[str, Source]) -> None:
+    """Finds a wrong `--flow` before hours of work, not after."""
+    if dataset.flow is None:
+        return
+    origin = create_flow_origin(dataset.flow.origin, dataset.flow.stride)
+    for name, source in sources.items():
+        video = source[0]
+        if dataset.flow.origin == "own" and not video.has_flow:
+            raise ValueError("flow: got own, but the videos of this source have none; use dis")
+        if isinstance(origin, FlowFiles):
+            path = origin.path(video.name, 0)
+            if not path.is_file():
+                raise ValueError(
+                    f"flow: there is no file {str(path)!r}, where the pattern "
+                    f"{dataset.flow.origin!r} says that the flow of the first {name} video is"
+                )
+
+
+def _jobs(folder: Path, dataset: PreparedDataset, part: tuple[int, int]) -> list[ShardJob]:
+    """The missing shards of this part, and no remains of killed runs among them."""
+    i, n = part
+    jobs = []
+    for name, split in dataset.splits.items():
+        missing = set(missing_shards(folder, name, split))
+        for number in range(i - 1, split.num_shards, n):
+            shard = shard_name(name, number, split.num_shards)
+            for remains in folder.glob(f"{shard}.*{PART}"):
+                remains.unlink(missing_ok=True)
+            if shard in missing:
+                videos = tuple(range(number, split.num_videos, split.num_shards))
+                jobs.append(ShardJob(folder / shard, name, videos))
+    return jobs
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, part: tuple[int, int]) -> Iterator[None]:
+    """Keeps a second run of the same part out; the system forgets it when this process ends.
+
+    It only saves the work of doing things twice: the shards would be right without it.
+    """
+    name = folder / f".part-{part[0]}-of-{part[1]}.lock"
+    with open(name, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError(
+                f"another run prepares part {part[0]}/{part[1]} of {str(folder)!r} right now; wait "
+                "for it, or share the work with --shard i/n"
+            ) from None
+        except OSError as error:  # a file system without locks
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
+                raise
+        yield
+
+
+def _make_here(
+    dataset: PreparedDataset, sources: dict[str, Source], jobs: Sequence[ShardJob], update: Update
+) -> None:
+    maker, frames = ShardMaker(dataset, sources), 0
+    # As in a worker: OpenCV's DIS depends, a little, on the number of threads.
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        for done, job in enumerate(jobs):
+
+            def tick(count: int, done: int = done) -> None:
+                nonlocal frames
+                frames += count
+                update(frames, done)
+
+            maker.make(job, tick)
+        update(frames, len(jobs))
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _make_in_processes(
+    dataset: PreparedDataset,
+    sources: dict[str, Source],
+    jobs: Sequence[ShardJob],
+    workers: int,
+    update: Update,
+) -> None:
+    # Spawned, not forked: the decoder's and JAX's threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    frames = context.Value("q", 0)
+    pool = concurrent.futures.ProcessPoolExecutor(
+        workers, context, start_worker, (dataset, sources, frames)
+    )
+    try:
+        left = {pool.submit(run_job, job) for job in jobs}
+        while left:
+            done, left = concurrent.futures.wait(left, _POLL, concurrent.futures.FIRST_EXCEPTION)
+            for job in done:
+                job.result()
+            update(frames.value, len(jobs) - len(left))
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            "a worker process was killed, perhaps because memory ran out. Give the same command "
+            "with fewer --workers: it goes on where this one stopped"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _report(folder: Path, dataset: PreparedDataset, name: str) -> SplitReport:
+    split = dataset.splits[name]
+    missing = missing_shards(folder, name, split)
+    videos = frames = size = 0
+    skipped, error = list(split.skipped), FlowError()
+    for number in range(split.num_shards):
+        path = folder / shard_name(name, number, split.num_shards)
+        if path.name in missing:
+            continue
+        index = read_index(path)
+        videos += len(index["videos"])
+        frames += sum(video["num_frames"] for video in index["videos"])
+        size += path.stat().st_size
+        skipped += [Skipped(**skip) for skip in index["skipped"]]
+        error += FlowError(**index["flow_error"])
+    return SplitReport(videos, frames, size, tuple(missing), tuple(skipped), error)

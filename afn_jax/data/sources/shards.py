@@ -1,0 +1,163 @@
+"""Prepared videos: the shards that `python -m afn_jax.data.prepare` made."""
+
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from afn_jax.data.clip import Clip, Skipped, VideoReadError
+from afn_jax.data.flow_codec import decode_flow
+from afn_jax.data.frame_codec import FrameFormat, decode_frames
+from afn_jax.data.prepared import FILE, missing_shards, read_dataset
+from afn_jax.data.shards import read_index, read_records, shard_name
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardVideo:
+    """One labelled video in a shard, a `Video`.
+
+    Attributes:
+        name: in the source that it was prepared from.
+        label: 0-based class.
+        num_frames: frames that can be asked for.
+        fps: frames a second, 0 where it is not known.
+        size: (height, width) of the frames.
+        path: the shard.
+        record: that of its first group.
+        frame_format: how frames are stored.
+        flow_stride: frames from the first of a pair to the second, 0 where no flow is stored.
+        has_flow: whether clips carry flows.
+    """
+
+    name: str
+    label: int
+    num_frames: int
+    fps: float
+    size: tuple[int, int]
+    path: str
+    record: int
+    frame_format: FrameFormat
+    flow_stride: int
+    has_flow: bool
+
+    def clip(self, indices: np.ndarray) -> Clip:
+        """The frames at `indices`, and the flow from each to the frame `flow_stride` later.
+
+        The flow mask is False where no flow is known: where the source knew none, where it was
+        larger than the bound, and at the end of the video.
+
+        Raises:
+            ValueError: an index is outside the video.
+            VideoReadError: the shard is damaged.
+        """
+        indices = np.asarray(indices, np.int64).reshape(-1)
+        if indices.size and not 0 <= indices.min() <= indices.max() < self.num_frames:
+            raise ValueError(
+                f"indices: got {indices.min()} to {indices.max()}, but {self.name} has the frames "
+                f"0 to {self.num_frames - 1}"
+            )
+        wanted, place = np.unique(indices, return_inverse=True)
+        frames = np.empty((len(wanted), *self.size, 3), np.uint8)
+        flows = np.zeros((len(wanted), *self.size, 2), np.float32) if self.has_flow else None
+        known = np.zeros((len(wanted), *self.size), bool) if self.has_flow else None
+        groups, starts = np.unique(wanted // self.frame_format.group, return_index=True)
+        stops = np.append(starts[1:], len(wanted))
+        try:
+            records = read_records(self.path, (self.record + groups).tolist())
+            for parts, group, start, stop in zip(records, groups, starts, stops, strict=True):
+                first = int(group) * self.frame_format.group
+                numbers = (wanted[start:stop] - first).tolist()
+                if self.flow_stride:
+                    count = min(self.frame_format.group, self.num_frames - first)
+                    parts, flow_parts = parts[:-count], parts[-count:]
+                if self.has_flow:
+                    for t, number in enumerate(numbers, start):
+                        if flow_parts[number]:
+                            flows[t], known[t] = decode_flow(flow_parts[number], self.size)
+                decode_frames(parts, numbers, self.frame_format, frames[start:stop])
+        except (OSError, ValueError, IndexError) as error:
+            raise VideoReadError(f"{self.name} in {self.path}: {error}") from error
+        if not np.array_equal(wanted, indices):
+            frames = frames[place]
+            flows, known = (flows[place], known[place]) if self.has_flow else (None, None)
+        return Clip(frames, flows, known)
+
+
+class Shards:
+    """The videos of one split of a prepared dataset, in the order of the source they are from.
+
+    Attributes:
+        class_names: by label.
+        skipped: files that could not be read when the dataset was prepared.
+        flow_stride: as in `ShardVideo`.
+    """
+
+    def __init__(self, root: str | Path, *, split: str = "train", with_flow: bool = True):
+        """Reads what is in the shards, not the videos themselves.
+
+        Args:
+            root: the folder.
+            split: one of those that were prepared.
+            with_flow: whether clips carry the flow that is stored, if any.
+
+        Raises:
+            ValueError: `root` holds no prepared dataset or an incomplete one, or not that split.
+        """
+        root = Path(root)
+        dataset = read_dataset(root)
+        if split not in dataset.splits:
+            raise ValueError(
+                f"split: got {split!r}; {str(root)!r} was prepared with {', '.join(dataset.splits)}"
+            )
+        num_shards = dataset.splits[split].num_shards
+        missing = missing_shards(root, split, dataset.splits[split])
+        if missing:
+            raise ValueError(
+                f"root: {str(root)!r} is not complete: {len(missing)} of {num_shards} {split} "
+                f"shards are missing, {', '.join(missing[:5])}{' ...' if missing[5:] else ''}. "
+                "Give the command that prepared it again, or its part i/n that did not finish"
+            )
+        self.class_names = dataset.class_names
+        self.flow_stride = dataset.flow.stride if dataset.flow else 0
+        self._with_flow = with_flow and dataset.flow is not None
+        paths = [str(root / shard_name(split, number, num_shards)) for number in range(num_shards)]
+        try:
+            with ThreadPoolExecutor(16) as pool:
+                indexes = list(pool.map(read_index, paths))
+        except OSError as error:
+            raise ValueError(
+                f"root: a shard is damaged ({error}); delete it, and give the command that "
+                "prepared it again"
+            ) from error
+        places = {}
+        for path, index in zip(paths, indexes, strict=True):
+            for entry in index["videos"]:
+                place = entry.pop("place")
+                places[place] = self._video(entry, path, dataset.frames)
+        self._videos = tuple(video for _, video in sorted(places.items()))
+        skipped = [Skipped(**skip) for index in indexes for skip in index["skipped"]]
+        self.skipped = (*dataset.splits[split].skipped, *skipped)
+        if not self._videos:
+            raise ValueError(
+                f"root: the {split} shards in {str(root)!r} hold no video; all "
+                f"{len(self.skipped)} were skipped, see {FILE}"
+            )
+
+    def _video(self, entry: dict[str, Any], path: str, form: FrameFormat) -> ShardVideo:
+        size = tuple(entry.pop("size"))
+        return ShardVideo(
+            **entry,
+            size=size,
+            path=path,
+            frame_format=form,
+            flow_stride=self.flow_stride,
+            has_flow=self._with_flow,
+        )
+
+    def __len__(self) -> int:
+        return len(self._videos)
+
+    def __getitem__(self, index: int) -> ShardVideo:
+        return self._videos[index]
