@@ -1,4 +1,4 @@
-"""`python -m train RECIPE [--scale toy] [--data SOURCE] [--FIELD VALUE ...]`."""
+"""`python -m train RECIPE [--stage STAGE] [--scale toy] [--data SOURCE] [--FIELD VALUE ...]`."""
 
 import os
 import sys
@@ -11,17 +11,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 def main() -> int:
     with exit_cleanly():  # the imports too: they take seconds
-        from train.cli import parse
+        from train.cli import parse_chain
 
-        config = parse(sys.argv[1:])
+        configs = parse_chain(sys.argv[1:])
         from train.accelerator import start_jax
         from train.loop import train
 
-        start_jax(config.compilation_cache)
-        result = train(config)
-    if not result.finished:
-        return 130
-    print(f"evaluate it with: python -m eval action --run {result.run_dir}")
+        start_jax(configs[0].compilation_cache)
+        for config in configs:
+            result = train(config)
+            if not result.finished:
+                return 130
+            print(f"evaluate it with: python -m eval action --run {result.run_dir}")
     return 0
 
 

@@ -86,10 +86,15 @@ class Checkpoints:
                 "--run-dir) and run the same command again; it goes on from there."
             ) from error
 
-    def restore(self, template: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
+    def restore(
+        self, template: TrainState | None
+    ) -> tuple[TrainState | dict[str, Any], dict[str, Any]] | None:
         """The newest checkpoint that can be read, or None if the run has none.
 
         A damaged checkpoint is passed over with a warning and left on disk under another name.
+
+        Args:
+            template: a state of the same shapes; None: as it was saved, as dicts of arrays.
 
         Raises:
             CheckpointError: there are checkpoints, and none can be read.
@@ -103,6 +108,8 @@ class Checkpoints:
                     args=ocp.args.Composite(
                         state=ocp.args.StandardRestore(
                             jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
+                            if template is not None
+                            else None
                         ),
                         data=ocp.args.JsonRestore(),
                     ),
@@ -173,8 +180,8 @@ def load_config(run_dir: Path) -> TrainConfig:
     return config_lib.load(Path(run_dir) / CONFIG_FILE)
 
 
-def load_state(run_dir: Path, template: TrainState) -> TrainState:
-    """The newest readable state of a run folder.
+def load_state(run_dir: Path, template: TrainState | None) -> TrainState | dict[str, Any]:
+    """The newest readable state of a run folder; without a template, as dicts of arrays.
 
     Raises:
         CheckpointError: it has none.

@@ -1,4 +1,4 @@
-"""The command line of `python -m train`: a recipe, and any of its fields."""
+"""The command line of `python -m train`: a recipe, its stage, and any of its fields."""
 
 import difflib
 import sys
@@ -8,30 +8,69 @@ import tyro
 from train.config import TrainConfig
 from train.recipes import RECIPES
 
+ALL = "all"
+
 
 def parse(arguments: list[str]) -> TrainConfig:
     """The settings that a command line asks for; wrong ones end the program with a message."""
+    configs = parse_chain(arguments)
+    if len(configs) > 1:
+        _fail(f"--stage {ALL} is several runs.")
+    return configs[0]
+
+
+def parse_chain(arguments: list[str]) -> list[TrainConfig]:
+    """The same, one for each stage: `--stage all` is all stages of a recipe, in their order."""
     recipe, rest = _recipe(arguments)
-    scale, rest = _scale(rest)
-    scales = RECIPES[recipe]
+    scale, rest = _option(rest, "--scale", "paper", "toy")
+    stage, rest = _option(rest, "--stage", "", ALL)
+    stages = RECIPES[recipe]
+    named = [name for name in stages if name]
+    if stage == ALL and named:
+        for option in ("--run-dir", "--run_dir", "--init.run"):
+            if any(a == option or a.startswith(f"{option}=") for a in rest):
+                _fail(f"{option} is that of one run. Give it with one --stage.")
+        return [_one(recipe, name, scale, rest) for name in named]
+    if stage not in stages:
+        if not stage:
+            _fail(f"recipe {recipe} has stages: add --stage {ALL}, or one of\n{_list(named)}")
+        if not named:
+            _fail(f"--stage: got {stage!r}, recipe {recipe} has no stages: leave it out.")
+        near = difflib.get_close_matches(stage, named)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        _fail(f"--stage: got {stage!r}.{hint} Recipe {recipe} has {ALL} and\n{_list(named)}")
+    return [_one(recipe, stage, scale, rest)]
+
+
+def _one(recipe: str, stage: str, scale: str, rest: list[str]) -> TrainConfig:
+    scales = RECIPES[recipe][stage]
     if scale not in scales:
         _fail(f"--scale: got {scale!r}, recipe {recipe} has {', '.join(scales)}.")
+    what = f"Recipe {recipe}, " + (f"stage {stage}, " if stage else "") + f"scale {scale}."
+    fixed = ["--scale", scale] + (["--stage", stage] if stage else [])
     return tyro.cli(
         TrainConfig,
         prog=f"python -m train {recipe}",
-        description=f"Recipe {recipe}, scale {scale}. Scales: {', '.join(scales)}.",
+        description=f"{what} Scales: {', '.join(scales)}.",
         default=scales[scale],
-        args=[*_data_shorthand(rest), "--scale", scale],
+        args=[*_data_shorthand(rest), *fixed],
     )
 
 
 def _recipe(arguments: list[str]) -> tuple[str, list[str]]:
     listing = "Recipes:\n" + "".join(
-        f"  {name}  (--scale {' or '.join(scales)})\n" for name, scales in RECIPES.items()
+        f"  {name}  (--scale {' or '.join(next(iter(stages.values())))})\n"
+        + "".join(f"      --stage {stage}\n" for stage in stages if stage)
+        for name, stages in RECIPES.items()
     )
-    usage = "usage: python -m train RECIPE [--scale SCALE] [--data SOURCE] [--FIELD VALUE ...]\n"
+    usage = (
+        "usage: python -m train RECIPE [--stage STAGE] [--scale SCALE] [--data SOURCE] "
+        "[--FIELD VALUE ...]\n"
+    )
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(f"{usage}\n{listing}\npython -m train RECIPE --help lists every field.")
+        print(
+            f"{usage}\n{listing}\npython -m train RECIPE [--stage STAGE] --help lists the fields."
+        )
         sys.exit(0 if arguments else 2)
     name = arguments[0]
     if name not in RECIPES:
@@ -41,22 +80,23 @@ def _recipe(arguments: list[str]) -> tuple[str, list[str]]:
     return name, arguments[1:]
 
 
-def _scale(arguments: list[str]) -> tuple[str, list[str]]:
-    scale, rest, position = "paper", [], 0
+def _option(arguments: list[str], option: str, default: str, example: str) -> tuple[str, list[str]]:
+    """The value of an option, and the other arguments."""
+    value, rest, position = default, [], 0
     while position < len(arguments):
         argument = arguments[position]
-        if argument == "--scale":
+        if argument == option:
             if position + 1 == len(arguments):
-                _fail("--scale needs a value, such as toy.")
-            scale = arguments[position + 1]
+                _fail(f"{option} needs a value, such as {example}.")
+            value = arguments[position + 1]
             position += 2
-        elif argument.startswith("--scale="):
-            scale = argument.removeprefix("--scale=")
+        elif argument.startswith(f"{option}="):
+            value = argument.removeprefix(f"{option}=")
             position += 1
         else:
             rest.append(argument)
             position += 1
-    return scale, rest
+    return value, rest
 
 
 def _data_shorthand(arguments: list[str]) -> list[str]:
@@ -67,6 +107,10 @@ def _data_shorthand(arguments: list[str]) -> list[str]:
         else argument
         for argument in arguments
     ]
+
+
+def _list(names: list[str]) -> str:
+    return "".join(f"  {name}\n" for name in names)
 
 
 def _fail(message: str) -> None:

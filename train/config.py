@@ -36,10 +36,16 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class InitConfig:
-    """Published weights to start from."""
+    """Where parameters come from, instead of fresh ones: a former run, then published weights."""
 
+    run: str = ""
+    """Folder of a run whose newest checkpoint is the start: its parts that this network has."""
+    run_map: tuple[str, ...] = ()
+    """OLD->NEW: what begins with OLD there is found at NEW here, as "->motionnet/"."""
+    run_skip: tuple[str, ...] = ()
+    """Regular expressions: arrays that may stay fresh here, or unused there. Others may not."""
     weights: str = ""
-    """A file of PyTorch's, .pth, .pt or .safetensors; empty: fresh parameters."""
+    """A file of PyTorch's, .pth, .pt or .safetensors; empty: none."""
     architecture: str = ""
     """Whose weights they are, as r3d_18; empty: those of the model's own name."""
     at: str = ""
@@ -52,28 +58,72 @@ class InitConfig:
     """For a network that sees no RGB: repeat for stacked frames, average for flow."""
 
 
+Kind = Literal[
+    "joint",
+    "action",
+    "flow",
+    "multiscale-joint",
+    "multiscale-flow",
+    "motionnet-joint",
+    "motionnet-flow",
+    "uf-tsn-joint",
+    "uf-tsn-flow",
+    "jointflow3d-joint",
+]
+# Those that compare the flow with a target; the others need none.
+SUPERVISED = ("joint", "flow", "multiscale-joint", "multiscale-flow")
+
+
 @dataclasses.dataclass(frozen=True)
 class ObjectiveConfig:
     """What is minimised."""
 
-    kind: Literal["joint", "action", "flow"] = "joint"
-    """Both losses (ActionFlowNet Eq. 2), classification alone, or flow alone."""
+    kind: Kind = "joint"
+    """action: classification alone. ...-flow: a flow loss alone. ...-joint: both. The flow loss:
+    the endpoint error at one size (joint, flow: ActionFlowNet Eq. 2) or at several (multiscale:
+    Eq. 4), or one without a target (motionnet: Hidden Two-Stream Eq. 6; uf-tsn: UF-TSN Eq. 9;
+    jointflow3d: Odabasi Eq. 3)."""
     flow_weight: float = 1.0
-    """lambda of Eq. 2, over the mean endpoint error in pixels. Guessed: the paper gives none."""
+    """Of the flow loss; lambda of ActionFlowNet Eq. 2. Guessed: the paper gives none."""
+    term_weights: tuple[str, ...] = ()
+    """TERM=WEIGHT instead of the paper's, as smooth=0: see train/objectives.py."""
+    label_smoothing: float = 0.0
+    """Share of the probability that the target of the action spreads over all classes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimConfig:
     """How it is minimised."""
 
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    """Weight decay is part of the gradient in adam and sgd, and apart from it in adamw."""
     learning_rate: float = 3e-4
-    """Peak learning rate of Adam."""
-    schedule: Literal["constant", "cosine"] = "constant"
-    """Constant as in the paper, or falling to zero along a half cosine."""
+    """Peak learning rate."""
+    schedule: Literal["constant", "cosine", "steps"] = "constant"
+    """Constant, falling to zero along a half cosine, or times `factor` at each of `boundaries`."""
+    boundaries: tuple[int, ...] = ()
+    """Steps of the run at which the schedule "steps" multiplies the learning rate."""
+    factor: float = 0.1
+    """By which it does; 0.5 halves."""
     warmup_steps: int = 0
     """Steps over which the learning rate rises linearly from zero."""
+    momentum: float = 0.9
+    """Of sgd."""
+    nesterov: bool = False
+    """Nesterov's momentum, in sgd."""
+    weight_decay: float = 0.0
+    """Of kernels; never of biases, scales of norms and parameters of flow layers."""
     clip_norm: float = 0.0
     """Largest global norm of the gradient; 0 means no clipping."""
+    groups: tuple[str, ...] = ()
+    """REGEX=FACTOR: factor of the learning rate of parameters in whose path, as
+    encoder/conv1/kernel, REGEX is found; the first that is found counts, and each parameter needs
+    one. 0 freezes them, and the running statistics of their norms."""
+    accumulate: int = 1
+    """Parts that each device takes its share of a batch in, one after the other, to save memory:
+    the gradient is the mean of theirs."""
+    ema_decay: float = 0.0
+    """Of a moving average of the parameters, which is what gets evaluated; 0 means none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,10 +146,12 @@ class TrainConfig:
 
     recipe: str = ""
     """The recipe that the values come from."""
+    stage: str = ""
+    """Its stage, where it has several."""
     scale: Literal["paper", "toy"] = "paper"
     """paper: as published; toy: minutes on a CPU."""
     run_dir: str = ""
-    """Folder of the run; default: runs/RECIPE-SCALE."""
+    """Folder of the run; default: runs/RECIPE-SCALE or runs/RECIPE-STAGE-SCALE."""
     resume: bool = True
     """Go on where an existing run folder stopped; --no-resume refuses to touch one."""
     seed: int = 0
@@ -148,13 +200,23 @@ MAY_CHANGE = {
     "max_devices",
     "compilation_cache",
     "data.root",  # a dataset may be moved
-    "init.weights",  # and so may a file that was read at the start
+    "init.run",  # and so may what was read at the start
+    "init.weights",
     "data.num_threads",
     "data.prefetch",
     "data.test_videos",
 }
 
 
+# Sources with true flow.
+WITH_FLOW = {
+    "synthetic-motion",
+    "flying-chairs",
+    "sintel",
+    "kitti2012",
+    "kitti2015",
+    "middlebury",
+}
 LOWEST = {
     "seed": 0,
     "test_every": 0,
@@ -162,8 +224,14 @@ LOWEST = {
     "model.width": 1,
     "model.flow_stride": 1,
     "objective.flow_weight": 0,
+    "objective.label_smoothing": 0,
     "optim.warmup_steps": 0,
+    "optim.factor": 0,
+    "optim.momentum": 0,
+    "optim.weight_decay": 0,
     "optim.clip_norm": 0,
+    "optim.accumulate": 1,
+    "optim.ema_decay": 0,
     "augment.brightness": 0,
     "augment.contrast": 0,
     "augment.saturation": 0,
@@ -193,6 +261,18 @@ def check(config: TrainConfig) -> None:
         raise ValueError(
             f"optim.learning_rate: got {config.optim.learning_rate}, but it must be above 0."
         )
+    for name in ("optim.momentum", "optim.ema_decay", "objective.label_smoothing"):
+        if not flat[name] < 1:
+            raise ValueError(f"{name}: got {flat[name]}, but it must be below 1.")
+    boundaries = config.optim.boundaries
+    if (config.optim.schedule == "steps") != bool(boundaries):
+        raise ValueError(
+            f"optim.boundaries: got {boundaries} with schedule {config.optim.schedule!r}, but the "
+            "schedule steps, and no other, changes the learning rate at given steps. Use "
+            "--optim.schedule steps --optim.boundaries 1000 2000."
+        )
+    if list(boundaries) != sorted(set(boundaries)) or min(boundaries, default=1) < 1:
+        raise ValueError(f"optim.boundaries: got {boundaries}, but they must be above 0 and rise.")
     rate = config.model.dropout_rate
     if rate is not None and not 0 <= rate < 1:
         raise ValueError(f"model.dropout_rate: got {rate}, but it must be at least 0 and below 1.")
@@ -208,7 +288,7 @@ def check(config: TrainConfig) -> None:
             f"data.stride: got {config.data.stride}, but the flow of synthetic clips is that of "
             "neighbouring frames. Use --data.stride 1."
         )
-    if config.objective.kind != "action" and config.data.source == "video-folder":
+    if config.objective.kind in SUPERVISED and config.data.source not in WITH_FLOW:
         if config.data.teacher == "none":
             raise ValueError(
                 "data.teacher: got 'none', but the objective needs a flow target and video files "
@@ -219,6 +299,22 @@ def check(config: TrainConfig) -> None:
             "data.flip: mirroring a synthetic clip changes its class (left and right change "
             "places). Add --data.no-flip."
         )
+
+
+def check_parts(config: TrainConfig, num_devices: int) -> None:
+    """Raises ValueError if the devices cannot take their shares of a batch in equal parts."""
+    share, parts = config.batch_size // num_devices, config.optim.accumulate
+    if share % parts:
+        fitting = [n for n in range(min(parts, share), 0, -1) if share % n == 0][0]
+        raise ValueError(
+            f"optim.accumulate: got {parts}, which does not divide the {share} examples of each of "
+            f"{num_devices} devices. Use --optim.accumulate {fitting}, or another --batch-size."
+        )
+
+
+def default_run_dir(config: TrainConfig) -> str:
+    """Where a run is kept if nobody says otherwise."""
+    return "runs/" + "-".join(filter(None, (config.recipe, config.stage, config.scale)))
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -237,9 +333,7 @@ def differences(saved: TrainConfig, new: TrainConfig) -> dict[str, tuple[Any, An
     """Fields whose values differ although they must not: name -> (saved, new)."""
     old, now = flatten(saved), flatten(new)
     ignored = set(MAY_CHANGE)
-    if new.optim.schedule == "constant":
-        ignored |= {"steps"}
-    else:
+    if new.optim.schedule == "cosine":
         ignored -= {"steps"}  # the schedule ends at the last step
     return {
         name: (old[name], now[name])

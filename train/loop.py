@@ -2,7 +2,8 @@
 
 Where the weights come from, in this order:
 1. the newest readable checkpoint of the run folder, if it has one and `resume` is on;
-2. fresh ones, from the seed.
+2. fresh ones, from the seed; in their places those of the run that `init.run` names, if any; and in
+   the places of these the published weights of `init.weights`.
 """
 
 import dataclasses
@@ -26,12 +27,14 @@ from afn_jax.types import Batch
 from train import config as config_lib
 from train.checkpoint import CONFIG_FILE, Checkpoints, has_checkpoint
 from train.config import TrainConfig
-from train.network import build_model, check_outputs, load_weights
+from train.network import build_model, check_outputs, flow_starts, load_weights
 from train.objectives import create_objective
 from train.optim import create_optimizer
 from train.parallel import AXIS, local_devices, predict_on, split_batch, train_step_on
+from train.param_groups import describe_groups
 from train.run_lock import is_lock, run_lock
-from train.state import TrainState, create_state, num_parameters
+from train.stages import start_from_run
+from train.state import TrainState, create_state, evaluation_variables, num_parameters
 from train.step import make_test_step, make_train_step
 from train.writers import MetricsWriter, Terminal, add_skipped
 
@@ -63,9 +66,10 @@ def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
     if config.objective.kind == "action":  # nobody would read the flow that a teacher estimates
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, teacher="none"))
     devices = local_devices(config.batch_size, config.max_devices)
+    config_lib.check_parts(config, len(devices) * jax.process_count())
 
     # ---------------------------------------------------------------- Run folder
-    run_dir = Path(config.run_dir or f"runs/{config.recipe}-{config.scale}")
+    run_dir = Path(config.run_dir or config_lib.default_run_dir(config))
     config = dataclasses.replace(config, run_dir=str(run_dir))
     check_run_dir(run_dir, config)
     with run_lock(run_dir):
@@ -93,7 +97,9 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
     # ---------------------------------------------------------------- Model, optimiser, state
     model = build_model(config, len(source.class_names), axis_name=AXIS)
     check_outputs(model, config)
-    objective = create_objective(config.objective.kind, config.objective.flow_weight)
+    objective = create_objective(
+        **dataclasses.asdict(config.objective), starts=flow_starts(model, config.data.num_frames)
+    )
     optimizer = create_optimizer(config.optim, config.steps)
     shape = (config.batch_size, config.data.num_frames, *config.data.size, 3)
     state = create_state(model, optimizer, shape, config.seed)
@@ -107,9 +113,8 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
         iterator.set_state(data_state)
         for warning in checkpoints.warnings:
             console.print(f"warning: {warning}", style="yellow")
-    elif config.init.weights:
-        state, report = load_weights(state, config.init, config.model.name)
-        console.print(f"{config.init.weights}: {report}", highlight=False, soft_wrap=True)
+    else:
+        state = initialize(state, config, console)
     first_step = int(state.step)
     console.print(
         f"{run_dir}: {config.model.name}, {num_parameters(state):,} parameters; "
@@ -119,6 +124,9 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
         highlight=False,
         soft_wrap=True,
     )
+    if config.optim.groups:
+        groups = describe_groups(config.optim.groups, state.params)
+        console.print(f"learning rates:\n{groups}", highlight=False, soft_wrap=True, markup=False)
     if first_step >= config.steps:
         console.print(f"nothing left to do: all {config.steps} steps are done", highlight=False)
     if first_step > config.steps:  # done steps are not taken back, so the run stays that long
@@ -134,9 +142,16 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
             )
 
     # ---------------------------------------------------------------- Steps
-    train_step = train_step_on(
-        devices, make_train_step(model, objective, optimizer, config.augment, config.seed)
+    step_of_one_device = make_train_step(
+        model,
+        objective,
+        optimizer,
+        config.augment,
+        config.seed,
+        groups=config.optim.groups,
+        accumulate=config.optim.accumulate,
     )
+    train_step = train_step_on(devices, step_of_one_device)
     test_step = predict_on(devices, make_test_step(model, objective))
     writer = MetricsWriter(run_dir, first_step)
     terminal = Terminal(config.steps, config.batch_size, console)
@@ -195,6 +210,17 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
     if step < config.steps:
         console.print(f"stopped at step {step} and saved; the same command goes on from there")
     return TrainResult(state, run_dir, finished=step >= config.steps)
+
+
+def initialize(state: TrainState, config: TrainConfig, console: Console) -> TrainState:
+    """The fresh state with parts of a former run and published weights, as `config.init` says."""
+    if config.init.run:
+        state, report = start_from_run(state, config.init)
+        console.print(f"started from {report}", highlight=False, soft_wrap=True, markup=False)
+    if config.init.weights:
+        state, report = load_weights(state, config.init, config.model.name)
+        console.print(f"{config.init.weights}: {report}", highlight=False, soft_wrap=True)
+    return state
 
 
 def check_run_dir(run_dir: Path, config: TrainConfig) -> None:
@@ -288,7 +314,7 @@ def look_at_test(
         batch_size=config.batch_size,
         most=config.test_batches * config.batch_size,
     )
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    variables = evaluation_variables(state)
     totals: dict[str, list[float]] = {}
     for arrays in batches:
         terms = test_step(variables, split_batch(to_batch(arrays), num_devices))

@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from afn_jax.models import create_model, model_fields
+from afn_jax.models.jointflow3d import triplet_starts
 from afn_jax.weights import ARCHITECTURES, initialize_from
 from train.config import InitConfig, TrainConfig
-from train.state import TrainState
+from train.objectives import KINDS
+from train.state import TrainState, with_variables
 
 
 def build_model(config: TrainConfig, num_classes: int, *, axis_name: str | None) -> nn.Module:
@@ -32,7 +34,7 @@ def build_model(config: TrainConfig, num_classes: int, *, axis_name: str | None)
     # What the objective does not need is left out, where a model can do without it.
     if objective == "action":
         overrides["predict_flow"] = False
-    if objective == "flow":
+    if not KINDS[objective][1]:
         overrides["classify"] = False
     known = model_fields(name)
     overrides = {field: value for field, value in overrides.items() if field in known}
@@ -74,11 +76,28 @@ def check_outputs(model: nn.Module, config: TrainConfig) -> None:
             f"objective.kind: got {kind!r}, but {name} predicts no flow. "
             "Add --objective.kind action."
         )
-    if kind != "flow" and prediction.logits is None:
+    if KINDS[kind][1] and prediction.logits is None:
+        flow_kind = kind.replace("joint", "flow").replace("action", "flow")
         raise ValueError(
             f"objective.kind: got {kind!r}, but {name} does not classify. "
-            "Add --objective.kind flow."
+            f"Add --objective.kind {flow_kind if flow_kind in KINDS else 'flow'}."
         )
+
+
+def flow_starts(model: nn.Module, num_frames: int) -> tuple[int, ...]:
+    """The frame of a clip that each flow of the network starts at.
+
+    Flow goes from each frame to the next, and for networks that predict the future one behind the
+    last. Where a clip is several segments there is none from one to the next, and a network of
+    triplets has one for each triplet.
+    """
+    if hasattr(model, "triplet_stride"):
+        return tuple(triplet_starts(num_frames, model.triplet_stride))
+    segments = getattr(model, "num_segments", 1)
+    if segments == 1:
+        return tuple(range(num_frames))
+    length = num_frames // segments
+    return tuple(first + t for first in range(0, num_frames, length) for t in range(length - 1))
 
 
 # Where torchvision's name of a network is another.
@@ -106,7 +125,5 @@ def load_weights(state: TrainState, init: InitConfig, model_name: str) -> tuple[
         inflate=init.inflate,
         input_channels=None if init.input_channels == "rgb" else init.input_channels,
     )
-    state = state.replace(
-        params=variables["params"], batch_stats=variables.get("batch_stats", state.batch_stats)
-    )
-    return state, str(report)
+    batch_stats = variables.get("batch_stats", state.batch_stats)
+    return with_variables(state, variables["params"], batch_stats), str(report)

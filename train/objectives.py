@@ -1,86 +1,131 @@
 """What is minimised: functions of a prediction and a batch, which know no model and no dataset.
 
 An objective returns its terms as sums and counts, so that the mean over all devices is exact
-whatever each device holds.
+whatever each device holds. Terms with weight 0 are reported, not minimised.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
-import flax.struct
-import jax.numpy as jnp
-
-from afn_jax.losses import cross_entropy, endpoint_error
-from afn_jax.ops import resize_flow
-from afn_jax.types import Array, Batch, Prediction
-
-
-@flax.struct.dataclass
-class Term:
-    """A weighted mean: `weight * sum / count` enters the loss, once summed over devices."""
-
-    sum: Array
-    count: Array
-    weight: float = flax.struct.field(pytree_node=False, default=0.0)
-
+from afn_jax.losses import cross_entropy
+from afn_jax.types import Batch, Prediction
+from train.flow_terms import (
+    WEIGHTS,
+    endpoint_terms,
+    flow_and_target,
+    flow_mask,
+    jointflow3d_terms,
+    motionnet_terms,
+    multiscale_terms,
+    uf_tsn_terms,
+)
+from train.terms import Term, masked_term
 
 Objective = Callable[[Prediction, Batch], dict[str, Term]]
 
+# Of each kind: its flow loss, and whether the action counts.
+KINDS = {
+    "joint": ("endpoint", True),
+    "action": (None, True),
+    "flow": ("endpoint", False),
+    "multiscale-joint": ("multiscale", True),
+    "multiscale-flow": ("multiscale", False),
+    "motionnet-joint": ("motionnet", True),
+    "motionnet-flow": ("motionnet", False),
+    "uf-tsn-joint": ("uf-tsn", True),
+    "uf-tsn-flow": ("uf-tsn", False),
+    "jointflow3d-joint": ("jointflow3d", True),
+}
 
-def create_objective(kind: str, flow_weight: float) -> Objective:
-    """ActionFlowNet Eq. 2, or one of its halves.
 
-    "joint": cross-entropy + `flow_weight` * mean endpoint error in pixels of the frames. The paper
-    sums over pixels and frames and does not tell its lambda; with the mean, the same lambda means
-    the same at every size. "action" and "flow" are the two terms alone. Terms with weight 0 are
-    reported, not minimised.
+def create_objective(
+    kind: str,
+    flow_weight: float = 1.0,
+    *,
+    term_weights: Sequence[str] = (),
+    label_smoothing: float = 0.0,
+    starts: Sequence[int] | None = None,
+) -> Objective:
+    """An objective by name.
+
+    | kind | loss |
+    |---|---|
+    | "joint" | ActionFlowNet Eq. 2; "action" and "flow" are its two terms alone |
+    | "multiscale-joint", "multiscale-flow" | ActionFlowNet Eq. 4 and Eq. 3 |
+    | "motionnet-joint", "motionnet-flow" | Hidden Two-Stream Eq. 6, with and without the action |
+    | "uf-tsn-joint", "uf-tsn-flow" | UF-TSN Eq. 9, likewise |
+    | "jointflow3d-joint" | Odabasi Eq. 3 |
+
+    The cross-entropy has weight 1; the terms of the flow loss those of the paper (`WEIGHTS` of
+    `train.flow_terms`) times `flow_weight`. Each term is a mean over pixels, pairs and examples.
+    Where a batch has a flow target, the endpoint error is reported whatever the flow loss is.
+
+    Args:
+        flow_weight: of the flow loss. The ActionFlowNet paper sums over pixels and frames and does
+            not tell its lambda; with means, the same lambda means the same at every size.
+        term_weights: "TERM=WEIGHT", instead of the paper's.
+        label_smoothing: see `afn_jax.losses.cross_entropy`.
+        starts: the frame that each flow starts at; None: flow t starts at frame t.
+
+    Raises:
+        ValueError: unknown kind or term.
     """
-    weights = {"joint": (1.0, flow_weight), "action": (1.0, 0.0), "flow": (0.0, flow_weight)}
-    if kind not in weights:
-        raise ValueError(f"objective.kind: got {kind!r}, allowed are {', '.join(weights)}.")
-    action_weight, flow_weight = weights[kind]
+    if kind not in KINDS:
+        raise ValueError(f"objective.kind: got {kind!r}, allowed are {', '.join(KINDS)}.")
+    flow_loss, classify = KINDS[kind]
+    weights = {"cross_entropy": 1.0} if classify else {}
+    weights |= {name: flow_weight * weight for name, weight in WEIGHTS.get(flow_loss, {}).items()}
+    weights |= _parse_weights(term_weights, weights, kind, flow_weight)
+    flow_terms = {
+        "multiscale": partial(multiscale_terms, starts=starts),
+        "motionnet": partial(motionnet_terms, joint=classify),
+        "uf-tsn": uf_tsn_terms,
+        "jointflow3d": partial(jointflow3d_terms, starts=starts),
+    }.get(flow_loss)
 
     def objective(prediction: Prediction, batch: Batch) -> dict[str, Term]:
         terms = {}
-        if prediction.logits is not None and action_weight:
-            terms["cross_entropy"] = _masked(
-                cross_entropy(prediction.logits, batch.labels), batch.mask, action_weight
-            )
+        if prediction.logits is not None and classify:
+            losses = cross_entropy(prediction.logits, batch.labels, label_smoothing=label_smoothing)
+            terms["cross_entropy"] = masked_term(losses, batch.mask)
             right = prediction.logits.argmax(-1) == batch.labels
-            terms["top1"] = _masked(right, batch.mask)
-        if prediction.flows and batch.flows is not None and flow_weight:
-            flow, target, mask = flow_and_target(prediction, batch)
-            terms["epe"] = _masked(endpoint_error(flow, target), mask, flow_weight)
-            terms["zero_flow_epe"] = _masked(endpoint_error(jnp.zeros_like(target), target), mask)
-        return terms
+            terms["top1"] = masked_term(right, batch.mask)
+        if prediction.flows and flow_loss is not None:
+            if flow_terms is not None:
+                terms |= flow_terms(prediction, batch)
+            if flow_loss == "uf-tsn":
+                prediction = _without_backward_flows(prediction, batch.frames.shape[1] - 1)
+            if batch.flows is not None:
+                terms |= endpoint_terms(prediction, batch, starts)
+        return {
+            name: Term(term.sum, term.count, weights.get(name, 0.0)) for name, term in terms.items()
+        }
 
     return objective
 
 
-def flow_and_target(prediction: Prediction, batch: Batch) -> tuple[Array, Array, Array]:
-    """The finest flow at the size of its target, the target, and where that is trusted.
-
-    `[batch, pairs, H, W, ...]`, for as many pairs as the network predicts: not every one predicts
-    the future flow, after the last frame.
-    """
-    pairs = prediction.flows[0].shape[1]
-    if pairs > batch.flows.shape[1]:
-        raise ValueError(
-            f"the network predicts {pairs} flows a clip, and there are {batch.flows.shape[1]} "
-            "targets. If it predicts backward flow too: --model.options bidirectional=false."
-        )
-    target = batch.flows[:, :pairs].astype(jnp.float32)
-    flow = resize_flow(prediction.flows[0], target.shape[-3:-1])
-    return flow, target, flow_mask(batch)[:, :pairs]
+def _without_backward_flows(prediction: Prediction, num_pairs: int) -> Prediction:
+    """UF-TSN adds them behind the others while training."""
+    return prediction.replace(flows=tuple(flow[:, :num_pairs] for flow in prediction.flows))
 
 
-def flow_mask(batch: Batch) -> Array:
-    """`[batch, time, H, W]`: where the flow target of a real (not padding) example is trusted."""
-    examples = batch.mask.reshape(-1, 1, 1, 1)
-    if batch.flow_mask is None:
-        return jnp.broadcast_to(examples, batch.flows.shape[:-1])
-    return batch.flow_mask & examples
+def _parse_weights(
+    term_weights: Sequence[str], known: dict[str, float], kind: str, flow_weight: float
+) -> dict[str, float]:
+    weights = {}
+    for text in term_weights:
+        name, _, value = text.partition("=")
+        try:
+            weight = float(value)
+        except ValueError:
+            weight = -1.0
+        if name not in known or not 0 <= weight < float("inf"):
+            raise ValueError(
+                f"objective.term_weights: got {text!r}, but each must be TERM=WEIGHT with a weight "
+                f"of 0 or more; the terms of {kind} are {', '.join(known)}."
+            )
+        weights[name] = weight if name == "cross_entropy" else flow_weight * weight
+    return weights
 
 
-def _masked(values: Array, mask: Array, weight: float = 0.0) -> Term:
-    values = values.astype(jnp.float32)
-    return Term(jnp.sum(jnp.where(mask, values, 0)), jnp.sum(mask, dtype=jnp.float32), weight)
+__all__ = ["KINDS", "Objective", "Term", "create_objective", "flow_and_target", "flow_mask"]

@@ -1,15 +1,28 @@
-"""The optimiser of a run."""
+"""The optimiser of a run: schedule, clipping, weight decay, parameter groups, moving average.
 
+The order is Caffe's and PyTorch's: the gradient is clipped, weight decay is added to it (or, in
+AdamW, to the step), then come the moments, the learning rate and the factor of the group.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
 import optax
 
 from train.config import OptimConfig
+from train.param_groups import group_factors
 
 
 def learning_rate(config: OptimConfig, steps: int) -> optax.Schedule:
-    """Learning rate by step: a linear warm-up, then constant or a half cosine down to zero."""
+    """Learning rate by step: a linear warm-up, then constant, a half cosine to zero, or steps."""
     rest = max(steps - config.warmup_steps, 1)
     if config.schedule == "cosine":
         schedule = optax.cosine_decay_schedule(config.learning_rate, rest)
+    elif config.schedule == "steps":
+        # After the warm-up the schedule counts from there; boundaries are steps of the run.
+        at = {step - config.warmup_steps: config.factor for step in config.boundaries}
+        schedule = optax.piecewise_constant_schedule(config.learning_rate, at)
     else:
         schedule = optax.constant_schedule(config.learning_rate)
     if config.warmup_steps:
@@ -19,8 +32,71 @@ def learning_rate(config: OptimConfig, steps: int) -> optax.Schedule:
 
 
 def create_optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
-    """Adam, after clipping the gradient's norm if asked to (ActionFlowNet section 4.2)."""
-    adam = optax.adam(learning_rate(config, steps))
-    if config.clip_norm > 0:
-        return optax.chain(optax.clip_by_global_norm(config.clip_norm), adam)
-    return adam
+    """What `config` says; its `init` raises ValueError if a parameter is in no group."""
+    rate, decay = learning_rate(config, steps), config.weight_decay
+    parts = []
+    if config.clip_norm:
+        parts.append(optax.clip_by_global_norm(config.clip_norm))
+    if decay and config.optimizer != "adamw":
+        parts.append(optax.add_decayed_weights(decay, mask=is_kernel))
+    if config.optimizer == "sgd":
+        parts.append(optax.sgd(rate, momentum=config.momentum or None, nesterov=config.nesterov))
+    elif config.optimizer == "adamw":
+        parts.append(optax.adamw(rate, weight_decay=decay, mask=is_kernel))
+    else:
+        parts.append(optax.adam(rate))
+    if config.groups:
+        parts.append(_scale_by_group(config.groups))
+    optimizer = optax.chain(*parts) if len(parts) > 1 else parts[0]
+    return _with_average(optimizer, config.ema_decay) if config.ema_decay else optimizer
+
+
+def is_kernel(params: Any) -> Any:
+    """True for the arrays that weight decay is for: those named "kernel"."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: bool(path) and getattr(path[-1], "key", "") == "kernel", params
+    )
+
+
+def _scale_by_group(groups: tuple[str, ...]) -> optax.GradientTransformation:
+    def init(params):
+        group_factors(groups, params)  # raises for a parameter that is in no group
+        return optax.EmptyState()
+
+    def update(updates, state, params=None):
+        factors = group_factors(groups, updates)
+        return jax.tree.map(lambda u, f: f * u if f else jnp.zeros_like(u), updates, factors), state
+
+    return optax.GradientTransformation(init, update)
+
+
+class AverageState(NamedTuple):
+    """State of an optimiser and the moving average of the parameters."""
+
+    inner: Any
+    average: Any
+    count: jax.Array
+
+
+def _with_average(
+    optimizer: optax.GradientTransformation, decay: float
+) -> optax.GradientTransformation:
+    """Keeps `average = d * average + (1 - d) * params` beside an optimiser's state.
+
+    d is `decay`, but at the start at most (1 + n) / (10 + n) after n steps: otherwise the average
+    would stay near the first parameters for long.
+    """
+
+    def init(params):
+        average = jax.tree.map(lambda p: jnp.array(p, copy=True), params)
+        return AverageState(optimizer.init(params), average, jnp.zeros((), jnp.int32))
+
+    def update(gradients, state, params):
+        updates, inner = optimizer.update(gradients, state.inner, params)
+        d = jnp.minimum(decay, (1.0 + state.count) / (10.0 + state.count))
+        average = jax.tree.map(
+            lambda a, p: d * a + (1 - d) * p, state.average, optax.apply_updates(params, updates)
+        )
+        return updates, AverageState(inner, average, state.count + 1)
+
+    return optax.GradientTransformation(init, update)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from afn_jax.types import Array
+from train.optim import AverageState
 
 
 @flax.struct.dataclass
@@ -42,6 +43,21 @@ def create_state(
         )
 
     return jax.jit(init)(jax.random.key(seed))
+
+
+def with_variables(state: TrainState, params: Any, batch_stats: Any) -> TrainState:
+    """A fresh state with other parameters; their moving average starts at them."""
+    opt_state = state.opt_state
+    if isinstance(opt_state, AverageState):
+        opt_state = opt_state._replace(average=jax.tree.map(jnp.array, params))
+    return state.replace(params=params, batch_stats=batch_stats, opt_state=opt_state)
+
+
+def evaluation_variables(state: TrainState) -> dict[str, Any]:
+    """What a network is evaluated with: the moving average of the parameters, if there is one."""
+    averaged = isinstance(state.opt_state, AverageState)
+    params = state.opt_state.average if averaged else state.params
+    return {"params": params, "batch_stats": state.batch_stats}
 
 
 def num_parameters(state: TrainState) -> int:

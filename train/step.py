@@ -16,7 +16,8 @@ from afn_jax.ops import color_jitter, gaussian_noise
 from afn_jax.types import Array, Batch, Prediction
 from train.config import AugmentConfig
 from train.objectives import Objective
-from train.parallel import AXIS
+from train.parallel import AXIS, split_batch
+from train.param_groups import group_factors, is_frozen
 from train.state import TrainState
 
 Metrics = dict[str, Array]
@@ -28,24 +29,41 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     augment: AugmentConfig,
     seed: int,
+    *,
+    groups: tuple[str, ...] = (),
+    accumulate: int = 1,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-    """The step of one device; runs under the axis `AXIS` of `train.parallel`."""
+    """The step of one device; runs under the axis `AXIS` of `train.parallel`.
 
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
-        key = jax.random.fold_in(key, lax.axis_index(AXIS))
+    Args:
+        groups: see `train.param_groups`. Parameters with factor 0 get no gradient, and norms that
+            they belong to use their running statistics and leave them as they are.
+        accumulate: parts that the device's share of the batch is taken in, one after the other.
+            The gradient is the mean of theirs, each normalised by what counts in the part.
+    """
+    frozen = is_frozen(groups)
+
+    def loss_and_gradients(params, batch_stats, batch, key):
+        """Of a part of this device's share, and of those of the other devices."""
         augment_key, dropout_key = jax.random.split(key)
         frames = augment_frames(augment_key, to_float(batch.frames), augment)
 
         def loss_fn(params):
-            prediction, updates = model.apply(
-                {"params": params, "batch_stats": state.batch_stats},
-                frames,
-                train=True,
-                mutable=["batch_stats"],
-                rngs={"dropout": dropout_key},
+            params = jax.tree.map(
+                lambda p, factor: p if factor else lax.stop_gradient(p),
+                params,
+                group_factors(groups, params),
             )
-            terms = objective(prediction, batch)
+            with nn.intercept_methods(_hold_norms(frozen)):
+                prediction, updates = model.apply(
+                    {"params": params, "batch_stats": batch_stats},
+                    frames,
+                    train=True,
+                    mutable=["batch_stats"],
+                    rngs={"dropout": dropout_key},
+                )
+            # Flow losses without a target compare the frames that the network saw.
+            terms = objective(prediction, batch.replace(frames=frames))
             # Divided by the mean count of the devices, the mean of the devices' losses (and of
             # their gradients) is the mean over the whole batch, however masks are spread.
             loss = 0.0
@@ -55,9 +73,23 @@ def make_train_step(
                     loss = loss + term.weight * term.sum / count
             return loss, (updates.get("batch_stats", {}), terms)
 
-        (loss, (batch_stats, terms)), gradients = jax.value_and_grad(loss_fn, has_aux=True)(
-            state.params
-        )
+        (loss, (batch_stats, terms)), gradients = jax.value_and_grad(loss_fn, has_aux=True)(params)
+        return batch_stats, (loss, gradients, terms)
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        key = jax.random.fold_in(key, lax.axis_index(AXIS))
+        if accumulate == 1:
+            batch_stats, (loss, gradients, terms) = loss_and_gradients(
+                state.params, state.batch_stats, batch, key
+            )
+        else:
+            batch_stats, (loss, gradients, terms) = _in_parts(
+                lambda *part: loss_and_gradients(state.params, *part),
+                state.batch_stats,
+                split_batch(batch, accumulate),
+                jax.random.split(key, accumulate),
+            )
         gradients = lax.pmean(gradients, AXIS)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         new_state = TrainState(
@@ -75,12 +107,46 @@ def make_train_step(
     return train_step
 
 
+def _in_parts(loss_and_gradients, batch_stats, parts: Batch, keys: Array):
+    """Mean loss and gradient and summed terms of parts, of which each continues the statistics."""
+
+    def one_more(carry, part):
+        batch_stats, total = carry
+        batch_stats, found = loss_and_gradients(batch_stats, *part)
+        return (batch_stats, jax.tree.map(jnp.add, total, found)), None
+
+    first = jax.tree.map(lambda x: x[0], (parts, keys))
+    shapes = jax.eval_shape(loss_and_gradients, batch_stats, *first)[1]
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    (batch_stats, total), _ = lax.scan(one_more, (batch_stats, zeros), (parts, keys))
+    loss, gradients, terms = total
+    loss, gradients = jax.tree.map(lambda x: x / len(keys), (loss, gradients))
+    return batch_stats, (loss, gradients, terms)
+
+
+def _hold_norms(frozen: Callable[[str], bool]) -> Callable:
+    """Interceptor: batch norms whose scale is frozen use their running statistics, and keep them.
+
+    With the statistics of the batch, a frozen network would be another function in training.
+    """
+
+    def intercept(call, args, kwargs, context):
+        module = context.module
+        if isinstance(module, nn.BatchNorm) and frozen("/".join((*module.path, "scale"))):
+            # The field was set for the whole network, and Linen takes no argument beside it.
+            object.__setattr__(module, "use_running_average", True)
+        return call(*args, **kwargs)
+
+    return intercept
+
+
 def make_test_step(model: nn.Module, objective: Objective) -> Callable[[dict, Batch], dict]:
     """`test_step(variables, batch) -> terms` of one device's share, without augmentation."""
     predict = make_predict(model)
 
     def test_step(variables, batch):
-        return objective(predict(variables, batch.frames), batch)
+        prediction = predict(variables, batch.frames)
+        return objective(prediction, batch.replace(frames=to_float(batch.frames)))
 
     return test_step
 

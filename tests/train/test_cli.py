@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import subprocess
 import sys
@@ -5,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from train.cli import parse
+from train.cli import parse, parse_chain
 from train.recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parents[2]
-TOY = RECIPES["actionflownet"]["toy"]
+TOY = RECIPES["actionflownet"][""]["toy"]
 
 
 def failure(arguments, capsys):
@@ -21,7 +22,7 @@ def failure(arguments, capsys):
 
 
 def test_recipe_alone_is_as_published():
-    assert parse(["actionflownet"]) == RECIPES["actionflownet"]["paper"]
+    assert parse(["actionflownet"]) == RECIPES["actionflownet"][""]["paper"]
 
 
 @pytest.mark.parametrize("scale", [["--scale", "toy"], ["--scale=toy"]])
@@ -48,6 +49,42 @@ def test_any_field():
     assert config.optim.learning_rate == 1e-5 and config.objective.kind == "flow"
     assert (config.resume, config.data.flip, config.model.dropout_rate) == (False, False, 0.0)
     assert config.run_dir == "x"
+
+
+def test_stage():
+    config = parse(["uf-tsn", "--stage", "warm-up", "--scale", "toy", "--seed", "3"])
+    right = dataclasses.replace(RECIPES["uf-tsn"]["warm-up"]["toy"], seed=3)
+    assert config == right and config.init.run == "runs/uf-tsn-flow-toy"
+    assert parse(["actionflownet", "--stage=joint"]) == RECIPES["actionflownet"]["joint"]["paper"]
+
+
+def test_all_stages():
+    chain = parse_chain(["actionflownet", "--stage", "all", "--scale", "toy", "--steps", "7"])
+    assert [config.stage for config in chain] == [s for s in RECIPES["actionflownet"] if s]
+    assert {config.steps for config in chain} == {7}
+    assert parse_chain(["odabasi", "--scale=toy"]) == [RECIPES["odabasi"][""]["toy"]]
+
+
+def test_stages_that_are_none(capsys):
+    code, text = failure(["uf-tsn"], capsys)
+    assert code == 2 and "add --stage all" in text and "  end-to-end\n" in text
+    code, text = failure(["uf-tsn", "--stage", "warmup"], capsys)
+    assert code == 2 and "got 'warmup'. Did you mean warm-up?" in text
+    code, text = failure(["odabasi", "--stage", "flow"], capsys)
+    assert code == 2 and "odabasi has no stages" in text
+    code, text = failure(["uf-tsn", "--stage", "all", "--run-dir", "x"], capsys)
+    assert code == 2 and "--run-dir is that of one run" in text
+
+
+def test_lists_on_the_command_line():
+    config = parse(
+        "actionflownet --optim.groups ^encoder/=0 .*=1 --optim.schedule steps "
+        "--optim.boundaries 10 20 --init.run-map ->flownet/ --objective.term-weights epe=2".split()
+    )
+    assert config.optim.groups == ("^encoder/=0", ".*=1")
+    assert (config.optim.schedule, config.optim.boundaries) == ("steps", (10, 20))
+    assert config.init.run_map == ("->flownet/",)
+    assert config.objective.term_weights == ("epe=2",)
 
 
 def test_underscores_serve_as_well():
@@ -93,7 +130,7 @@ def test_help_lists_every_field(capsys):
     assert code == 0
     for name in ("--steps", "--data.root", "--optim.learning-rate", "--model.width", "--no-resume"):
         assert name in text, name
-    assert "Peak learning rate of Adam" in text and str(TOY.batch_size) in text
+    assert "Peak learning rate" in text and str(TOY.batch_size) in text
 
 
 def test_help_without_recipe(capsys):
@@ -114,6 +151,7 @@ def run(*arguments):
 def test_the_command_without_arguments_lists_recipes():
     done = run()
     assert done.returncode == 2
-    for name, scales in RECIPES.items():
-        assert f"{name}  (--scale {' or '.join(scales)})" in done.stdout
+    for name, stages in RECIPES.items():
+        assert f"{name}  (--scale paper or toy)" in done.stdout
+        assert all(f"      --stage {stage}\n" in done.stdout for stage in stages if stage)
     assert done.stderr == ""

@@ -9,30 +9,34 @@ from train.config import ModelConfig, ObjectiveConfig, OptimConfig, TrainConfig
 from train.recipes import RECIPES
 
 EVERY_RECIPE = [
-    pytest.param(config, id=f"{name}-{scale}")
-    for name, scales in RECIPES.items()
+    pytest.param(name, stage, scale, config, id=f"{name}-{stage}-{scale}")
+    for name, stages in RECIPES.items()
+    for stage, scales in stages.items()
     for scale, config in scales.items()
 ]
 SYNTHETIC = DataConfig(flip=False)
 VALID = TrainConfig(data=SYNTHETIC)
 
 
-@pytest.mark.parametrize("config", EVERY_RECIPE)
-def test_json_round_trip(config, tmp_path):
+@pytest.mark.parametrize("name, stage, scale, config", EVERY_RECIPE)
+def test_recipes_name_themselves_and_survive_json(name, stage, scale, config, tmp_path):
+    assert (config.recipe, config.stage, config.scale) == (name, stage, scale)
+    config_lib.check(config)
     path = tmp_path / "config.json"
     config_lib.save(config, path)
     loaded = config_lib.load(path)
     assert loaded == config
-    assert isinstance(loaded.data.size, tuple) and isinstance(loaded.data.crop_scales, tuple)
+    assert isinstance(loaded.data.size, tuple) and isinstance(loaded.optim.groups, tuple)
     assert [p.name for p in tmp_path.iterdir()] == ["config.json"]
 
 
-@pytest.mark.parametrize("name, scale", [(n, s) for n, scales in RECIPES.items() for s in scales])
-def test_recipes_name_themselves(name, scale):
-    config = RECIPES[name][scale]
-    assert (config.recipe, config.scale) == (name, scale)
-    root = {"root": "videos"} if config.data.source == "video-folder" else {}
-    config_lib.check(dataclasses.replace(config, data=dataclasses.replace(config.data, **root)))
+def test_default_run_folders():
+    assert config_lib.default_run_dir(RECIPES["actionflownet"][""]["toy"]) == (
+        "runs/actionflownet-toy"
+    )
+    assert config_lib.default_run_dir(RECIPES["uf-tsn"]["warm-up"]["paper"]) == (
+        "runs/uf-tsn-warm-up-paper"
+    )
 
 
 def test_load_names_a_misspelt_field(tmp_path):
@@ -97,8 +101,12 @@ def test_what_does_not_change_learning_may_change():
     assert config_lib.differences(VALID, new) == {}
 
 
-def test_steps_may_change_only_with_a_constant_learning_rate():
+def test_steps_may_change_unless_the_learning_rate_depends_on_them():
     constant = dataclasses.replace(VALID, steps=10)
+    stepwise = dataclasses.replace(
+        constant, optim=OptimConfig(schedule="steps", boundaries=(5,), factor=0.5)
+    )
+    assert config_lib.differences(stepwise, dataclasses.replace(stepwise, steps=20)) == {}
     assert config_lib.differences(constant, dataclasses.replace(constant, steps=20)) == {}
     cosine = dataclasses.replace(constant, optim=OptimConfig(schedule="cosine"))
     longer = dataclasses.replace(cosine, steps=20)
@@ -132,7 +140,10 @@ def test_check_of_flow_without_target():
     data = DataConfig(source="video-folder", root="videos", teacher="none")
     with pytest.raises(ValueError, match="data.teacher: got 'none'.*--data.teacher dis"):
         config_lib.check(TrainConfig(data=data))
-    config_lib.check(TrainConfig(data=data, objective=ObjectiveConfig(kind="action")))
+    for kind in ("action", "motionnet-joint", "uf-tsn-flow"):
+        config_lib.check(TrainConfig(data=data, objective=ObjectiveConfig(kind=kind)))
+    chairs = dataclasses.replace(data, source="flying-chairs")  # it has true flow
+    config_lib.check(TrainConfig(data=chairs))
     config_lib.check(TrainConfig(data=dataclasses.replace(data, teacher="dis")))
 
 
@@ -149,6 +160,11 @@ def test_check_of_mirrored_synthetic_clips():
         ("optim", "learning_rate", -1.0, "optim.learning_rate: got -1.0, but it must be above 0"),
         ("optim", "learning_rate", float("nan"), "optim.learning_rate: got nan"),
         ("optim", "warmup_steps", -5, "optim.warmup_steps: got -5"),
+        ("optim", "ema_decay", 1.0, "optim.ema_decay: got 1.0, but it must be below 1"),
+        ("optim", "accumulate", 0, "optim.accumulate: got 0, but it must be at least 1"),
+        ("optim", "boundaries", (5,), "optim.boundaries: got .5,. with schedule 'constant'"),
+        ("optim", "schedule", "steps", "optim.boundaries: got .. with schedule 'steps'"),
+        ("objective", "label_smoothing", -0.1, "objective.label_smoothing: got -0.1"),
         ("data", "stride", 0, "data.stride: got 0"),
         ("data", "stride", 2, "data.stride: got 2, but the flow of synthetic clips"),
         ("data", "crop_scales", (1.5,), "data.crop_scales: got"),
@@ -159,6 +175,20 @@ def test_check_of_ranges(group, field, value, message):
     changed = dataclasses.replace(getattr(VALID, group), **{field: value})
     with pytest.raises(ValueError, match=message):
         config_lib.check(dataclasses.replace(VALID, **{group: changed}))
+
+
+def test_check_of_boundaries():
+    for boundaries in ((5, 5), (7, 3), (0, 4)):
+        optim = OptimConfig(schedule="steps", boundaries=boundaries)
+        with pytest.raises(ValueError, match="optim.boundaries: got .* must be above 0 and rise"):
+            config_lib.check(dataclasses.replace(VALID, optim=optim))
+
+
+def test_check_of_parts():
+    config = dataclasses.replace(VALID, batch_size=24, optim=OptimConfig(accumulate=4))
+    config_lib.check_parts(config, 3)
+    with pytest.raises(ValueError, match="does not divide the 6 examples.*--optim.accumulate 3"):
+        config_lib.check_parts(config, 4)
 
 
 @pytest.mark.parametrize("field", ["seed", "test_every", "max_devices"])

@@ -9,12 +9,18 @@ import torch
 
 from tests.weights.torch_networks import make
 from train.config import InitConfig, ModelConfig, ObjectiveConfig
-from train.network import build_model, check_outputs, load_weights, parse_options
+from train.network import (
+    build_model,
+    check_outputs,
+    flow_starts,
+    load_weights,
+    parse_options,
+)
 from train.optim import create_optimizer
 from train.recipes import RECIPES
 from train.state import create_state
 
-TOY = RECIPES["actionflownet"]["toy"]
+TOY = RECIPES["actionflownet"][""]["toy"]
 
 
 def of(name, kind="joint", options=()):
@@ -47,7 +53,13 @@ def test_options_reach_the_network_and_win():
 
 @pytest.mark.parametrize(
     ("kind", "flow", "classify"),
-    [("joint", True, True), ("action", False, True), ("flow", True, False)],
+    [
+        ("joint", True, True),
+        ("action", False, True),
+        ("flow", True, False),
+        ("uf-tsn-flow", True, False),
+        ("motionnet-joint", True, True),
+    ],
 )
 def test_what_the_objective_does_not_need_is_left_out(kind, flow, classify):
     config = of("actionflownet", kind)
@@ -72,6 +84,22 @@ def test_a_network_that_cannot_meet_the_objective(name, kind, message):
     config = of(name, kind)
     with pytest.raises(ValueError, match=message):
         check_outputs(build_model(config, 3, axis_name=None), config)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "num_frames", "starts"),
+    [
+        ("actionflownet", (), 4, [0, 1, 2, 3]),
+        ("motionnet", (), 3, [0, 1, 2]),  # it predicts two, the first ones count
+        ("hidden-temporal-tsn", (), 9, [0, 1, 3, 4, 6, 7]),
+        ("hidden-temporal-tsn", ("num_segments=2",), 6, [0, 1, 3, 4]),
+        ("jointflow3d", (), 9, [0, 3, 6]),
+        ("jointflow3d", ("triplet_stride=1",), 5, [0, 1, 2]),
+    ],
+)
+def test_where_flows_start(name, options, num_frames, starts):
+    model = build_model(of(name, options=options), 3, axis_name=None)
+    assert list(flow_starts(model, num_frames)) == starts
 
 
 def test_a_run_starts_from_published_weights(tmp_path):

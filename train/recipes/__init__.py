@@ -1,8 +1,23 @@
-"""Recipes by name and scale. A new one is one file and one line here."""
+"""Recipes by name, stage and scale. A new one is one file and one line here.
+
+A stage named "" is what runs if no stage is asked for.
+"""
 
 from train.config import TrainConfig
-from train.recipes import actionflownet
+from train.recipes import (
+    actionflownet,
+    hidden_two_stream,
+    odabasi,
+    representation_flow,
+    uf_tsn,
+)
 
-RECIPES: dict[str, dict[str, TrainConfig]] = {
-    "actionflownet": {"paper": actionflownet.PAPER, "toy": actionflownet.TOY},
+Scales = dict[str, TrainConfig]
+
+RECIPES: dict[str, dict[str, Scales]] = {
+    "actionflownet": actionflownet.STAGES,
+    "hidden-two-stream": hidden_two_stream.STAGES,
+    "uf-tsn": uf_tsn.STAGES,
+    "representation-flow": representation_flow.STAGES,
+    "odabasi": odabasi.STAGES,
 }

@@ -1,0 +1,245 @@
+"""Hidden Two-Stream Networks (Zhu, Lan, Newsam, Hauptmann 2018): MotionNet and two streams.
+
+    python -m train hidden-two-stream --stage motionnet --data.root UCF101
+    python -m train hidden-two-stream --stage temporal-c --data.root UCF101
+    python -m train hidden-two-stream --stage all --scale toy
+
+Top-1 in %, on split 1 of UCF101 (Table 1), and for the stages with -tsn and -i3d the two-stream
+result over three splits of UCF101 / HMDB51 (Table 4; VGG16 there 90.3 / 60.5):
+
+| stage | what | expected | two-stream | starts from |
+|---|---|---|---|---|
+| `motionnet` | MotionNet, without labels (Eq. 1-6) | - | - | - |
+| `temporal-a` | (a) MotionNet fixed | 83.76 | 87.50 | `motionnet` |
+| `temporal-b` | (b) all tuned, action loss | 84.04 | 87.99 | `motionnet` |
+| `temporal-c` | (c) all tuned, all losses | 84.88 | 89.82 | `motionnet` |
+| `temporal-c-hmdb51` | (c) on HMDB51 | - | 60.5 | `motionnet` |
+| `spatial`, `spatial-hmdb51` | VGG16 on single frames | 80.97 | - | `--init.weights` |
+| `branched` | one network for both (section 3.2) | in the supplement | - | `motionnet` |
+| `temporal-c-tsn`, `spatial-tsn` | TSN, three segments | - | 93.2 / 66.8 | `motionnet`; - |
+| `temporal-c-i3d`, `spatial-i3d` | I3D | - | 97.1 / 78.7 | `motionnet`; - |
+
+The streams are trained apart. A two-stream result is the late fusion of the scores of `spatial` and
+a temporal stage, 1 to 1.5, each of 25 clips of 10 crops a video (section 3.3).
+
+Published weights come on top: the paper starts VGG16 from ImageNet's and temporal streams from
+those of flow streams, as `--init.weights vgg16-397923af.pth --init.architecture vgg16 --init.at
+temporal/vgg16 --init.skip classifier --init.input-channels average` does with the former.
+
+Rows of Table 2 are overrides of `motionnet`, and of `temporal-c` after it, each in a folder of its
+own (`--run-dir`, `--init.run`): "Small Disp" `--model.options encoder=large`, "CDC"
+`--model.options extra_convolutions=false`, "MultiScale" `--model.options multiscale=false`, SSIM
+`--objective.term-weights ssim=0`, smoothness `--objective.term-weights smooth=0`. "tiny":
+`--model.options encoder=tiny`. "MotionNet (2 frames)", 84.09 in Table 1, is `motionnet` with
+`--data.num-frames 2`, then `temporal-a` with `--model.options freeze_flow=true flow_frames=2`.
+
+From the authors' released solvers: MotionNet Adam at 3.2e-5, halved at 100k, 200k, 250k, 300k and
+350k of 400k steps, weight decay 4e-4, batch 16. Together SGD, momentum .9, weight decay 5e-4, 128
+clips a step; MotionNet at 1e-6, VGG16 at 1e-3 and its biases at twice that, a tenth of it all from
+5k and 9.5k of 16k steps (HMDB51: 5k and 7k of 8.5k). `accumulate=16` is for one GPU, such as the
+paper's Titan X; with N of them, or larger ones, --optim.accumulate 16 / N. Dropout of VGG16: .9
+and .8.
+
+Guessed: clipping at a norm of 20, which is what TSN clips flow streams at; solvers of `spatial`
+(Wang et al. 2015: 10k steps, a tenth at 4k and 8k) and of TSN (Wang et al. 2016) as they were
+published there, of I3D wholly; `branched` as `temporal-c`. Rarely it diverges in the first steps:
+a lower rate first helps, say the authors, as --optim.warmup-steps 500.
+
+TOY: the same on `synthetic_motion`, 6 frames of 32 x 32 (TSN: 3 x 6, I3D: 11). A single frame says
+nothing about its classes, so spatial streams stay at chance.
+"""
+
+import re
+from dataclasses import replace
+
+from afn_jax.data.config import DataConfig
+from train.config import (
+    InitConfig,
+    ModelConfig,
+    ObjectiveConfig,
+    OptimConfig,
+    TrainConfig,
+)
+from train.recipes.toy import after, toy
+
+_UCF101 = DataConfig(
+    source="ucf101",
+    num_frames=11,
+    size=(224, 224),
+    short_side=256,
+    crop="corners",
+    teacher="none",
+)
+_HMDB51 = replace(_UCF101, source="hmdb51")
+_CLIP_NORM = 20.0  # guessed
+
+MOTIONNET = TrainConfig(
+    recipe="hidden-two-stream",
+    stage="motionnet",
+    scale="paper",
+    steps=400_000,
+    batch_size=16,
+    data=_UCF101,
+    model=ModelConfig(name="motionnet"),
+    objective=ObjectiveConfig(kind="motionnet-flow"),
+    optim=OptimConfig(
+        learning_rate=3.2e-5,
+        schedule="steps",
+        boundaries=(100_000, 200_000, 250_000, 300_000, 350_000),
+        factor=0.5,
+        weight_decay=4e-4,
+        clip_norm=_CLIP_NORM,
+    ),
+    test_every=5000,
+    checkpoint_every=2000,
+    test_clips=25,
+)
+
+_SOLVER = OptimConfig(
+    optimizer="sgd",
+    learning_rate=1e-3,
+    schedule="steps",
+    boundaries=(5000, 9500),
+    weight_decay=5e-4,
+    clip_norm=_CLIP_NORM,
+    groups=("^motionnet/=0.001", "bias$=2", ".*=1"),
+    accumulate=16,
+)
+_TEMPORAL = replace(
+    MOTIONNET,
+    steps=16_000,
+    batch_size=128,
+    init=after(MOTIONNET, moved=("->motionnet/",), skip=("^temporal/",)),
+    optim=_SOLVER,
+    test_every=500,
+    checkpoint_every=250,
+)
+
+
+def _temporal(stage: str, backbone: str, kind: str, **changes) -> TrainConfig:
+    return replace(
+        _TEMPORAL,
+        stage=stage,
+        model=ModelConfig(name=f"hidden-temporal-{backbone}"),
+        objective=ObjectiveConfig(kind=kind),
+        **changes,
+    )
+
+
+def _spatial(stage: str, backbone: str, **changes) -> TrainConfig:
+    config = replace(
+        _TEMPORAL,
+        stage=stage,
+        steps=10_000,
+        batch_size=256,
+        init=InitConfig(),
+        data=replace(_UCF101, num_frames=1),
+        model=ModelConfig(name=f"spatial-{backbone}"),
+        objective=ObjectiveConfig(kind="action"),
+        optim=replace(_SOLVER, boundaries=(4000, 8000), groups=("bias$=2", ".*=1"), accumulate=1),
+    )
+    return replace(config, **changes)
+
+
+TEMPORAL_A = _temporal("temporal-a", "vgg16", "action")
+TEMPORAL_A = replace(
+    TEMPORAL_A,
+    model=replace(TEMPORAL_A.model, options=("freeze_flow=true",)),
+    optim=replace(_SOLVER, groups=("^motionnet/=0", "bias$=2", ".*=1")),
+)
+TEMPORAL_B = _temporal("temporal-b", "vgg16", "action")
+TEMPORAL_C = _temporal("temporal-c", "vgg16", "motionnet-joint")
+TEMPORAL_C_HMDB51 = replace(
+    TEMPORAL_C,
+    stage="temporal-c-hmdb51",
+    steps=8500,
+    data=_HMDB51,
+    optim=replace(_SOLVER, boundaries=(5000, 7000)),
+)
+SPATIAL = _spatial("spatial", "vgg16")
+SPATIAL_HMDB51 = replace(SPATIAL, stage="spatial-hmdb51", data=replace(_HMDB51, num_frames=1))
+BRANCHED = replace(
+    TEMPORAL_C,
+    stage="branched",
+    model=ModelConfig(name="hidden-branched"),
+    init=after(MOTIONNET, skip=("^classifier/",)),
+    optim=replace(_SOLVER, groups=("^classifier/=1", ".*=0.001")),
+)
+
+# Wang et al. 2016. MotionNet keeps its 1e-6.
+_SEGMENTS = {"sampling": "segments", "num_segments": 3, "crop_scales": (1.0, 0.875, 0.75, 0.66)}
+TEMPORAL_C_TSN = _temporal(
+    "temporal-c-tsn",
+    "tsn",
+    "motionnet-joint",
+    steps=18_000,
+    data=replace(_UCF101, num_frames=33, **_SEGMENTS),
+    optim=replace(
+        _SOLVER,
+        learning_rate=5e-3,
+        boundaries=(10_000, 16_000),
+        groups=("^motionnet/=0.0002", ".*=1"),
+    ),
+)
+SPATIAL_TSN = _spatial(
+    "spatial-tsn",
+    "tsn",
+    steps=3500,
+    batch_size=128,
+    data=replace(_UCF101, num_frames=3, **_SEGMENTS),
+    optim=replace(_SOLVER, boundaries=(1500, 3000), clip_norm=40.0, groups=(), accumulate=1),
+)
+# Guessed wholly.
+TEMPORAL_C_I3D = _temporal(
+    "temporal-c-i3d",
+    "i3d",
+    "motionnet-joint",
+    batch_size=64,
+    data=replace(_UCF101, num_frames=61),
+    optim=replace(_SOLVER, learning_rate=1e-2, groups=("^motionnet/=0.0001", ".*=1")),
+)
+SPATIAL_I3D = _spatial(
+    "spatial-i3d",
+    "i3d",
+    steps=16_000,
+    batch_size=64,
+    data=replace(_UCF101, num_frames=64),
+    optim=replace(_SOLVER, learning_rate=1e-2, groups=(), accumulate=8),
+)
+
+
+def _toy(paper: TrainConfig) -> TrainConfig:
+    fields = {"width": 8, "dropout_rate": 0.2}
+    if paper.stage == "motionnet":
+        fields = {"width": 8}
+    frames = {"temporal-c-tsn": 18, "temporal-c-i3d": 11, "spatial-tsn": 3, "spatial-i3d": 8}
+    usual = 1 if paper.stage.startswith("spatial") else 6
+    if paper.stage == "temporal-c-i3d":
+        fields["options"] = ("flow_frames=6",)
+    # MotionNet at a tenth of the rate: at the paper's share 600 steps would not change it.
+    groups = tuple(re.sub(r"=0\.0\d+$", "=0.1", group) for group in paper.optim.groups)
+    return toy(
+        paper,
+        steps=600,
+        frames=frames.get(paper.stage, usual),
+        learning_rate=1e-3,
+        groups=groups,
+        **fields,
+    )
+
+
+_ALL = (
+    MOTIONNET,
+    TEMPORAL_A,
+    TEMPORAL_B,
+    TEMPORAL_C,
+    TEMPORAL_C_HMDB51,
+    SPATIAL,
+    SPATIAL_HMDB51,
+    BRANCHED,
+    TEMPORAL_C_TSN,
+    SPATIAL_TSN,
+    TEMPORAL_C_I3D,
+    SPATIAL_I3D,
+)
+STAGES = {config.stage: {"paper": config, "toy": _toy(config)} for config in _ALL}

@@ -1,0 +1,161 @@
+"""Representation Flow (Piergiovanni, Ryoo 2018): optical flow as a layer, learned for the action.
+
+    python -m train representation-flow --stage mini-kinetics --data.root MINI_KINETICS
+    python -m train representation-flow --stage hmdb51 --data.root HMDB51
+    python -m train representation-flow --stage all --scale toy
+
+| stage | table | network | expected | starts from |
+|---|---|---|---|---|
+| `mini-kinetics` | 1 to 5 | ResNet-34, 16 x 112 x 112 | 60.7 | - |
+| `lowres-hmdb51` | 1 and 2, LowRes-HMDB51 | the same | 46.8 | - |
+| `kinetics` | 9 | ResNet-50, 32 x 224 x 224 | 67.3 | - |
+| `hmdb51` | 9, HMDB(+Kin) | the same | 75.3 | `kinetics` |
+| `hmdb51-scratch` | 9, HMDB | the same | 73.4 | - |
+| `kinetics-2plus1d`, `hmdb51-2plus1d` | 9, (2+1)D | (2+1)D ResNet-50 | 74.8; 76.4 | -; the former |
+
+Rows of the tables are overrides. Those of the network are told in the docstring of
+`afn_jax/models/representation_flow.py`, as `--model.options FIELD=VALUE ...`:
+
+| table | overrides of `mini-kinetics` and what they give |
+|---|---|
+| 1 | `composition=none` 55.2; `composition=tvl1 flow_after=0 stacked_flows=10` 35.4, and with \
+`fusion=late` 57.6; `learned=[] flow_after=0` 37.4, 1 52.4, 2 57.4, 3 59.4, 4 52.1, 5 50.3 |
+| 2 | `learned=[]` 59.4; `kernels=sobel learned=["image_gradient","flow_gradient"]` 58.5; \
+`learned=["divergence"]` 60.2; `learned=["tau","lam","theta"]` 59.9 |
+| 3 | `num_iterations=1` 49.5, 5 55.4, 10 59.4, 20 60.7, 50 60.9 |
+| 4 | `fusion=none`, `late`, `add`, `multiply`, `late+multiply`, `concat`; `flow_after=0`, 1, 3 |
+| 5 | `composition=flow` 59.4; `flow-of-flow` 47.2; `flow-conv-flow` 62.3 |
+| 6, 7 | `--model.name repflow-r3d18` 59.7; `--model.name repflow-r2plus1d18` 60.7 |
+| 8, 9 | `kinetics`: `composition=flow-conv-flow` 68.1 |
+
+SGD with momentum .9 (appendix A). Kinetics: 0.1, a tenth every 50 of 200 epochs, dropout .5.
+HMDB51: 0.005, a tenth every 20 of 50 epochs, dropout .8. Batches of 32 on 4 Titan X for 2D, of 24
+on 8 V100 for the others. The parameters of the flow layer learn at .01 of the rate.
+
+Guessed, because the paper does not say: every second frame, weight decay 1e-6 (both are the
+authors' code), crops, flips, clips a video in the test; that `hmdb51-scratch`, and ImageNet's
+weights for the rest of it (`--init.weights resnet50-11ad3fa6.pth --init.at flow_stream --init.skip
+classifier`), have the schedule of HMDB51 at Kinetics' first rate; that LowRes-HMDB51 has Kinetics'
+epochs. Epochs are counted in steps with 86,365 (Mini-Kinetics), 240,000 (Kinetics) and 3,570
+(HMDB51) training videos.
+
+TOY: ResNet-18 or -50 on `synthetic_motion`, 6 frames of 32 x 32.
+"""
+
+from dataclasses import replace
+
+from afn_jax.data.config import DataConfig
+from train.config import ModelConfig, ObjectiveConfig, OptimConfig, TrainConfig
+from train.recipes.toy import after, toy
+
+_VIDEOS = {"mini-kinetics": 86_365, "kinetics": 240_000, "hmdb51": 3570}
+FLOW_GROUPS = (r"^flow_layer/flow(_\d)?/=0.01", ".*=1")
+
+
+def _epochs(videos: str, batch_size: int, rate: float, every: int, epochs: int) -> dict:
+    """Fields of a run: `rate`, a tenth of it every so many epochs."""
+    steps = _VIDEOS[videos] // batch_size
+    optim = OptimConfig(
+        optimizer="sgd",
+        learning_rate=rate,
+        schedule="steps",
+        boundaries=tuple(steps * epoch for epoch in range(every, epochs, every)),
+        weight_decay=1e-6,
+        groups=FLOW_GROUPS,
+    )
+    return {"steps": steps * epochs, "batch_size": batch_size, "optim": optim}
+
+
+_SMALL = DataConfig(
+    source="kinetics",
+    num_frames=16,
+    stride=2,
+    size=(112, 112),
+    short_side=128,
+    teacher="none",
+)
+_LARGE = replace(_SMALL, num_frames=32, size=(224, 224), short_side=256)
+_NEW_CLASSES = ("classifier/",)
+
+MINI_KINETICS = TrainConfig(
+    recipe="representation-flow",
+    stage="mini-kinetics",
+    scale="paper",
+    data=_SMALL,
+    model=ModelConfig(name="repflow-resnet34", dropout_rate=0.5),
+    objective=ObjectiveConfig(kind="action"),
+    test_every=2000,
+    checkpoint_every=1000,
+    test_clips=10,
+    **_epochs("mini-kinetics", 32, 0.1, 50, 200),
+)
+LOWRES_HMDB51 = replace(
+    MINI_KINETICS,
+    stage="lowres-hmdb51",
+    data=replace(_SMALL, source="hmdb51"),
+    model=replace(MINI_KINETICS.model, dropout_rate=0.8),
+    **_epochs("hmdb51", 32, 0.1, 50, 200),
+)
+KINETICS = replace(
+    MINI_KINETICS,
+    stage="kinetics",
+    data=_LARGE,
+    model=ModelConfig(name="repflow-resnet50", dropout_rate=0.5),
+    **_epochs("kinetics", 32, 0.1, 50, 200),
+)
+HMDB51 = replace(
+    KINETICS,
+    stage="hmdb51",
+    data=replace(_LARGE, source="hmdb51"),
+    model=replace(KINETICS.model, dropout_rate=0.8),
+    init=after(KINETICS, skip=_NEW_CLASSES),
+    **_epochs("hmdb51", 32, 0.005, 20, 50),
+)
+HMDB51_SCRATCH = replace(
+    HMDB51,
+    stage="hmdb51-scratch",
+    init=MINI_KINETICS.init,
+    **_epochs("hmdb51", 32, 0.1, 20, 50),
+)
+KINETICS_2PLUS1D = replace(
+    KINETICS,
+    stage="kinetics-2plus1d",
+    model=ModelConfig(name="repflow-r2plus1d50", dropout_rate=0.5),
+    **_epochs("kinetics", 24, 0.1, 50, 200),
+)
+HMDB51_2PLUS1D = replace(
+    HMDB51,
+    stage="hmdb51-2plus1d",
+    model=replace(KINETICS_2PLUS1D.model, dropout_rate=0.8),
+    init=after(KINETICS_2PLUS1D, skip=_NEW_CLASSES),
+    **_epochs("hmdb51", 24, 0.005, 20, 50),
+)
+
+
+def _toy(paper: TrainConfig) -> TrainConfig:
+    config = toy(
+        paper,
+        steps=400,
+        frames=6,
+        learning_rate=2e-3,
+        width=8,
+        dropout_rate=0.2,
+        options=("channels=8", "num_iterations=10"),
+    )
+    if paper.model.name == "repflow-resnet34":
+        config = replace(config, model=replace(config.model, name="repflow-resnet18"))
+    if paper.model.name == "repflow-r2plus1d50":  # its stem halves the time
+        config = replace(config, data=replace(config.data, num_frames=8))
+    return config
+
+
+_ALL = (
+    MINI_KINETICS,
+    LOWRES_HMDB51,
+    KINETICS,
+    HMDB51,
+    HMDB51_SCRATCH,
+    KINETICS_2PLUS1D,
+    HMDB51_2PLUS1D,
+)
+STAGES = {config.stage: {"paper": config, "toy": _toy(config)} for config in _ALL}
