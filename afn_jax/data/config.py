@@ -8,14 +8,46 @@ from typing import Literal
 class DataConfig:
     """Where clips come from and how they are cut."""
 
-    source: Literal["synthetic-motion", "video-folder"] = "synthetic-motion"
+    source: Literal[
+        "synthetic-motion",
+        "video-folder",
+        "frame-folder",
+        "ucf101",
+        "hmdb51",
+        "kinetics",
+        "something-something",
+        "activitynet",
+        "thumos14",
+        "csv",
+        "tfds",
+        "flying-chairs",
+        "sintel",
+        "kitti2012",
+        "kitti2015",
+        "middlebury",
+        "shards",
+    ] = "synthetic-motion"
     """The kind of dataset."""
     root: str = ""
-    """video-folder: the folder with one sub-folder of videos a class."""
+    """The folder of the videos; video-folder: with one sub-folder a class; tfds: its data_dir."""
+    annotations: str = ""
+    """The file or folder of the official lists, where they are not in or beside root."""
+    sintel_pass: Literal["clean", "final"] = "clean"
+    """sintel: which rendering."""
     list_number: int = 1
-    """video-folder: which of the official splits, if the folder has lists."""
+    """UCF101, HMDB51, video-folder: which of the official splits."""
+    classes: tuple[str, ...] = ()
+    """Train on these classes only, labelled in this order: names, or one file with one a line."""
+    index_cache: str = ""
+    """Folder where frame indices are kept for the next start (~/.cache/afn_jax); none: nowhere."""
+    flow_bound: float = 20.0
+    """Flow pictures beside frames: pixels that grey level 255 stands for; 0: leave them out."""
+    tfds_name: str = "ucf101"
+    """tfds: name of the dataset, and where it has some, its config: ucf101/ucf101_1."""
     short_side: int = 128
-    """video-folder: decoded frames are resized to this short side, before the crop."""
+    """Decoded frames are resized to this short side, before the crop."""
+    stored_flow: bool = True
+    """shards: read the flow that is stored with the videos, if any."""
     train_videos: int = 1_000_000
     """synthetic-motion: how many training videos there are."""
     test_videos: int = 512
@@ -26,13 +58,27 @@ class DataConfig:
     """Frames of the video from one frame of a clip to the next."""
     size: tuple[int, int] = (224, 224)
     """Height and width of the clips that the model receives."""
+    sampling: Literal["clip", "segments"] = "clip"
+    """A clip in one piece, or TSN's: a piece from each of num_segments equal parts of the video."""
+    num_segments: int = 3
+    """segments: how many; num_frames is that of all of them together."""
+    crop: Literal["random", "corners", "corners-13"] = "random"
+    """Multi-scale cropping: a box anywhere; TSN's, in a corner or the centre; or its 13 places."""
     crop_scales: tuple[float, ...] = (1.0, 0.875, 0.75)
-    """Multi-scale cropping: sides of the box, relative to the largest one."""
+    """Multi-scale cropping: sides of the box, relative to the largest one; TSN has .66 too."""
+    crop_distortion: int = 1
+    """corners: by how many places in crop_scales the scales of height and width may differ."""
     flip: bool = True
     """Mirror every other clip; not where mirroring changes the class."""
+    brighten: Literal["none", "gamma", "auto"] = "none"
+    """For dark video: one gamma for all, or for each clip the one that gives it a usual mean."""
+    gamma: float = 0.4
+    """brighten gamma: pixels become pixels ** this, in [0, 1]."""
     teacher: Literal["dis", "tvl1", "none"] = "dis"
     """What gives the flow target where the dataset has none: OpenCV's DIS, or our TV-L1."""
     num_threads: int = 2
-    """Threads that read batches."""
+    """Threads that read batches, in each process that does."""
+    num_workers: int = 0
+    """Processes that read batches; 0: the threads of this one."""
     prefetch: int = 4
     """Batches held ready."""

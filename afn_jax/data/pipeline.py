@@ -1,128 +1,28 @@
-"""From a source of videos to batches: random clip, flow target, crop and flip, batch, prefetch.
+"""From a source of videos to batches: which example comes when, on which process.
 
-Built on Grain: element i of an epoch is a pure function of (seed, i), so a run resumes with the
-very next example, and the same run on more processes sees the same batches, each its share.
+Built on Grain: element i of a run is a pure function of (seed, i), so a run resumes with the very
+next example, and the same run on more processes sees the same batches, each its share. Neither the
+number of threads nor that of workers, the processes that read, changes anything but the speed.
 
 A batch is a dict of arrays, with the fields of `afn_jax.types.Batch`; frames stay `uint8`.
 """
 
+import dataclasses
 import functools
-import os
-import sys
-import threading
+import json
+from collections.abc import Iterator
+from typing import Self
 
 import grain
 import numpy as np
+from absl import flags
 
-from afn_jax.data.clip import Clip, Skipped, Source, Video, VideoReadError
+from afn_jax.data.clip import Skipped
+from afn_jax.data.clip_reader import ClipReader
 from afn_jax.data.config import DataConfig
-from afn_jax.data.sampling import clip_indices, random_clip_start, uniform_clip_starts
-from afn_jax.data.teacher import FlowTeacher, create_teacher
-from afn_jax.data.transforms import CenterCrop, RandomCrop
+from afn_jax.data.views import MIDDLE_CLIP, Views
 
-MOST_DAMAGED_IN_A_ROW = 20
-READER_NICENESS = 10  # of the threads that read, relative to the training's
-
-_thread = threading.local()
-
-
-def read_clip(
-    video: Video, start: int, num_frames: int, stride: int, teacher: FlowTeacher | None
-) -> Clip:
-    """The clip of `video` from `start` with its flow, from the video itself or from the teacher.
-
-    Where a short video starts over inside the clip, nothing moves from its last frame to its first:
-    the flow mask is False there.
-    """
-    if video.has_flow:
-        if stride == 1:
-            return video.clip(clip_indices(start, num_frames, stride, video.num_frames))
-        raise ValueError(
-            f"data.stride: got {stride}, but the flow of {video.name} is that of neighbouring "
-            "frames. Use --data.stride 1."
-        )
-    if teacher is None:
-        return video.clip(clip_indices(start, num_frames, stride, video.num_frames))
-    # One more frame than the model sees: the last flow is the future flow.
-    indices = clip_indices(start, num_frames + 1, stride, video.num_frames)
-    frames = video.clip(indices).frames
-    follows = np.diff(indices) == stride
-    flow_mask = np.empty((num_frames, *frames.shape[1:3]), bool)
-    flow_mask[:] = follows[:, None, None]
-    return Clip(frames[:-1], teacher(frames), flow_mask)
-
-
-class ClipReader:
-    """Reads one example of a source; remembers which videos turned out to be damaged.
-
-    Attributes:
-        damaged: `Skipped` records, one a video, of files that could not be decoded.
-    """
-
-    def __init__(self, source: Source, config: DataConfig):
-        self._source = source
-        self._config = config
-        self._teacher = None if config.teacher == "none" else create_teacher(config.teacher)
-        self._damaged: dict[int, Skipped] = {}
-
-    @property
-    def damaged(self) -> tuple[Skipped, ...]:
-        return tuple(self._damaged.values())
-
-    def training_example(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """A random clip of video `index`, randomly cropped and flipped.
-
-        The next readable video takes the place of a damaged one.
-        """
-        _step_back()
-        config = self._config
-        for shift in range(MOST_DAMAGED_IN_A_ROW):
-            number = (index + shift) % len(self._source)
-            video = self._source[number]
-            start = random_clip_start(video.num_frames, config.num_frames, config.stride, rng)
-            clip = self._read(number, video, start)
-            if clip is not None:
-                break
-        else:
-            raise VideoReadError(
-                f"{MOST_DAMAGED_IN_A_ROW} videos in a row cannot be decoded, the last one "
-                f"{video.name}. Check that the dataset is complete and its disk is readable."
-            )
-        policy = RandomCrop(tuple(config.size), config.crop_scales, 0.5 if config.flip else 0.0)
-        transform = policy.draw(*clip.frames.shape[1:3], rng)
-        return _example(transform.apply(clip), video.label, index, usable=True)
-
-    def evaluation_example(self, index: int, *, clips_per_video: int) -> dict[str, np.ndarray]:
-        """Clip `index % clips_per_video` of video `index // clips_per_video`, centre crop.
-
-        The mask is False if the video cannot be decoded: it is not counted.
-        """
-        config = self._config
-        number, which = divmod(index, clips_per_video)
-        video = self._source[number]
-        starts = uniform_clip_starts(
-            video.num_frames, config.num_frames, config.stride, clips_per_video
-        )
-        clip = self._read(number, video, int(starts[which]))
-        usable = clip is not None
-        if clip is None:
-            shape = (config.num_frames, *config.size)
-            flows = np.zeros((*shape, 2), np.float32) if self._has_flow(video) else None
-            flow_mask = np.zeros(shape, bool) if self._has_flow(video) else None
-            clip = Clip(np.zeros((*shape, 3), np.uint8), flows, flow_mask)
-        transform = CenterCrop(tuple(config.size)).draw(*clip.frames.shape[1:3])
-        return _example(transform.apply(clip), video.label, number, usable=usable)
-
-    def _has_flow(self, video: Video) -> bool:
-        return video.has_flow or self._teacher is not None
-
-    def _read(self, number: int, video: Video, start: int) -> Clip | None:
-        config = self._config
-        try:
-            return read_clip(video, start, config.num_frames, config.stride, self._teacher)
-        except VideoReadError as error:
-            self._damaged.setdefault(number, Skipped(video.name, str(error)))
-            return None
+Batch = dict[str, np.ndarray]
 
 
 def train_iterator(
@@ -134,22 +34,59 @@ def train_iterator(
     seed: int,
     process_index: int = 0,
     process_count: int = 1,
-) -> grain.DatasetIterator:
+) -> "TrainIterator":
     """Endless shuffled batches of this process's share; `batch_size` is the share's.
 
-    `get_state` and `set_state` of the iterator give and take its exact position.
+    Epochs follow one another without a gap, inside a batch too: each shows every video once, on one
+    process, whatever divides what.
     """
+    _check_share(batch_size, process_index, process_count)
     dataset = (
         grain.MapDataset.range(num_videos)
         .seed(seed)
         .shuffle()
+        # Before the processes share it out: the draws belong to the example, not to the process.
         .random_map(reader.training_example)
-        # Sharding after the random map: the draws belong to the example, not to the process.
-        .slice(slice(process_index, None, process_count))
+        # And so do the epochs: shares that each repeat on their own drift apart where the videos
+        # cannot be divided by the processes.
         .repeat()
+        .slice(slice(process_index, None, process_count))
         .batch(batch_size, drop_remainder=True, batch_fn=_stack)
     )
-    return iter(dataset.to_iter_dataset(_read_options(config)))
+    return TrainIterator(dataset, reader, config)
+
+
+class TrainIterator(Iterator[Batch]):
+    """Batches that are read ahead; its state is its position, however they are read."""
+
+    def __init__(self, dataset: grain.MapDataset, reader: ClipReader, config: DataConfig):
+        self._dataset = dataset
+        self._reader = reader
+        self._config = config
+        self._next = 0
+        self._batches: grain.DatasetIterator | None = None
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Batch:
+        if self._batches is None:
+            rest = self._dataset.slice(slice(self._next, None))
+            self._batches = _read_ahead(rest, self._reader, self._config)
+        batch = next(self._batches)
+        self._next += 1
+        return batch
+
+    def get_state(self) -> dict[str, int]:
+        """The position: how many batches were given out."""
+        return {"next_index": self._next}
+
+    def set_state(self, state: dict[str, int]) -> None:
+        """Goes on from a position that `get_state` gave."""
+        if self._batches is not None:
+            self._batches.close()
+            self._batches = None
+        self._next = int(state["next_index"])
 
 
 def evaluation_batches(
@@ -158,65 +95,102 @@ def evaluation_batches(
     config: DataConfig,
     *,
     batch_size: int,
-    clips_per_video: int = 1,
+    views: Views = MIDDLE_CLIP,
     most: int | None = None,
-) -> grain.DatasetIterator:
-    """Each of `clips_per_video` clips of each video once, in order; the last batch is padded.
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Iterator[Batch]:
+    """Each of the `views` of each video once, in order; the last batch is padded.
 
-    Padding repeats the last example with mask False. With `most`, only so many clips: a random
-    choice, always the same, because sets are sorted by class.
+    All crops of a clip are in one batch: with ten crops, its size is the next lower multiple of ten
+    (ten at least). Padding repeats the last example with mask False.
+
+    Args:
+        reader: of the source.
+        num_videos: the first so many videos are evaluated.
+        config: the settings of the reader.
+        batch_size: crops a batch.
+        views: which clips and crops.
+        most: only so many clips: a random choice, always the same, because sets are sorted by
+            class.
+        process_index: which share of the videos this process has, all views of a video together.
+        process_count: how many processes share them.
     """
-    clips = np.arange(num_videos * clips_per_video)
+    _check_share(batch_size, process_index, process_count)
+    if views.when == "cover":
+        counts = np.array([reader.num_clips(i, views) for i in range(num_videos)], int)
+    else:
+        counts = np.full(num_videos, views.clips)
+    videos = np.repeat(np.arange(num_videos), counts)
+    clips = np.arange(len(videos)) - np.repeat(np.cumsum(counts) - counts, counts)
+    chosen = np.arange(len(videos))
     if most is not None:
-        clips = np.sort(np.random.default_rng(0).permutation(clips)[:most])
+        chosen = np.sort(np.random.default_rng(0).permutation(chosen)[:most])
+    chosen = chosen[videos[chosen] % process_count == process_index]
+    clips_a_batch = max(1, batch_size // views.crops_per_clip)
     dataset = (
-        grain.MapDataset.range(len(clips))
-        .map(lambda number: int(clips[number]))
-        .map(functools.partial(reader.evaluation_example, clips_per_video=clips_per_video))
-        .batch(batch_size, batch_fn=_stack)
-        .map(functools.partial(_pad, batch_size=batch_size))
+        grain.MapDataset.range(len(chosen))
+        .map(lambda i: (int(videos[chosen[i]]), int(clips[chosen[i]])))
+        .map(lambda element: reader.evaluation_example(element[0], views, element[1]))
+        .batch(clips_a_batch, batch_fn=_join)
+        .map(functools.partial(_pad, batch_size=clips_a_batch * views.crops_per_clip))
     )
-    return iter(dataset.to_iter_dataset(_read_options(config)))
+    return _read_ahead(dataset, reader, config)
 
 
-def _step_back() -> None:
-    """Lowers the priority of this thread, once, if it is one that reads ahead.
-
-    On a CPU the training step wants the same cores; this way reading fills what the step leaves
-    idle. Linux only: elsewhere a thread has no niceness of its own.
-    """
-    first = not hasattr(_thread, "stepped_back")
-    _thread.stepped_back = True
-    if first and sys.platform == "linux" and threading.current_thread() != threading.main_thread():
-        os.nice(READER_NICENESS)
-
-
-def _read_options(config: DataConfig) -> grain.ReadOptions:
-    return grain.ReadOptions(
-        num_threads=config.num_threads, prefetch_buffer_size=max(config.prefetch, 1)
+def _read_ahead(
+    dataset: grain.MapDataset, reader: ClipReader, config: DataConfig
+) -> grain.DatasetIterator:
+    options = grain.ReadOptions(
+        num_threads=config.num_threads,
+        prefetch_buffer_size=max(config.prefetch, config.num_threads, 1),  # a thread holds a batch
     )
+    if not config.num_workers:
+        return iter(dataset.to_iter_dataset(options))
+    if config.teacher == "tvl1":
+        raise ValueError(
+            f"data.num_workers: got {config.num_workers}, but the teacher tvl1 computes on the "
+            "devices, which each worker would take for itself. Use --data.num-workers 0, or "
+            "--data.teacher dis."
+        )
+    if not flags.FLAGS.is_parsed():  # workers take their settings from there
+        flags.FLAGS.mark_as_parsed()
+    # A worker has a copy of the reader: what its copy finds damaged comes along with the batches.
+    batches = dataset.map(functools.partial(_send_damaged, reader)).to_iter_dataset(options)
+    workers = grain.MultiprocessingOptions(num_workers=config.num_workers)
+    return iter(batches.mp_prefetch(workers).map(functools.partial(_receive_damaged, reader)))
 
 
-def _example(clip: Clip, label: int, index: int, *, usable: bool) -> dict[str, np.ndarray]:
-    example = {
-        "frames": clip.frames,
-        "labels": np.int32(label),
-        "mask": np.bool_(usable),
-        "indices": np.int32(index),
-    }
-    if clip.flows is not None:
-        flow_mask = clip.flow_mask
-        if flow_mask is None:
-            flow_mask = np.ones(clip.flows.shape[:-1], bool)
-        example |= {"flows": clip.flows, "flow_mask": flow_mask}
-    return example
+def _send_damaged(reader: ClipReader, batch: Batch) -> Batch:
+    damaged = {i: dataclasses.astuple(item) for i, item in reader.damaged_by_number().items()}
+    return batch | {"damaged": np.frombuffer(json.dumps(damaged).encode(), np.uint8)}
 
 
-def _stack(examples: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def _receive_damaged(reader: ClipReader, batch: Batch) -> Batch:
+    damaged = json.loads(batch["damaged"].tobytes())
+    reader.note_damaged({int(i): Skipped(*item) for i, item in damaged.items()})
+    return {name: array for name, array in batch.items() if name != "damaged"}
+
+
+def _check_share(batch_size: int, process_index: int, process_count: int) -> None:
+    if batch_size < 1:
+        raise ValueError(f"batch_size: got {batch_size}; give 1 or more")
+    if not 0 <= process_index < process_count:
+        raise ValueError(
+            f"process_index: got {process_index} of process_count {process_count}; processes are "
+            "numbered from 0"
+        )
+
+
+def _stack(examples: list[Batch]) -> Batch:
     return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
 
 
-def _pad(batch: dict[str, np.ndarray], batch_size: int) -> dict[str, np.ndarray]:
+def _join(examples: list[Batch]) -> Batch:
+    return {name: np.concatenate([example[name] for example in examples]) for name in examples[0]}
+
+
+def _pad(batch: Batch, batch_size: int) -> Batch:
     missing = batch_size - len(batch["mask"])
     if missing:
         batch = {k: np.concatenate([v, np.repeat(v[-1:], missing, 0)]) for k, v in batch.items()}

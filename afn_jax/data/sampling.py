@@ -2,6 +2,10 @@
 
 A clip is `num_frames` frames, `stride` apart. It spans `(num_frames - 1) * stride + 1` frames of
 the video; a start is valid if that span fits.
+
+Temporal Segment Networks (Wang et al. 2016) cut a video into K equal segments and take a short clip
+from each: there `num_frames` is what one segment gives, and a clip has K starts. One segment is the
+plain clip.
 """
 
 import numpy as np
@@ -23,7 +27,7 @@ def random_clip_start(
     video_frames: int, num_frames: int, stride: int, rng: np.random.Generator
 ) -> int:
     """Draws a start, uniform over all valid ones; 0 if the video is too short to have any."""
-    return int(rng.integers(0, _last_start(video_frames, num_frames, stride) + 1))
+    return int(random_segment_starts(video_frames, 1, num_frames, stride, rng)[0])
 
 
 def uniform_clip_starts(
@@ -35,17 +39,62 @@ def uniform_clip_starts(
         `[num_clips]` int64, not decreasing; equal starts where the video has too few, all 0 where
         it is too short to have any.
     """
-    _check(num_clips=num_clips)
-    last = _last_start(video_frames, num_frames, stride)
-    if num_clips == 1:
-        return np.array([last // 2], np.int64)
-    gaps = num_clips - 1
-    return (2 * last * np.arange(num_clips, dtype=np.int64) + gaps) // (2 * gaps)
+    return uniform_segment_starts(video_frames, 1, num_frames, stride, num_clips)[:, 0]
 
 
-def _last_start(video_frames: int, num_frames: int, stride: int) -> int:
+def covering_clips(video_frames: int, num_frames: int, stride: int) -> int:
+    """How many clips, evenly spaced, show the whole video.
+
+    With stride 1 each frame is in at least one clip, and in exactly one where a whole number of
+    clips fits. Longer strides skip what they skip.
+    """
     _check(video_frames=video_frames, num_frames=num_frames, stride=stride)
-    return max(0, video_frames - (num_frames - 1) * stride - 1)
+    return -(-video_frames // (num_frames * stride))
+
+
+def random_segment_starts(
+    video_frames: int, num_segments: int, num_frames: int, stride: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draws the start of one clip in each segment, uniform over the segment's own.
+
+    Returns:
+        `[num_segments]` int64, not decreasing.
+    """
+    first, last = _segment_starts(video_frames, num_segments, num_frames, stride)
+    return np.array([rng.integers(low, high + 1) for low, high in zip(first, last, strict=True)])
+
+
+def uniform_segment_starts(
+    video_frames: int, num_segments: int, num_frames: int, stride: int, num_clips: int
+) -> np.ndarray:
+    """The starts of `num_clips` clips, evenly spaced within each segment; its middle for one clip.
+
+    Returns:
+        `[num_clips, num_segments]` int64, not decreasing along either axis.
+    """
+    _check(num_clips=num_clips)
+    first, last = _segment_starts(video_frames, num_segments, num_frames, stride)
+    if num_clips == 1:
+        return ((first + last) // 2)[None]
+    gaps = num_clips - 1
+    steps = np.arange(num_clips, dtype=np.int64)[:, None]
+    return first + (2 * (last - first) * steps + gaps) // (2 * gaps)
+
+
+def _segment_starts(
+    video_frames: int, num_segments: int, num_frames: int, stride: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first and the last start of each segment, `[num_segments]` each.
+
+    The valid starts of the whole video are shared out evenly. Where there are fewer of them than
+    segments, some segments share a start, as they do in a video that is shorter than a clip.
+    """
+    _check(
+        video_frames=video_frames, num_segments=num_segments, num_frames=num_frames, stride=stride
+    )
+    starts = max(1, video_frames - (num_frames - 1) * stride)
+    bounds = np.arange(num_segments + 1, dtype=np.int64) * starts // num_segments
+    return bounds[:-1], np.maximum(bounds[1:] - 1, bounds[:-1])
 
 
 def _check(**values: int) -> None:

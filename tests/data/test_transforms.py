@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from afn_jax.data.clip import Clip
-from afn_jax.data.transforms import CenterCrop, RandomCrop, SpatialTransform
+from afn_jax.data.transforms import (
+    CenterCrop,
+    CornerCrop,
+    RandomCrop,
+    SpatialTransform,
+    ten_crops,
+)
 
 
 def scene(x, y):
@@ -190,6 +196,66 @@ def test_center_crop():
     assert CenterCrop((240, 320)).draw(120, 160) == SpatialTransform(0, 0, 120, 160, (240, 320))
 
 
+def test_center_crop_of_a_scale():
+    """224 of 256 x 340, as most papers test."""
+    crop = CenterCrop((112, 112), 0.875).draw(256, 340)
+    assert crop == SpatialTransform(16, 58, 224, 224, (112, 112))
+
+
+def test_ten_crops_by_hand():
+    boxes = [(0, 0), (0, 116), (32, 0), (32, 116), (16, 58)]
+    expected = [
+        SpatialTransform(top, left, 224, 224, (224, 224), flip)
+        for flip in (False, True)
+        for top, left in boxes
+    ]
+    assert list(ten_crops(256, 340, (224, 224), 0.875)) == expected
+    assert [t.left for t in ten_crops(50, 100, (50, 50))] == [0, 50, 0, 50, 25] * 2
+
+
+def test_mirrored_crops_show_the_same_mirrored():
+    frames, flows = moving_scene()
+    mask = np.random.default_rng(0).random(flows.shape[:-1]) > 0.1
+    crops = [crop.apply(Clip(frames, flows, mask)) for crop in ten_crops(48, 64, (36, 36), 0.75)]
+    for one, mirrored in zip(crops[:5], crops[5:], strict=True):
+        np.testing.assert_array_equal(one.frames, mirrored.frames[:, :, ::-1])
+        np.testing.assert_array_equal(one.flows * [-1, 1], mirrored.flows[:, :, ::-1])
+        np.testing.assert_array_equal(one.flow_mask, mirrored.flow_mask[:, :, ::-1])
+        for crop in (one, mirrored):
+            assert warp_error(crop.frames, crop.flows[0]) < 1.5
+
+
+@pytest.mark.parametrize(
+    ("places", "quarters"),
+    [
+        (5, "00 04 40 44 22"),
+        (13, "00 04 40 44 22 02 20 24 42 11 13 31 33"),
+    ],
+)
+def test_corner_crop_draws_every_box_at_every_place(places, quarters):
+    """Heights and widths of 256, 224, 192, 169 pixels, at most one place apart in that list."""
+    sides = [256, 224, 192, 169]
+    pairs = [(a, b) for a in sides for b in sides if abs(sides.index(a) - sides.index(b)) <= 1]
+    expected = {
+        ((256 - a) * int(down) // 4, (340 - b) * int(right) // 4, a, b)
+        for a, b in pairs
+        for down, right in quarters.split()
+    }
+    policy = CornerCrop((224, 224), places=places, flip_probability=0.25)
+    rng = np.random.default_rng(0)
+    draws = [policy.draw(256, 340, rng) for _ in range(4000)]
+    assert {(d.top, d.left, d.height, d.width) for d in draws} == expected
+    assert np.mean([d.height == d.width for d in draws]) == pytest.approx(0.4, abs=0.04)
+    assert np.mean([d.flip for d in draws]) == pytest.approx(0.25, abs=0.04)
+
+
+def test_corner_crop_without_distortion_keeps_the_aspect():
+    policy = CornerCrop((20, 40), scales=(1.0, 0.5), max_distortion=0)
+    rng = np.random.default_rng(0)
+    draws = [policy.draw(60, 90, rng) for _ in range(100)]
+    assert {(d.height, d.width) for d in draws} == {(45, 90), (22, 45)}
+
+
 def test_random_crop_draws_every_box_of_every_scale():
     policy = RandomCrop((10, 10), scales=(1.0, 0.5), flip_probability=0.25)
     rng = np.random.default_rng(0)
@@ -216,7 +282,8 @@ def test_random_crop_never_and_always_flips():
 def test_boxes_fit_any_picture(height, width):
     rng = np.random.default_rng(0)
     frames = np.zeros((1, height, width, 3), np.uint8)
-    for policy in (CenterCrop((32, 48)), RandomCrop((32, 48)), RandomCrop((7, 5), scales=(0.01,))):
+    policies = [CenterCrop((32, 48)), RandomCrop((32, 48)), RandomCrop((7, 5), scales=(0.01,))]
+    for policy in (*policies, CornerCrop((32, 48)), CornerCrop((7, 5), (0.01, 1.0), places=13)):
         for _ in range(20):
             transform = policy.draw(height, width, rng)
             assert transform.frames(frames).shape == (1, *policy.size, 3)
@@ -229,3 +296,9 @@ def test_bad_arguments():
         RandomCrop((4, 4), scales=(1.5,))
     with pytest.raises(ValueError, match="flip_probability: got 2; give a number from 0 to 1"):
         RandomCrop((4, 4), flip_probability=2)
+    with pytest.raises(ValueError, match=r"scales: got \(0,\); give one or more numbers above 0"):
+        ten_crops(8, 8, (4, 4), 0)
+    with pytest.raises(ValueError, match="max_distortion: got -1; give 0 or more"):
+        CornerCrop((4, 4), max_distortion=-1)
+    with pytest.raises(ValueError, match="places: got 9; give 5 or 13"):
+        CornerCrop((4, 4), places=9)

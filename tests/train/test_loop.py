@@ -117,9 +117,9 @@ def test_test_rows_are_means_over_all_test_videos(config):
     result, _ = run(config)
     source = create_source(config.data, "test", config.seed)
     reader = ClipReader(source, config.data)
-    examples = [reader.evaluation_example(i, clips_per_video=1) for i in range(10)]
+    examples = [reader.evaluation_example(i) for i in range(10)]
     frames, labels, flows, trusted = (
-        np.stack([example[name] for example in examples])
+        np.concatenate([example[name] for example in examples])
         for name in ("frames", "labels", "flows", "flow_mask")
     )
     state = jax.device_get(result.state)

@@ -1,0 +1,213 @@
+"""Reads one example of a source: its frames, brightened, its flow, its crop and flip."""
+
+import functools
+import os
+import sys
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from afn_jax.data.brightness import apply_gamma, normalizing_gamma
+from afn_jax.data.clip import Clip, Skipped, Source, Video, VideoReadError
+from afn_jax.data.config import DataConfig
+from afn_jax.data.sampling import random_segment_starts
+from afn_jax.data.teacher import FlowTeacher, create_teacher
+from afn_jax.data.transforms import CornerCrop, RandomCrop
+from afn_jax.data.views import MIDDLE_CLIP, Views, segment_indices, segments_of
+
+MOST_DAMAGED_IN_A_ROW = 20
+READER_NICENESS = 10  # of the threads that read, relative to the training's
+
+_thread = threading.local()
+
+Example = dict[str, np.ndarray]
+
+
+def read_clip(
+    video: Video,
+    starts: np.ndarray,
+    num_frames: int,
+    stride: int,
+    teacher: FlowTeacher | None,
+    brighten: Callable[[np.ndarray], np.ndarray] = lambda frames: frames,
+) -> Clip:
+    """The clip of `num_frames` frames from each of `starts`, with its flow.
+
+    The flow is that of the video itself or of the teacher, who sees the frames brightened, as the
+    network does. Where a short video starts over inside the clip, nothing moves from its last frame
+    to its first: the flow mask is False there. No flow leads from one segment to the next: the last
+    one of each goes to the frame that follows in the video.
+
+    Args:
+        video: to read from.
+        starts: `[segments]` frame numbers.
+        num_frames: of each segment.
+        stride: frames of the video from one frame of a segment to the next.
+        teacher: for videos without flow; None leaves it out.
+        brighten: uint8 frames to uint8 frames, of a whole clip at a time.
+    """
+    if video.has_flow and stride != 1:
+        raise ValueError(
+            f"data.stride: got {stride}, but the flow of {video.name} is that of neighbouring "
+            "frames. Use --data.stride 1."
+        )
+    if video.has_flow or teacher is None:
+        clip = video.clip(segment_indices(starts, num_frames, stride, video.num_frames).ravel())
+        return Clip(brighten(clip.frames), clip.flows, clip.flow_mask)
+    # One more frame than the model sees: the last flow is the future flow.
+    indices = segment_indices(starts, num_frames + 1, stride, video.num_frames)
+    frames = brighten(video.clip(indices.ravel()).frames)
+    frames = frames.reshape(*indices.shape, *frames.shape[1:])
+    flows = np.concatenate([teacher(segment) for segment in frames])
+    follows = (np.diff(indices) == stride).ravel()
+    flow_mask = np.empty(flows.shape[:-1], bool)
+    flow_mask[:] = follows[:, None, None]
+    return Clip(frames[:, :-1].reshape(-1, *frames.shape[2:]), flows, flow_mask)
+
+
+class ClipReader:
+    """Reads one example of a source; remembers which videos turned out to be damaged.
+
+    Attributes:
+        damaged: `Skipped` records, one a video, of files that could not be decoded.
+    """
+
+    def __init__(self, source: Source, config: DataConfig):
+        """Raises ValueError for settings that cannot work together."""
+        self._source = source
+        self._config = config
+        self._segments, self._length = segments_of(config)
+        self._crop = _training_crop(config)
+        self._brighten = _brightening(config)
+        self._teacher = None if config.teacher == "none" else create_teacher(config.teacher)
+        self._damaged: dict[int, Skipped] = {}
+
+    @property
+    def damaged(self) -> tuple[Skipped, ...]:
+        return tuple(self._damaged.values())
+
+    def note_damaged(self, damaged: dict[int, Skipped]) -> None:
+        """Adds what a copy of this reader in another process found, by number of the video."""
+        for number, skipped in damaged.items():
+            self._damaged.setdefault(number, skipped)
+
+    def damaged_by_number(self) -> dict[int, Skipped]:
+        """`damaged`, by number of the video in the source."""
+        return dict(self._damaged)
+
+    def training_example(self, index: int, rng: np.random.Generator) -> Example:
+        """A random clip of video `index`, randomly cropped and flipped.
+
+        The next readable video takes the place of a damaged one.
+        """
+        _step_back()
+        for shift in range(MOST_DAMAGED_IN_A_ROW):
+            number = (index + shift) % len(self._source)
+            video = self._source[number]
+            starts = random_segment_starts(
+                video.num_frames, self._segments, self._length, self._config.stride, rng
+            )
+            clip = self._read(number, video, starts)
+            if clip is not None:
+                break
+        else:
+            raise VideoReadError(
+                f"{MOST_DAMAGED_IN_A_ROW} videos in a row cannot be decoded, the last one "
+                f"{video.name}. Check that the dataset is complete and its disk is readable."
+            )
+        clip = self._crop.draw(*clip.frames.shape[1:3], rng).apply(clip)
+        return _example(clip, video.label, index, usable=True)
+
+    def evaluation_example(self, index: int, views: Views = MIDDLE_CLIP, clip: int = 0) -> Example:
+        """Clip number `clip` of video `index` with all its crops: arrays `[crops, ...]`.
+
+        The mask is False if the video cannot be decoded: it is not counted.
+        """
+        _step_back()
+        config, video = self._config, self._source[index]
+        size = tuple(config.size)
+        found = self._read(index, video, views.starts(video.name, video.num_frames, clip, config))
+        if found is None:
+            shape = (config.num_frames, *size)
+            has_flow = video.has_flow or self._teacher is not None
+            flows = np.zeros((*shape, 2), np.float32) if has_flow else None
+            crops = [Clip(np.zeros((*shape, 3), np.uint8), flows)] * views.crops_per_clip
+        else:
+            height, width = found.frames.shape[1:3]
+            transforms = views.transforms(video.name, clip, height, width, size)
+            crops = [transform.apply(found) for transform in transforms]
+        examples = [_example(c, video.label, index, usable=found is not None) for c in crops]
+        return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
+
+    def num_clips(self, index: int, views: Views) -> int:
+        """How many clips video `index` gives."""
+        return views.num_clips(self._source[index].num_frames, self._config)
+
+    def _read(self, number: int, video: Video, starts: np.ndarray) -> Clip | None:
+        try:
+            return read_clip(
+                video, starts, self._length, self._config.stride, self._teacher, self._brighten
+            )
+        except VideoReadError as error:
+            self._damaged.setdefault(number, Skipped(video.name, str(error)))
+            return None
+
+
+def _training_crop(config: DataConfig) -> RandomCrop | CornerCrop:
+    size, flip = tuple(config.size), 0.5 if config.flip else 0.0
+    if config.crop == "random":
+        return RandomCrop(size, config.crop_scales, flip)
+    places = {"corners": 5, "corners-13": 13}
+    if config.crop not in places:
+        raise ValueError(f"data.crop: got {config.crop!r}, allowed are random, {', '.join(places)}")
+    return CornerCrop(size, config.crop_scales, config.crop_distortion, places[config.crop], flip)
+
+
+def _brightening(config: DataConfig) -> Callable[[np.ndarray], np.ndarray]:
+    if config.brighten == "none":
+        return _unchanged
+    if config.brighten == "auto":
+        return _normalized
+    if config.brighten != "gamma":
+        raise ValueError(f"data.brighten: got {config.brighten!r}, allowed are none, gamma, auto")
+    if not config.gamma > 0:
+        raise ValueError(
+            f"data.gamma: got {config.gamma}; give a number above 0, such as 0.4 for dark video"
+        )
+    return functools.partial(apply_gamma, gamma=config.gamma)
+
+
+def _unchanged(frames: np.ndarray) -> np.ndarray:
+    return frames
+
+
+def _normalized(frames: np.ndarray) -> np.ndarray:
+    return apply_gamma(frames, normalizing_gamma(frames))
+
+
+def _step_back() -> None:
+    """Lowers the priority of this thread, once, if it is one that reads ahead.
+
+    On a CPU the training step wants the same cores; this way reading fills what the step leaves
+    idle. Linux only: elsewhere a thread has no niceness of its own.
+    """
+    first = not hasattr(_thread, "stepped_back")
+    _thread.stepped_back = True
+    if first and sys.platform == "linux" and threading.current_thread() != threading.main_thread():
+        os.nice(READER_NICENESS)
+
+
+def _example(clip: Clip, label: int, index: int, *, usable: bool) -> Example:
+    example = {
+        "frames": clip.frames,
+        "labels": np.int32(label),
+        "mask": np.bool_(usable),
+        "indices": np.int32(index),
+    }
+    if clip.flows is not None:
+        flow_mask = clip.flow_mask
+        if flow_mask is None:
+            flow_mask = np.full(clip.flows.shape[:-1], usable)
+        example |= {"flows": clip.flows, "flow_mask": flow_mask}
+    return example
