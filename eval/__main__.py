@@ -1,4 +1,4 @@
-"""`python -m eval action --run DIR [--clips K]`."""
+"""`python -m eval action --run DIR`, `flow --dataset NAME --root DIR`, `fuse --scores DIR DIR`."""
 
 import os
 import sys
@@ -16,13 +16,24 @@ def main() -> int:
         import tyro
 
         from eval.action import ActionConfig, result_line, run_action
+        from eval.flow import FlowConfig, flow_line, run_flow
+        from eval.fuse import FuseConfig, fuse_line, run_fuse
         from train.accelerator import start_jax
 
         config = tyro.extras.subcommand_cli_from_dict(
-            {"action": ActionConfig}, prog="python -m eval", args=sys.argv[1:]
+            {"action": ActionConfig, "flow": FlowConfig, "fuse": FuseConfig},
+            prog="python -m eval",
+            args=sys.argv[1:],
         )
+        if isinstance(config, FuseConfig):
+            print(fuse_line(run_fuse(config)))
+            return 0
         start_jax(COMPILATION_CACHE)
-        print(result_line(run_action(config)))
+        if isinstance(config, FlowConfig):
+            print(flow_line(run_flow(config)))
+            return 0
+        for values in run_action(config):
+            print(result_line(values))
     return 0
 
 

@@ -12,9 +12,12 @@ from small_run import build_small_network, small_config
 from afn_jax.data.clip import Clip, VideoReadError
 from afn_jax.data.config import DataConfig
 from afn_jax.data.sources import create_source
+from afn_jax.data.views import Views
 from afn_jax.types import Prediction
 from eval import action
 from eval.action import ActionConfig, evaluate, result_line, run_action, summarize
+from eval.scores import load_scores
+from train import config as config_lib
 from train.checkpoint import CheckpointError
 from train.config import ObjectiveConfig
 from train.loop import train
@@ -64,14 +67,14 @@ def by_hand(predict, config):
 def test_every_video_counts_once_whatever_the_batch(joint, batch_size):
     config, predict = joint
     source = create_source(config.data, "test", config.seed)
-    result = evaluate(predict, source, config.data, 1, batch_size)
+    result = evaluate(predict, source, config.data, Views(), batch_size)
     scores, labels, epe, zero_flow_epe = by_hand(predict, config)
     np.testing.assert_array_equal(result.videos, np.arange(NUM_VIDEOS))
     np.testing.assert_array_equal(result.labels, labels)
-    np.testing.assert_allclose(result.scores, scores, atol=1e-6)
+    np.testing.assert_allclose(result.probabilities, scores, atol=1e-6)
     assert result.epe == pytest.approx(epe, rel=1e-5)
     assert result.zero_flow_epe == pytest.approx(zero_flow_epe, rel=1e-5)
-    summary = summarize(result, 8)
+    summary = summarize(result, 8, "probabilities")
     assert summary["top1"] == pytest.approx((scores.argmax(-1) == labels).mean())
     five = np.argsort(-scores, -1)[:, :5]
     assert summary["top5"] == pytest.approx((five == labels[:, None]).any(-1).mean())
@@ -81,7 +84,7 @@ def test_every_video_counts_once_whatever_the_batch(joint, batch_size):
 def test_what_an_evaluation_writes(joint):
     config, predict = joint
     run_dir = action.Path(config.run_dir)
-    values = run_action(ActionConfig(run=config.run_dir, batch_size=4, examples=3))
+    (values,) = run_action(ActionConfig(run=(config.run_dir,), batch_size=4, examples=3))
     assert json.loads((run_dir / "eval.json").read_text()) == values
     scores, labels, epe, _ = by_hand(predict, config)
     confusion = np.zeros((8, 8), int)
@@ -91,12 +94,20 @@ def test_what_an_evaluation_writes(joint):
     np.testing.assert_allclose(values["per_class"], expected, atol=1e-6)
     assert (values["num_videos"], values["clips_per_video"], values["step"]) == (NUM_VIDEOS, 1, 2)
     assert values["epe"] == pytest.approx(epe, rel=1e-5)
+    low, high = values["top1_interval"]
+    assert 0 <= low <= values["top1"] <= high <= 1 and low < high
+    cached = load_scores(run_dir)
+    np.testing.assert_allclose(cached.probabilities, scores, atol=1e-6)
+    np.testing.assert_array_equal(cached.labels, labels)
+    source = create_source(config.data, "test", config.seed)
+    assert cached.names == tuple(source[i].name for i in range(NUM_VIDEOS))
+    assert (cached.class_names, cached.step, cached.protocol) == (source.class_names, 2, "clips")
     page = (run_dir / "report.html").read_text()
     assert page.rstrip().endswith("</html>") and values["class_names"][0] in page
     assert f"python -m eval action --run {run_dir}" in page
     for text in (f"{values['epe']:.3f}"[:4], "10 test videos"):
         assert text in page
-    again = run_action(ActionConfig(run=config.run_dir, batch_size=7, examples=0))
+    (again,) = run_action(ActionConfig(run=(config.run_dir,), batch_size=7, examples=0))
     assert again["confusion"] == values["confusion"]
     assert again["epe"] == pytest.approx(values["epe"], rel=1e-6)
 
@@ -133,7 +144,8 @@ def test_result_line():
 )
 def test_runs_with_one_half(tmp_path, monkeypatch, kind, present, absent):
     config = small_run(tmp_path / "run", monkeypatch, kind)
-    values = run_action(ActionConfig(run=config.run_dir, examples=2))
+    (values,) = run_action(ActionConfig(run=(config.run_dir,), examples=2))
+    assert (tmp_path / "run" / "scores.npz").exists() == (kind == "action")
     assert present <= values.keys() and not absent & values.keys()
     assert values["num_videos"] == NUM_VIDEOS
     assert np.sum(values["confusion"]) == (NUM_VIDEOS if kind == "action" else 0)
@@ -191,10 +203,13 @@ def softmax(logits):
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 64])
 def test_probabilities_of_the_clips_are_averaged(batch_size):
     source = FakeSource(FakeVideo(number, num_frames=6) for number in range(4))
-    result = evaluate(fake_predict, source, DATA, 3, batch_size)
+    result = evaluate(fake_predict, source, DATA, Views(3), batch_size)
     # Clips of 2 frames in a video of 6, evenly spaced from the first to the last: 0, 2, 4.
     expected = [softmax(LOGITS[10 * v + np.array([0, 2, 4])]).mean(0) for v in range(4)]
-    np.testing.assert_allclose(result.scores, expected, rtol=1e-6)
+    np.testing.assert_allclose(result.probabilities, expected, rtol=1e-6)
+    means = [LOGITS[10 * v + np.array([0, 2, 4])].mean(0) for v in range(4)]
+    np.testing.assert_allclose(result.logits, means, rtol=1e-5)
+    np.testing.assert_array_equal(result.views, [3, 3, 3, 3])
     np.testing.assert_array_equal(result.labels, [0, 1, 2, 0])
     assert result.epe is None and result.zero_flow_epe is None
 
@@ -202,7 +217,7 @@ def test_probabilities_of_the_clips_are_averaged(batch_size):
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
 def test_damaged_videos_are_listed_and_not_counted(batch_size):
     source = FakeSource(FakeVideo(v, num_frames=6, broken=v in (0, 3)) for v in range(5))
-    result = evaluate(fake_predict, source, DATA, 2, batch_size)
+    result = evaluate(fake_predict, source, DATA, Views(2), batch_size)
     np.testing.assert_array_equal(result.videos, [1, 2, 4])
     np.testing.assert_array_equal(result.labels, [1, 2, 1])
     assert {(item.path, item.reason) for item in result.damaged} == {
@@ -210,28 +225,87 @@ def test_damaged_videos_are_listed_and_not_counted(batch_size):
         ("video 3", "video 3: torn"),
     }
     expected = [softmax(LOGITS[10 * v + np.array([0, 4])]).mean(0) for v in (1, 2, 4)]
-    np.testing.assert_allclose(result.scores, expected, rtol=1e-6)
+    np.testing.assert_allclose(result.probabilities, expected, rtol=1e-6)
 
 
 def test_all_videos_damaged(joint, monkeypatch):
     config, _ = joint
     source = FakeSource(FakeVideo(v, num_frames=6, broken=True) for v in range(3))
-    result = evaluate(fake_predict, source, DATA, 1, 2)
-    assert result.scores is None and len(result.labels) == 0 and len(result.damaged) == 3
-    assert summarize(result, 3) == {}
+    result = evaluate(fake_predict, source, DATA, Views(), 2)
+    assert result.logits is None and len(result.labels) == 0 and len(result.damaged) == 3
+    assert summarize(result, 3, "logits") == {}
     monkeypatch.setattr("eval.action.create_source", lambda *arguments: source)
     monkeypatch.setattr("eval.action.load_predict", lambda *arguments: (fake_predict, 2))
     monkeypatch.setattr(
         "eval.action.load_config", lambda run_dir: dataclasses.replace(config, data=DATA)
     )
     with pytest.raises(ValueError, match="none of the 3 test videos can be decoded.*torn"):
-        run_action(ActionConfig(run=config.run_dir))
+        run_action(ActionConfig(run=(config.run_dir,)))
 
 
 def test_few_classes_have_no_top5():
     source = FakeSource(FakeVideo(v, num_frames=2) for v in range(3))
-    summary = summarize(evaluate(fake_predict, source, DATA, 1, 2), 3)
+    summary = summarize(evaluate(fake_predict, source, DATA, Views(), 2), 3, "logits")
     assert set(summary) == {"top1", "chance"}
+
+
+# ---------------------------------------------------------------- Several runs
+
+
+@pytest.fixture
+def splits(joint, tmp_path, monkeypatch):
+    """Two run folders, tested on videos 0 to 5 and 3 to 8; the one on the right is always wrong."""
+    config, _ = joint
+    folders = []
+    for split in (0, 3):
+        folder = tmp_path / f"split{split}"
+        folder.mkdir()
+        settings = dataclasses.replace(config, run_dir=str(folder), seed=split, data=DATA)
+        config_lib.save(settings, folder / "config.json")
+        folders.append(str(folder))
+    logits = np.eye(3, dtype=np.float32)
+
+    def load(run_dir, settings, num_classes):
+        shift = int(settings.seed == 3)
+        return lambda frames: Prediction(
+            logits=logits[(frames[:, 0, 0, 0, 0] // 10 + shift) % 3], flows=()
+        ), 2
+
+    def source(data, split, seed):
+        return FakeSource(FakeVideo(seed + v, num_frames=6) for v in range(6))
+
+    monkeypatch.setattr("eval.action.create_source", source)
+    monkeypatch.setattr("eval.action.load_predict", load)
+    return folders
+
+
+def test_the_mean_over_splits(splits):
+    *each, mean = run_action(ActionConfig(run=tuple(splits), examples=0))
+    assert [values["top1"] for values in each] == [1, 0]
+    assert (mean["runs"], mean["top1"], mean["chance"]) == (2, 0.5, pytest.approx(1 / 3))
+    low, high = mean["top1_interval"]
+    assert low <= 0.5 <= high
+    assert result_line(mean).startswith("runs=2 top1=0.5 chance=0.3333 low=")
+    assert json.loads((action.Path(splits[1]) / "eval.json").read_text()) == each[1]
+
+
+def test_runs_that_cannot_be_averaged(splits, monkeypatch):
+    with pytest.raises(ValueError, match="is given more than once"):
+        run_action(ActionConfig(run=(splits[0], splits[0] + "/")))
+    with pytest.raises(ValueError, match="run: got none"):
+        run_action(ActionConfig(run=()))
+    with pytest.raises(ValueError, match="is not a run folder"):
+        run_action(ActionConfig(run=(splits[0], splits[0] + "s")))
+    source = action.create_source
+
+    def other_classes(data, split, seed):
+        found = source(data, split, seed)
+        found.class_names = ("a", "b", str(seed))
+        return found
+
+    monkeypatch.setattr("eval.action.create_source", other_classes)
+    with pytest.raises(ValueError, match="the runs have other classes"):
+        run_action(ActionConfig(run=tuple(splits), examples=0))
 
 
 # ---------------------------------------------------------------- Mistakes
@@ -239,7 +313,7 @@ def test_few_classes_have_no_top5():
 
 def test_not_a_run_folder(tmp_path):
     with pytest.raises(ValueError, match="is not a run folder: it has no config.json"):
-        run_action(ActionConfig(run=str(tmp_path)))
+        run_action(ActionConfig(run=(str(tmp_path),)))
 
 
 def test_a_run_without_checkpoint(joint, tmp_path):
@@ -247,7 +321,7 @@ def test_a_run_without_checkpoint(joint, tmp_path):
     text = (action.Path(config.run_dir) / "config.json").read_text()
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(CheckpointError, match="has no checkpoint yet. Train it first"):
-        run_action(ActionConfig(run=str(tmp_path)))
+        run_action(ActionConfig(run=(str(tmp_path),)))
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
@@ -255,7 +329,7 @@ def test_a_run_without_checkpoint(joint, tmp_path):
 def test_numbers_that_cannot_be(joint, field):
     config, _ = joint
     with pytest.raises(ValueError, match="clips, batch_size and examples: got"):
-        run_action(ActionConfig(run=config.run_dir, **field))
+        run_action(ActionConfig(run=(config.run_dir,), **field))
 
 
 def run_command(monkeypatch, capsys, name, *arguments):
@@ -288,6 +362,9 @@ def test_the_commands_with_the_real_network(tmp_path, monkeypatch, capsys):
     assert match and match["report"] == str(run_dir / "report.html")
     assert float(match["epe"]) > 0 and float(match["zero"]) > 0
     assert (run_dir / "report.html").exists()
+    code, out, err = run_command(monkeypatch, capsys, "eval", "fuse", "--scores", run_dir, run_dir)
+    assert (code, err) == (0, "")
+    assert out.strip().splitlines()[-1].startswith(f"top1={match['top1']} low=")
 
 
 def test_mistakes_through_the_command(tmp_path, monkeypatch, capsys):
@@ -295,5 +372,11 @@ def test_mistakes_through_the_command(tmp_path, monkeypatch, capsys):
     code, _, err = run_command(monkeypatch, capsys, "eval", "action", "--run", tmp_path)
     assert code == 1
     assert "error: " in err and "is not a run folder" in err and "Traceback" not in err
-    code, _, err = run_command(monkeypatch, capsys, "eval", "action")
-    assert code == 2 and "--run" in err and "Traceback" not in err
+    for arguments, expected, message in (
+        (["action"], 1, "with --run"),
+        (["action", "--run", tmp_path, "--protocol", "hts"], 2, "--protocol"),
+        (["fuse"], 2, "--scores"),
+        (["fuse", "--scores", tmp_path], 1, "there is no"),
+    ):
+        code, _, err = run_command(monkeypatch, capsys, "eval", *arguments)
+        assert code == expected and message in err and "Traceback" not in err

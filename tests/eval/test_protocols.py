@@ -1,0 +1,171 @@
+"""Each paper's protocol against its views cut out and averaged by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from afn_jax.data.clip import Clip
+from afn_jax.data.config import DataConfig
+from afn_jax.types import Prediction
+from eval.action import evaluate
+from eval.protocols import PROTOCOLS, find_protocol
+
+HEIGHT, WIDTH, SIDE = 8, 11, 7  # .875 of the height: boxes of 7 x 7, so nothing is resized
+DATA = DataConfig(num_frames=3, size=(SIDE, SIDE), teacher="none", num_threads=1, prefetch=1)
+WHOLE = dataclasses.replace(DATA, size=(HEIGHT, WIDTH))
+
+
+@dataclasses.dataclass
+class CodedVideo:
+    """Pixel (t, y, x) is (number + t, y, x)."""
+
+    number: int
+    num_frames: int
+    has_flow: bool = False
+
+    @property
+    def name(self):
+        return f"video {self.number}"
+
+    @property
+    def label(self):
+        return self.number % 3
+
+    def frames(self):
+        t, y, x = np.meshgrid(*map(np.arange, (self.num_frames, HEIGHT, WIDTH)), indexing="ij")
+        return np.stack([self.number + t, y, x], -1).astype(np.uint8)
+
+    def clip(self, indices):
+        return Clip(self.frames()[indices])
+
+
+class Videos(list):
+    class_names = ("a", "b", "c")
+    skipped = ()
+
+
+SOURCE = Videos([CodedVideo(0, 40), CodedVideo(70, 27), CodedVideo(128, 2)])
+
+
+def logits(frames):
+    """`[T, h, w, 3]` -> `[3]`: something that knows time, place and side, and is not linear."""
+    corner, end = frames[0, 0, 0].astype(np.float64), frames[-1, -1, -1].astype(np.float64)
+    return np.array([np.sin(corner[0]), np.sqrt(end[1]) - corner[2] / 5, end[2] * corner[1] / 30])
+
+
+class Network:
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, frames):
+        self.seen += list(frames)
+        return Prediction(logits=np.stack([logits(f) for f in frames]), flows=())
+
+
+def softmax(x):
+    return np.exp(x) / np.exp(x).sum(-1, keepdims=True)
+
+
+def run(name, data, batch_size=7, clips=0):
+    protocol = find_protocol(name, clips)
+    network = Network()
+    result = evaluate(network, SOURCE, data, protocol.views, batch_size)
+    np.testing.assert_array_equal(result.labels, [0, 1, 2])
+    return protocol, network, result
+
+
+def by_hand(video, starts, boxes):
+    """The logits of each clip and box (top, left, mirrored) of a video, `[views, 3]`."""
+    frames, views = video.frames(), []
+    for start in starts:
+        clip = frames[[(start + i) % video.num_frames for i in range(3)]]
+        for top, left, mirrored in boxes:
+            crop = clip[:, top : top + SIDE, left : left + SIDE]
+            views.append(logits(crop[:, :, ::-1] if mirrored else crop))
+    return np.stack(views)
+
+
+def evenly(last, count):
+    """Rounded half up: `count` starts from 0 to `last`."""
+    return [int(np.floor(i * last / (count - 1) + 0.5)) for i in range(count)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 32])
+def test_hidden_two_stream(batch_size):
+    """25 clips x 10 crops, averaged before softmax; 1 : 1.5."""
+    protocol, network, result = run("hidden-two-stream", DATA, batch_size)
+    assert (protocol.space, protocol.fusion_weights) == ("logits", (1.0, 1.5))
+    corners = [(0, 0), (0, 4), (1, 0), (1, 4), (0, 2)]
+    boxes = [(*corner, mirrored) for mirrored in (False, True) for corner in corners]
+    for i, video in enumerate(SOURCE):
+        views = by_hand(video, evenly(max(video.num_frames - 3, 0), 25), boxes)
+        assert views.shape == (250, 3)
+        np.testing.assert_allclose(result.scores(protocol.space)[i], views.mean(0), rtol=1e-6)
+        np.testing.assert_allclose(result.probabilities[i], softmax(views).mean(0), rtol=1e-6)
+    np.testing.assert_array_equal(result.views, [250] * 3)
+
+
+def test_uf_tsn():
+    """25 clips, centre crop, averaged; two streams 1 : 1."""
+    protocol, _, result = run("uf-tsn", DATA)
+    assert (protocol.space, protocol.fusion_weights) == ("logits", (1.0, 1.0))
+    for i, video in enumerate(SOURCE):
+        views = by_hand(video, evenly(max(video.num_frames - 3, 0), 25), [(0, 2, False)])
+        np.testing.assert_allclose(result.logits[i], views.mean(0), rtol=1e-6)
+
+
+def test_actionflownet():
+    """64 random crops of random consecutive frames, the same ones every time; mean probability."""
+    protocol, network, result = run("actionflownet", DATA, batch_size=64)
+    assert protocol.space == "probabilities"
+    numbers = np.array([0, 70, 128])
+    cuts = [[], [], []]
+    for crop in network.seen[: 64 * 3]:
+        first, top, left = crop[0, 0, 0].astype(int)
+        i = np.searchsorted(numbers, first, side="right") - 1
+        frames = SOURCE[i].frames()[:, top : top + SIDE, left : left + SIDE]
+        times = (first - numbers[i] + np.arange(3)) % SOURCE[i].num_frames
+        np.testing.assert_array_equal(crop, frames[times])
+        cuts[i].append((first - numbers[i], top, left))
+    for i, video in enumerate(SOURCE):
+        assert len(cuts[i]) == 64
+        views = np.concatenate(
+            [by_hand(video, [start], [(top, left, False)]) for start, top, left in cuts[i]]
+        )
+        expected = softmax(views).mean(0)
+        np.testing.assert_allclose(result.scores(protocol.space)[i], expected, rtol=1e-6)
+    starts, tops, lefts = map(set, zip(*cuts[0], strict=True))
+    assert len(starts) > 25 and tops == {0, 1} and lefts == set(range(5))
+    again = run("actionflownet", DATA, batch_size=5)[2]
+    np.testing.assert_allclose(again.probabilities, result.probabilities, rtol=1e-12)
+
+
+def test_representation_flow():
+    """Every frame of the video counts: 14 clips of 3 in 40 frames, 9 in 27, 1 in a shorter one."""
+    protocol, network, result = run("representation-flow", WHOLE)
+    assert protocol.space == "logits"
+    np.testing.assert_array_equal(result.views, [14, 9, 1])
+    starts = [evenly(37, 14), [3 * i for i in range(9)], [0]]
+    shown = {int(value) for clip in network.seen for value in clip[:, 0, 0, 0]}
+    assert shown == {v.number + t for v in SOURCE for t in range(v.num_frames)}
+    for i, video in enumerate(SOURCE):
+        clips = [video.frames()[[(s + k) % video.num_frames for k in range(3)]] for s in starts[i]]
+        expected = np.mean([logits(clip) for clip in clips], 0)
+        np.testing.assert_allclose(result.logits[i], expected, rtol=1e-6)
+
+
+def test_another_number_of_clips():
+    assert find_protocol("clips", 3).views.clips == 3
+    np.testing.assert_array_equal(run("hidden-two-stream", DATA, clips=2)[2].views, [20] * 3)
+    with pytest.raises(ValueError, match="clips: got 5, but protocol representation-flow takes as"):
+        find_protocol("representation-flow", 5)
+    with pytest.raises(ValueError, match="protocol: got 'hts', allowed are clips, actionflownet"):
+        find_protocol("hts")
+
+
+def test_protocols_say_what_they_do():
+    assert PROTOCOLS["hidden-two-stream"].describe() == (
+        "protocol hidden-two-stream: 25 clip(s), uniform, ten crops each; logits averaged"
+    )
+    assert all(name == protocol.name for name, protocol in PROTOCOLS.items())

@@ -1,0 +1,216 @@
+"""Cached scores: kept, fused by hand, refused where they do not fit; and the bootstrap."""
+
+import dataclasses
+import io
+import math
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from eval.fuse import FuseConfig, fuse_line, run_fuse
+from eval.scores import Scores, accuracy, accuracy_interval, aligned, fuse, load_scores, ranks
+
+NAMES = ("v/1.avi", "v/2.avi", "ä/3.avi")
+LABELS = np.array([0, 1, 1])
+
+
+def scores(logits, run="spatial", **changes):
+    logits = np.asarray(logits, np.float64)
+    powers = np.exp(logits)
+    fields = {
+        "logits": logits,
+        "probabilities": powers / powers.sum(-1, keepdims=True),
+        "labels": LABELS,
+        "names": NAMES,
+        "class_names": ("a", "b"),
+        "views": np.array([250, 250, 10]),
+        "protocol": "hidden-two-stream",
+        "run": run,
+        "step": 7,
+    }
+    return Scores(**(fields | changes))
+
+
+SPATIAL = scores([[2, 1], [3, 0], [-1, -2]])  # right, wrong, wrong
+TEMPORAL = scores([[0, 1], [-2, 4], [0, 0.5]], run="temporal")  # wrong, right, right
+
+
+def reversed_order(one):
+    fields = ("logits", "probabilities", "labels", "views")
+    return dataclasses.replace(
+        one, names=one.names[::-1], **{name: getattr(one, name)[::-1] for name in fields}
+    )
+
+
+def test_a_file_gives_back_what_went_in(tmp_path):
+    SPATIAL.save(tmp_path / "scores.npz")
+    for path in (tmp_path, tmp_path / "scores.npz"):
+        back = load_scores(path)
+        for field in dataclasses.fields(Scores):
+            np.testing.assert_array_equal(getattr(back, field.name), getattr(SPATIAL, field.name))
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.npz"]
+    assert isinstance(back.names, tuple) and type(back.step) is int
+
+
+def test_fusion_by_hand():
+    np.testing.assert_allclose(
+        fuse([SPATIAL, TEMPORAL], (1, 1.5), "logits"),
+        [[2 / 2.5, 2.5 / 2.5], [0 / 2.5, 6 / 2.5], [-1 / 2.5, -1.25 / 2.5]],
+    )
+    # Negative ones count 0, each row sums to 1; a row of negative ones alone says nothing.
+    np.testing.assert_allclose(
+        fuse([SPATIAL, TEMPORAL], (1, 1.5), "rectified") * 2.5,
+        [[2 / 3, 1 / 3 + 1.5], [1, 1.5], [0, 1.5]],
+    )
+    probability = 1 / (1 + math.exp(-1)), 1 / (1 + math.exp(1))
+    np.testing.assert_allclose(
+        fuse([SPATIAL, TEMPORAL], (1, 3), "probabilities")[0],
+        [(probability[0] + 3 * probability[1]) / 4, (probability[1] + 3 * probability[0]) / 4],
+    )
+
+
+def test_videos_are_matched_by_name():
+    expected = fuse([SPATIAL, TEMPORAL], (1, 1.5), "logits")
+    moved = fuse([SPATIAL, reversed_order(TEMPORAL)], (1, 1.5), "logits")
+    np.testing.assert_array_equal(moved, expected)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"names": ("v/1.avi", "v/2.avi", "x")}, "2 are in one alone, first: v/2?.*x|first: x"),
+        ({"class_names": ("a", "c")}, "spatial and temporal have other classes"),
+        ({"labels": np.array([0, 0, 1])}, "give v/2.avi other labels"),
+    ],
+)
+def test_scores_that_do_not_belong_together(other, message):
+    with pytest.raises(ValueError, match=message):
+        aligned([SPATIAL, dataclasses.replace(TEMPORAL, **other)])
+
+
+def test_a_video_that_one_stream_could_not_read():
+    fields = ("logits", "probabilities", "labels", "views")
+    fewer = dataclasses.replace(
+        TEMPORAL, names=NAMES[:2], **{name: getattr(TEMPORAL, name)[:2] for name in fields}
+    )
+    with pytest.raises(ValueError, match="spatial has 3 videos and temporal has 2; 1 are in one"):
+        fuse([SPATIAL, fewer], (1, 1), "logits")
+
+
+@pytest.mark.parametrize("weights", [(1,), (1, -1), (0, 0), (1, float("nan"))])
+def test_weights_that_cannot_be(weights):
+    with pytest.raises(ValueError, match="weights: got"):
+        fuse([SPATIAL, TEMPORAL], weights, "logits")
+
+
+def test_files_that_are_none(tmp_path):
+    with pytest.raises(ValueError, match="there is no .*scores.npz. `python -m eval action"):
+        load_scores(tmp_path)
+    (tmp_path / "text").write_text("no scores")
+    np.savez(tmp_path / "other.npz", logits=np.zeros(3))
+    for name in ("text", "other.npz"):
+        with pytest.raises(ValueError, match=f"{name} is not a file that `python -m eval action`"):
+            load_scores(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"names": NAMES[:2]}, r"logits: got shape \(3, 2\), but 2 videos and 2 classes"),
+        ({"labels": LABELS[:2]}, r"labels and views: got shapes \(2,\) and \(3,\)"),
+        ({"names": ("a", "b", "a")}, "'a' is there more than once"),
+    ],
+)
+def test_scores_must_fit_each_other(change, message):
+    with pytest.raises(ValueError, match=message):
+        scores(SPATIAL.logits, **change)
+
+
+def test_ranks():
+    values = np.array([[3.0, 1, 2], [1, 1, 0], [1, 1, 0], [np.nan, 2, 1], [3, np.nan, 1]])
+    np.testing.assert_array_equal(ranks(values, np.array([2, 0, 1, 0, 0])), [1, 0, 1, 3, 1])
+    many = np.tile(np.arange(8.0), (4, 1))
+    assert accuracy(many, np.array([7, 3, 2, 7])) == {"top1": 0.5, "top5": 0.75}
+    assert accuracy(many[:, :3], np.array([2, 0, 1, 0])) == {"top1": 0.25}
+
+
+# ---------------------------------------------------------------- Bootstrap
+
+
+def test_the_interval_is_that_of_the_counts():
+    """Of n videos drawn with replacement, the number of right ones is binomial."""
+    n, k = 60, 45
+    p = np.array([math.comb(n, i) * (k / n) ** i * (1 - k / n) ** (n - i) for i in range(n + 1)])
+    below = np.cumsum(p)
+    exact = [np.searchsorted(below, q) / n for q in (0.025, 0.975)]
+    names = [str(i) for i in range(n)]
+    right = np.arange(n) < k
+    got = accuracy_interval([(names, right)])
+    np.testing.assert_allclose(got, exact, atol=1.01 / n)
+    assert got == accuracy_interval([(names, right)]) and got[0] < 0.68 and got[1] > 0.82
+    narrow = accuracy_interval([(names, right)], level=0.5)
+    assert got[0] < narrow[0] < 0.75 < narrow[1] < got[1]
+    assert accuracy_interval([(names, np.ones(n, bool))]) == (1, 1)
+
+
+def test_runs_on_the_same_videos_are_drawn_together():
+    names = [str(i) for i in range(50)]
+    right = np.arange(50) % 2 == 0
+    one = accuracy_interval([(names, right)])
+    assert accuracy_interval([(names, right)] * 3) == pytest.approx(one)
+    assert accuracy_interval([(names, right), (names, ~right)]) == (0.5, 0.5)
+    others = [str(i) for i in range(50, 100)]
+    two = accuracy_interval([(names, right), (others, right)])
+    assert 0.6 < (two[1] - two[0]) / (one[1] - one[0]) < 0.82  # 1 / sqrt(2)
+    with pytest.raises(ValueError, match="there are no videos to draw from"):
+        accuracy_interval([([], np.zeros(0, bool))])
+
+
+# ---------------------------------------------------------------- The command
+
+
+@pytest.fixture
+def folders(tmp_path):
+    for one in (SPATIAL, reversed_order(TEMPORAL)):
+        (tmp_path / one.run).mkdir()
+        one.save(tmp_path / one.run / "scores.npz")
+    return str(tmp_path / "spatial"), str(tmp_path / "temporal" / "scores.npz")
+
+
+def say(**fields):
+    out = io.StringIO()
+    values = run_fuse(FuseConfig(**fields), Console(file=out, width=200))
+    return values, out.getvalue()
+
+
+def test_the_command_fuses(folders):
+    values, out = say(scores=folders, weights=(1.0, 1.5))
+    # Fused logits: (.8, 1), (0, 2.4), (-.4, -.5): wrong, right, wrong.
+    assert values["top1"] == pytest.approx(1 / 3) and values["num_videos"] == 3
+    assert "spatial: top1=0.3333 weight=1 " in out and "temporal: top1=0.6667 weight=1.5" in out
+    assert fuse_line(values).startswith("top1=0.3333 low=0 high=1 chance=0.5 num_videos=3")
+    assert say(scores=folders[:1])[0]["top1"] == pytest.approx(1 / 3)
+    assert say(scores=folders, weights=(0.0, 1.0))[0]["top1"] == pytest.approx(2 / 3)
+
+
+def test_the_sweep(folders):
+    _, out = say(scores=folders, sweep=True)
+    rows = [line.split() for line in out.splitlines() if line.startswith("weights 1 : ")]
+    found = {float(row[3]): float(row[4].removeprefix("top1=")) for row in rows}
+    assert len(found) == 17
+    for weight, top1 in found.items():
+        fused = SPATIAL.logits + weight * TEMPORAL.logits
+        assert top1 == pytest.approx((fused.argmax(-1) == LABELS).mean(), abs=1e-4)
+    best = {float(row[3]) for row in rows if row[-1] == "best"}
+    assert best == {weight for weight in found if found[weight] == max(found.values())}
+    with pytest.raises(ValueError, match="sweep: got 1 streams, but it weighs two of"):
+        say(scores=folders[:1], sweep=True)
+
+
+def test_other_protocols_are_told(folders, tmp_path):
+    dataclasses.replace(SPATIAL, protocol="clips").save(tmp_path / "other.npz")
+    _, out = say(scores=(folders[1], str(tmp_path / "other.npz")))
+    assert "warning: the streams were evaluated by other protocols" in out
+    with pytest.raises(ValueError, match="scores: got none"):
+        say(scores=())
