@@ -9,8 +9,11 @@ ffmpeg:
 A video is stored there as a list of pictures. Only those of the clip are decoded.
 """
 
+import contextlib
 import functools
+import types
 from typing import Any
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -104,27 +107,39 @@ class TfdsVideos:
             ModuleNotFoundError: TensorFlow Datasets is not installed.
         """
         check_split(split)
+        if short_side is not None and short_side < 1:
+            raise ValueError(f"short_side: got {short_side}; give a number of pixels of 1 or more")
         tfds = _tensorflow_datasets()
-        builder = _prepared_builder(tfds, name, data_dir)
-        features = builder.info.features
+        with _without_tensorflow():
+            builder = _prepared_builder(tfds, name, data_dir)
+            features = builder.info.features
         self._video = _only_feature(features, tfds.features.Video, name)
         self._label = _only_feature(features, tfds.features.ClassLabel, name)
         splits = list(builder.info.splits)
-        wanted = next((s for s in (split, "validation") if s in splits), None)
-        if wanted is None or (split == "train" and wanted != "train"):
+        wanted = "validation" if split == "test" and "test" not in splits else split
+        if wanted not in splits:
             raise ValueError(f"data.tfds_name: {name!r} has no {split} split, only {splits}")
-        self._records = builder.as_data_source(
-            split=wanted, decoders={self._video: tfds.decode.SkipDecoding()}
-        )
+        decoders = {self._video: _undecoded(tfds)}
+        self._records = builder.as_data_source(split=wanted, decoders=decoders)
         self.name = f"{name}/{wanted}"
+        self._arguments = {
+            "name": name,
+            "split": split,
+            "data_dir": data_dir,
+            "short_side": short_side,
+        }
         self.class_names = tuple(features[self._label].names)
         self.short_side = short_side
+
+    def __reduce__(self):
+        # Worker processes open the files anew: what decodes them is made for this process.
+        return functools.partial(TfdsVideos, **self._arguments), ()
 
     def __len__(self) -> int:
         return len(self._records)
 
     def __getitem__(self, index: int) -> TfdsVideo:
-        return TfdsVideo(self, index)
+        return TfdsVideo(self, range(len(self))[index])  # IndexError ends a loop over the videos
 
     def read(self, index: int) -> tuple[Any, int]:
         """The pictures, encoded or `[H, W, C]` uint8 each, and the label of one video."""
@@ -145,14 +160,53 @@ def _tensorflow_datasets():
 
 
 def _prepared_builder(tfds, name: str, data_dir: str | None):
-    where = f"in {data_dir!r}" if data_dir else "in the default folder of TensorFlow Datasets"
+    prepare = f"tfds build {name} --file_format=array_record" + (
+        f" --data_dir {data_dir}" if data_dir else ""
+    )
+    from tensorflow_datasets.core import read_only_builder
+
     try:
-        builder = tfds.builder(name, data_dir=data_dir or None, file_format="array_record")
+        # From the files alone: the code of a dataset, which made them, imports TensorFlow.
+        builder = read_only_builder.builder_from_files(name, data_dir=data_dir or None)
     except tfds.core.DatasetNotFoundError:
+        builder = None
+    if builder is None or not builder.is_prepared():
+        where = repr(data_dir) if data_dir else "the default folder of TensorFlow Datasets"
         raise ValueError(
-            f"data.tfds_name: there is no dataset {name!r}, neither in the catalogue nor {where}"
-        ) from None
+            f"data.root: {name!r} is not prepared in {where}. Prepare it once, where TensorFlow is "
+            f"installed: {prepare}"
+        )
+    file_format = builder.info.file_format.value
+    if file_format != "array_record":
+        raise ValueError(
+            f"data.root: {name!r} is prepared in the format {file_format}, which has no random "
+            f"access. Prepare it again: {prepare}"
+        )
     return builder
+
+
+@contextlib.contextmanager
+def _without_tensorflow():
+    """Lets a `Video` feature be made without TensorFlow.
+
+    Its constructor (TensorFlow Datasets 4.9.10) asks TensorFlow what NumPy knows as well: what type
+    uint8 is. That would be the only use of TensorFlow on the way from the files to the frames.
+    """
+    from tensorflow_datasets.core.features import video_feature
+
+    numpy_types = types.SimpleNamespace(dtypes=types.SimpleNamespace(as_dtype=np.dtype))
+    with mock.patch.object(video_feature, "tf", numpy_types):
+        yield
+
+
+def _undecoded(tfds):
+    """A decoder that leaves the pictures of a video encoded; `SkipDecoding` does so for one."""
+
+    class Undecoded(tfds.decode.SkipDecoding):
+        def decode_batch_example_np(self, pictures):
+            return pictures
+
+    return Undecoded()
 
 
 def _only_feature(features, kind: type, name: str) -> str:
