@@ -138,68 +138,62 @@ def read_frames(
             f"indices: {outside[0]} is outside {path}, which has {index.num_frames} frames; "
             f"allowed are 0 to {index.num_frames - 1}"
         )
-    height, width = _resized(index.height, index.width, short_side)
-    wanted = [int(i) for i in np.unique(indices)]
-    found = None
-    if index.seekable:
-        found = _read_seeking(path, index, wanted, (height, width))
-    if found is None:
-        # Not seekable, or a seek landed behind its target, as happens with broken file indexes.
-        found = _read_from_start(path, index, wanted, (height, width))
-    frames = np.empty((len(indices), height, width, 3), np.uint8)
-    for t, i in enumerate(indices):
-        frames[t] = found[int(i)]
-    return frames
+    wanted, place = np.unique(indices, return_inverse=True)
+    size = _resized(index.height, index.width, short_side)
+    frames = np.empty((len(wanted), *size, 3), np.uint8)
+    # Not seekable, or a seek landed behind its target, as happens with broken file indexes.
+    if not (index.seekable and _read_seeking(path, index, wanted.tolist(), frames)):
+        _read_from_start(path, index, wanted.tolist(), frames)
+    return frames if np.array_equal(wanted, indices) else frames[place]
 
 
 def _read_seeking(
-    path: str | Path, index: VideoIndex, wanted: list[int], size: tuple[int, int]
-) -> dict[int, np.ndarray] | None:
-    """Returns the wanted (increasing) frames by number, or None if one was not where it belongs."""
-    found = {}
-    to_rgb = _RGB(index, size)
+    path: str | Path, index: VideoIndex, wanted: list[int], frames: np.ndarray
+) -> bool:
+    """Fills in the wanted (increasing) frames; False if one was not where it belongs."""
+    to_rgb = _RGB(index)
     with _open(path) as (container, stream):
-        frames = None
+        decoded = None
         position = -1  # the number of the frame that was found last
-        for want in wanted:
-            target = int(index.pts[want])
+        for want, target in zip(wanted, frames, strict=True):
+            pts = int(index.pts[want])
             before = int(np.searchsorted(index.keyframes, want, side="right")) - 1
             start = int(index.keyframes[before]) if before >= 0 else 0
-            if frames is None or start > position + 1:
+            if decoded is None or start > position + 1:
                 try:
                     container.seek(int(index.pts[start]), stream=stream, backward=True)
                 except av.error.FFmpegError:
-                    return None
-                frames = _all_frames(container, stream)
+                    return False
+                decoded = _all_frames(container, stream)
             # Pictures shown before the keyframe may lack what they refer to: all are passed over.
-            frame = next((f for f in frames if f.pts is not None and f.pts >= target), None)
-            if frame is None or frame.pts != target:
-                return None
-            found[want] = to_rgb(frame)
+            frame = next((f for f in decoded if f.pts is not None and f.pts >= pts), None)
+            if frame is None or frame.pts != pts:
+                return False
+            to_rgb(frame, target)
             position = want
-    return found
+    return True
 
 
 def _read_from_start(
-    path: str | Path, index: VideoIndex, wanted: list[int], size: tuple[int, int]
-) -> dict[int, np.ndarray]:
-    """Returns the wanted (increasing) frames by number, decoding all that come before."""
-    number_of = {int(index.pts[i]): i for i in wanted}
-    missing = set(wanted)
-    found = {}
-    to_rgb = _RGB(index, size)
+    path: str | Path, index: VideoIndex, wanted: list[int], frames: np.ndarray
+) -> None:
+    """Fills in the wanted (increasing) frames, decoding all that come before."""
+    key = index.pts if index.seekable else np.arange(index.num_frames)
+    missing = {int(key[want]): target for want, target in zip(wanted, frames, strict=True)}
+    to_rgb = _RGB(index)
     with _open(path) as (container, stream):
         for count, frame in enumerate(_all_frames(container, stream)):
-            number = number_of.get(frame.pts, -1) if index.seekable else count
-            if number in missing:
-                found[number] = to_rgb(frame)
-                missing.remove(number)
             if not missing:
-                return found
-    raise VideoReadError(
-        f"{path}: frame {min(missing)} of {index.num_frames} cannot be decoded; the file is "
-        "damaged or has changed since it was indexed"
-    )
+                return
+            target = missing.pop(frame.pts if index.seekable else count, None)
+            if target is not None:
+                to_rgb(frame, target)
+    if missing:
+        number = int(np.flatnonzero(key == min(missing))[0])
+        raise VideoReadError(
+            f"{path}: frame {number} of {index.num_frames} cannot be decoded; the file is damaged "
+            "or has changed since it was indexed"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -328,25 +322,27 @@ def _resized(height: int, width: int, short_side: int | None) -> tuple[int, int]
 
 
 class _RGB:
-    """Turns frames of one clip into `[H, W, 3]` uint8 of the asked size, upright.
+    """Writes frames of one clip into `[H, W, 3]` uint8 arrays, resized and upright.
 
     One object a clip, because setting up a conversion costs as much as converting a small frame.
     """
 
-    def __init__(self, index: VideoIndex, size: tuple[int, int]):
+    def __init__(self, index: VideoIndex):
         self._index = index
-        self._size = size
         self._reformatter = VideoReformatter()
 
-    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        index, size = self._index, self._size
+    def __call__(self, frame: av.VideoFrame, target: np.ndarray) -> None:
+        index = self._index
         turns = _quarter_turns(frame)
         # A stream may change its size midway: the first frame's size holds for all.
         height, width = (index.width, index.height) if turns % 2 else (index.height, index.width)
         converted = self._reformatter.reformat(frame, width, height, "rgb24", **ONE_THREAD)
-        image = np.rot90(converted.to_ndarray(), turns)
-        if image.shape[:2] == size:
-            return image
-        shrinks = size[0] < image.shape[0]
+        image = converted.to_ndarray()
+        if turns:
+            image = np.ascontiguousarray(np.rot90(image, turns))
+        if image.shape == target.shape:
+            target[:] = image
+            return
+        shrinks = target.shape[0] < image.shape[0]
         interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        return cv2.resize(np.ascontiguousarray(image), size[::-1], interpolation=interpolation)
+        cv2.resize(image, target.shape[1::-1], target, interpolation=interpolation)
