@@ -18,10 +18,11 @@ def main() -> int:
         from eval.action import ActionConfig, result_line, run_action
         from eval.flow import FlowConfig, flow_line, run_flow
         from eval.fuse import FuseConfig, fuse_line, run_fuse
+        from eval.probe import ProbeConfig, probe_line, run_probe
         from train.accelerator import start_jax
 
         config = tyro.extras.subcommand_cli_from_dict(
-            {"action": ActionConfig, "flow": FlowConfig, "fuse": FuseConfig},
+            {"action": ActionConfig, "flow": FlowConfig, "probe": ProbeConfig, "fuse": FuseConfig},
             prog="python -m eval",
             args=sys.argv[1:],
         )
@@ -31,6 +32,9 @@ def main() -> int:
         start_jax(COMPILATION_CACHE)
         if isinstance(config, FlowConfig):
             print(flow_line(run_flow(config)))
+            return 0
+        if isinstance(config, ProbeConfig):
+            print(probe_line(run_probe(config)))
             return 0
         for values in run_action(config):
             print(result_line(values))

@@ -13,10 +13,16 @@ import numpy as np
 
 from afn_jax.viz import check_confusion, confusion_matrix, flow_legend
 from afn_jax.viz.clip_figure import HATCH_DARK, HATCH_LIGHT, HEAT
+from eval.page import write_page
 from eval.report_clips import ReportExample, clip_section
 from eval.report_curves import history_charts
 
-CSS = Path(__file__).with_name("report.css")
+FOOTER = (
+    "Accuracy is the share of clips whose most probable class is the true one; the accuracy of "
+    "guessing is one over the number of classes. The endpoint error is the mean distance in pixels "
+    "between predicted and true flow over trusted pixels; predicting no motion at all has the "
+    "endpoint error of zero flow."
+)
 SHOWN_SKIPPED = 200  # rows of the table of skipped files
 LABELS = {
     "top1": "top-1 accuracy",
@@ -69,23 +75,14 @@ def write_report(
     counts = check_confusion(confusion, class_names)
     for example in examples:
         _check_classes(example, len(class_names))
-    page = _page(
-        title,
-        [
-            _summary_section(summary, command, notes),
-            _history_section(history, len(class_names)),
-            _classes_section(counts, class_names),
-            _examples_section(examples, class_names),
-            _skipped_section(skipped),
-        ],
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        unfinished.write_text(page, encoding="utf-8")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    sections = [
+        _summary_section(summary, command, notes),
+        _history_section(history, len(class_names)),
+        _classes_section(counts, class_names),
+        _examples_section(examples, class_names),
+        _skipped_section(skipped),
+    ]
+    write_page(path, title, sections, footer=FOOTER)
     return path
 
 
@@ -100,23 +97,6 @@ def _check_classes(example: ReportExample, num_classes: int) -> None:
             f"examples: {example.name!r} has label {example.label}, but {num_classes} class names "
             f"allow 0 to {num_classes - 1}; labels are 0-based."
         )
-
-
-def _page(title: str, sections: Sequence[str]) -> str:
-    title = html.escape(title)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>\n{CSS.read_text(encoding='utf-8')}</style>\n</head>\n"
-        f"<body>\n<h1>{title}</h1>\n<main>\n"
-        + "\n".join(section for section in sections if section)
-        + "\n</main>\n<footer><p>Accuracy is the share of clips whose most probable class is the "
-        "true one; the accuracy of guessing is one over the number of classes. The endpoint error "
-        "is the mean distance in pixels between predicted and true flow over trusted pixels; "
-        "predicting no motion at all has the endpoint error of zero flow.</p>"
-        "<p>Written by afn_jax. This file is complete in itself: no scripts, nothing loaded from "
-        "elsewhere.</p></footer>\n</body>\n</html>\n"
-    )
 
 
 def _summary_section(summary: dict, command: str, notes: Sequence[str]) -> str:

@@ -1,0 +1,41 @@
+"""A page of results: one HTML file, complete in itself, in the style of `report.css`."""
+
+import html
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+CSS = Path(__file__).with_name("report.css")
+
+
+def write_page(
+    path: str | os.PathLike, title: str, sections: Sequence[str], *, footer: str = ""
+) -> None:
+    """Writes the page; an older one at `path` is there until the new one is whole.
+
+    Args:
+        path: the HTML file; its folder is made.
+        title: its heading, plain text.
+        sections: HTML; empty ones are left out.
+        footer: a paragraph of HTML at the end.
+    """
+    title = html.escape(title)
+    page = (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{title}</title>\n<style>\n{CSS.read_text(encoding='utf-8')}</style>\n</head>\n"
+        f"<body>\n<h1>{title}</h1>\n<main>\n"
+        + "\n".join(section for section in sections if section)
+        + "\n</main>\n<footer>"
+        + (f"<p>{footer}</p>" if footer else "")
+        + "<p>Written by afn_jax. This file is complete in itself: no scripts, nothing loaded from "
+        "elsewhere.</p></footer>\n</body>\n</html>\n"
+    )
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        unfinished.write_text(page, encoding="utf-8")
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)

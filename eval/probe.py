@@ -1,0 +1,217 @@
+"""What a run has learned: `python -m eval probe --run DIR`.
+
+Accuracy on frozen, shuffled and reversed clips (motion or appearance?), occlusion maps (where does
+it look?), the quality of the future flow, class-wise gains over another run, and endpoint error
+against accuracy over several runs. One middle clip of each test video, centre crop.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from rich.console import Console
+
+from afn_jax.data.pipeline import ClipReader, evaluation_batches
+from afn_jax.data.sources import create_source
+from eval.action import Predict, example_clips, load_predict
+from eval.probe_report import write_probe_report
+from eval.probes import (
+    ORDERS,
+    class_gains,
+    future_errors,
+    occlusion_map,
+    rank_correlation,
+    reordered,
+    spread,
+)
+from eval.scores import accuracy_interval, aligned, load_scores, ranks
+from train.checkpoint import load_config
+from train.loop import to_batch
+from train.objectives import flow_and_target
+
+
+@dataclasses.dataclass(frozen=True)
+class ProbeConfig:
+    """Probes the newest checkpoint of a run on its test split."""
+
+    run: str
+    """Folder of the run."""
+    what: tuple[Literal["motion", "occlusion", "future"], ...] = ("motion", "occlusion", "future")
+    """Which probes; those that the network cannot answer are left out, with a line that says so."""
+    against: str = ""
+    """Folder of another run: class-wise gains over it. Both need `python -m eval action` first."""
+    runs: tuple[str, ...] = ()
+    """Folders of evaluated runs: endpoint error against accuracy over them."""
+    batch_size: int = 32
+    """Clips at a time, over all devices."""
+    examples: int = 6
+    """Test clips with an occlusion map or a future flow in the report."""
+    square: int = 0
+    """Side of the occluding square, in pixels; 0 means a quarter of the shorter side (guessed)."""
+    stride: int = 0
+    """Pixels from one place of it to the next; 0 means half of its side (guessed)."""
+    data_root: str = ""
+    """Where the videos are, if not where the run found them."""
+
+
+def run_probe(config: ProbeConfig, console: Console | None = None) -> dict:
+    """Probes, writes `probe.json` and `probe.html` into the run's folder, returns the numbers.
+
+    Raises:
+        ValueError: no run, or settings that do not fit it.
+        CheckpointError: no readable checkpoint.
+    """
+    console = console or Console(stderr=True)
+    run_dir = Path(config.run)
+    settings = load_config(run_dir)
+    if config.data_root:
+        data = dataclasses.replace(settings.data, root=config.data_root)
+        settings = dataclasses.replace(settings, data=data)
+    if settings.objective.kind == "action":  # as in training: nobody reads a teacher's flow
+        data = dataclasses.replace(settings.data, teacher="none")
+        settings = dataclasses.replace(settings, data=data)
+    values: dict = {}
+    if config.against:  # first: these fail early
+        values["class_gains"] = gains_over(run_dir, Path(config.against))
+    if config.runs:
+        values["runs"] = flow_against_accuracy((config.run, *config.runs))
+    source = create_source(settings.data, "test", settings.seed)
+    predict, values["step"] = load_predict(run_dir, settings, len(source.class_names))
+    clips = example_clips(predict, source, settings.data, config.examples)
+    if not clips:
+        raise ValueError(f"run: not one test video of {config.run} can be read.")
+    one = predict(clips[0].frames[None])
+    can = {
+        "motion": one.logits is not None and settings.data.num_frames > 1,
+        "occlusion": one.logits is not None,
+        "future": bool(one.flows) and one.flows[0].shape[1] == settings.data.num_frames,
+    }
+    why = {
+        "motion": "it does not classify clips of several frames",
+        "occlusion": "it does not classify",
+        "future": "it predicts no flow to the frame after the clip",
+    }
+    for name in config.what:
+        if not can[name]:
+            console.print(f"{name}: left out, {why[name]}", highlight=False)
+    wanted = {name for name in config.what if can[name]}
+    values |= _over_test_set(predict, source, settings, config.batch_size, wanted)
+    if "future" in wanted and "future" not in values:
+        wanted.discard("future")
+        console.print("future: left out, the test clips have no flow target", highlight=False)
+    maps = []
+    if "occlusion" in wanted:
+        side = min(settings.data.size)
+        square = config.square or max(1, side // 4)
+        stride = config.stride or max(1, square // 2)
+        values["occlusion"] = {"square": square, "stride": stride}
+        for clip in clips:
+            found = occlusion_map(
+                lambda frames: _probabilities(predict(frames)),
+                clip.frames,
+                clip.label,
+                square=square,
+                stride=stride,
+            )
+            maps.append(spread(found, clip.frames.shape[1:3], square))
+    report = run_dir / "probe.html"
+    strips = [clip for clip in clips if "future" in wanted and clip.flow is not None]
+    write_probe_report(report, config.run, values, source.class_names, clips, maps, strips)
+    values["report"] = str(report)
+    temporary = run_dir / "probe.tmp"
+    temporary.write_text(json.dumps(values, indent=1) + "\n")
+    temporary.replace(run_dir / "probe.json")
+    return values
+
+
+def probe_line(values: dict) -> str:
+    """The one line that scripts read."""
+    numbers = {}
+    for kind, found in values.get("motion", {}).items():
+        numbers["top1" if kind == "as it is" else f"top1_{kind}"] = found["top1"]
+    for name, error in values.get("future", {}).items():
+        numbers[f"epe_{name}"] = error
+    if "runs" in values:
+        numbers["rank_correlation"] = values["runs"]["rank_correlation"]
+    texts = [f"{name}={value:.4g}" for name, value in numbers.items()]
+    return " ".join([*texts, f"report={values['report']}"])
+
+
+def gains_over(run_dir: Path, other: Path) -> dict[str, float]:
+    """Accuracy of this run minus that of the other by class name, the largest first."""
+    before, after = aligned([load_scores(other), load_scores(run_dir)])
+    right = [ranks(scores.probabilities, scores.labels) < 1 for scores in (before, after)]
+    gains = class_gains(*right, before.labels, len(before.class_names))
+    named = zip(before.class_names, gains.tolist(), strict=True)
+    return dict(sorted((pair for pair in named if np.isfinite(pair[1])), key=lambda pair: -pair[1]))
+
+
+def flow_against_accuracy(runs: tuple[str, ...]) -> dict:
+    """Endpoint error and accuracy of evaluated runs, and Spearman's correlation (Table 3)."""
+    rows = []
+    for run in dict.fromkeys(runs):
+        path = Path(run) / "eval.json"
+        try:
+            found = json.loads(path.read_text())
+            rows.append({"run": run, "epe": found["epe"], "top1": found["top1"]})
+        except (OSError, json.JSONDecodeError):
+            raise ValueError(
+                f"runs: {run} has no readable eval.json. Run `python -m eval action --run {run}`."
+            ) from None
+        except KeyError as error:
+            raise ValueError(
+                f"runs: the evaluation of {run} has no {error}; give runs that predict both flow "
+                "and action."
+            ) from None
+    correlation = rank_correlation(*([row[name] for row in rows] for name in ("epe", "top1")))
+    return {"rows": rows, "rank_correlation": correlation}
+
+
+def _over_test_set(predict: Predict, source, settings, batch_size: int, wanted: set[str]) -> dict:
+    """The motion and future probes, over the middle clip of every test video."""
+    if not wanted & {"motion", "future"}:
+        return {}
+    right: dict[str, list[bool]] = {kind: [] for kind in ORDERS}
+    names: list[str] = []
+    errors: dict[str, np.ndarray] = {}
+    reader = ClipReader(source, settings.data)
+    batches = evaluation_batches(reader, len(source), settings.data, batch_size=batch_size)
+    for arrays in batches:
+        batch = to_batch(arrays)
+        counted = batch.mask
+        if not counted.any():
+            continue
+        prediction = predict(batch.frames)
+        if "motion" in wanted:
+            videos = arrays["indices"]
+            names += [source[int(i)].name for i in videos[counted]]
+            for kind in ORDERS:
+                logits = prediction.logits
+                if kind != ORDERS[0]:
+                    logits = predict(reordered(batch.frames, kind, videos)).logits
+                is_right = np.asarray(logits).argmax(-1) == batch.labels
+                right[kind] += is_right[counted].tolist()
+        if "future" in wanted and batch.flows is not None:
+            flow, target, mask = (np.asarray(x) for x in flow_and_target(prediction, batch))
+            for name, found in future_errors(flow, target, mask).items():
+                errors[name] = errors.get(name, 0) + np.array(found, np.float64)
+    values: dict = {}
+    if "motion" in wanted:
+        values["motion"] = {
+            kind: {
+                "top1": float(np.mean(answers)),
+                "interval": accuracy_interval([(names, np.array(answers))]),
+            }
+            for kind, answers in right.items()
+        }
+    if errors:
+        values["future"] = {name: total / max(n, 1) for name, (total, n) in errors.items()}
+    return values
+
+
+def _probabilities(prediction) -> np.ndarray:
+    logits = np.asarray(prediction.logits, np.float64)
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
