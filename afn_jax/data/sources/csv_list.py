@@ -43,6 +43,7 @@ def read_csv(root: Path, split: str, annotations: Path | None, list_number: int)
     by_file = {path: _rows(path) for path in files}
     rows = [row for path in files for row in by_file[path]]
     class_names, label_of = _classes(rows, files)
+    entry_of = {row["where"]: _entry(row, label_of) for row in rows}  # all are checked
     if "split" in rows[0]:
         rows = [row for row in rows if row["split"].casefold() in _SPLITS[split]]
     elif len(files) > 1:
@@ -66,7 +67,7 @@ def read_csv(root: Path, split: str, annotations: Path | None, list_number: int)
             f"data.annotations: {', '.join(map(str, files))}: no row for the {split} split; add a "
             "column 'split' with train and test, or give a folder with train.csv and test.csv"
         )
-    entries = dict.fromkeys(_entry(row, label_of) for row in rows)
+    entries = dict.fromkeys(entry_of[row["where"]] for row in rows)
     return VideoList(class_names, tuple(entries), f"{split} rows of {', '.join(map(str, files))}")
 
 

@@ -35,9 +35,11 @@ def read_hmdb51(root: Path, split: str, annotations: Path | None, list_number: i
             f"data.annotations: {len(files)} files {pattern} in {str(files[0].parent)!r}, but "
             f"HMDB51 has {NUM_CLASSES} classes; unpack all of test_train_splits.rar"
         )
-    class_names = tuple(re.sub(r"_test_split\d$", "", path.stem) for path in files)
+    # By the name of the class: those of the files have climb_stairs before climb.
+    file_of = {re.sub(r"_test_split\d$", "", path.stem): path for path in files}
+    class_names = tuple(sorted(file_of))
     entries = []
-    for label, path in enumerate(files):
+    for label, path in enumerate(file_of[name] for name in class_names):
         for number, line in read_lines(path):
             name, _, use = line.rpartition(" ")
             if not name or use not in _SPLIT_OF:
