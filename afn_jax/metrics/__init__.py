@@ -1,6 +1,6 @@
 """Mergeable metrics: `from_batch`, `merge`, `compute`."""
 
 from afn_jax.metrics.classification import PerClass, TopK
-from afn_jax.metrics.flow import EndpointErrorMetric
+from afn_jax.metrics.flow import EndpointErrorMetric, FlowOutliersMetric
 
-__all__ = ["EndpointErrorMetric", "PerClass", "TopK"]
+__all__ = ["EndpointErrorMetric", "FlowOutliersMetric", "PerClass", "TopK"]
