@@ -88,14 +88,21 @@ class SpatialTransform:
         pictures = array.reshape(-1, *array.shape[-3:])
         out = np.empty((len(pictures), *self.size, array.shape[-1]), array.dtype)
         for picture, target in zip(pictures, out, strict=True):
-            resized = cv2.resize(
-                np.ascontiguousarray(picture), self.size[::-1], interpolation=interpolation
-            )
-            target[...] = resized.reshape(target.shape)
+            cv2.resize(picture, self.size[::-1], target, interpolation=interpolation)
         return out.reshape(*array.shape[:-3], *out.shape[1:])
 
     def _mirrored(self, array: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(array[..., ::-1, :]) if self.flip else array
+        if not self.flip:
+            return array
+        out = np.empty(array.shape, array.dtype)
+        bytewise = array.dtype == bool  # which OpenCV does not know
+        for picture, target in zip(
+            array.reshape(-1, *array.shape[-3:]), out.reshape(-1, *array.shape[-3:]), strict=True
+        ):
+            if bytewise:
+                picture, target = picture.view(np.uint8), target.view(np.uint8)
+            cv2.flip(picture, 1, target)
+        return out
 
 
 @dataclasses.dataclass(frozen=True)
