@@ -7,7 +7,6 @@ import dataclasses
 import html
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from afn_jax.viz import (
     png_data_uri,
 )
 from afn_jax.viz.clip_figure import HATCH_DARK, HATCH_LIGHT, HEAT
-from eval.report import CSS
+from eval.page import write_page
 
 SHOWN = 30  # rows of the tables of pairs and of skipped files
 MAX_HEIGHT = 220  # px of a picture
@@ -88,7 +87,7 @@ def write_flow_report(
     skipped: Sequence[tuple[str, str]] = (),
     notes: Sequence[str] = (),
     command: str = "",
-) -> Path:
+) -> None:
     """Writes the report; an older one at `path` is there until the new one is whole.
 
     Args:
@@ -102,13 +101,9 @@ def write_flow_report(
         skipped: (file, reason) of what was left out.
         notes: sentences below the numbers.
         command: what to type to get this result again.
-
-    Returns:
-        `path`.
     """
-    path = Path(path)
-    title = html.escape(title)
     sections = [
+        f"<style>\n{STYLE}</style>",
         _summary(summary, notes, command),
         _groups(groups),
         _examples("The worst pairs", worst, legend=True),
@@ -116,23 +111,14 @@ def write_flow_report(
         _pairs(pairs),
         _skipped(skipped),
     ]
-    page = (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>\n{CSS.read_text(encoding='utf-8')}{STYLE}</style>\n"
-        f"</head>\n<body>\n<h1>{title}</h1>\n<main>\n{''.join(sections)}</main>\n"
-        "<footer><p>The endpoint error is the mean distance in pixels between predicted and true "
-        "flow, over all pixels whose true flow is known. Fl is the share of pixels that are wrong "
-        "by more than 3 px and by more than 5 % of the true length.</p></footer>\n</body>\n"
-        "</html>\n"
+    write_page(
+        path,
+        title,
+        sections,
+        footer="The endpoint error is the mean distance in pixels between predicted and true flow, "
+        "over all pixels whose true flow is known. Fl is the share of pixels that are wrong by "
+        "more than 3 px and by more than 5 % of the true length.",
     )
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        unfinished.write_text(page, encoding="utf-8")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path
 
 
 def _summary(summary: dict[str, float], notes: Sequence[str], command: str) -> str:
