@@ -52,9 +52,10 @@ class Catalogue:
     def locate(self, entry: Entry, videos: VideoList) -> str | None:
         """Where the video of an entry is, relative to the root; None if it is not there."""
         # Asked of the disk first: where lists and names agree, nothing is looked through.
-        for name in (entry.path, _stem(entry.path)):
-            if (self.root / name).exists():
-                return name
+        if (self.root / entry.path).exists():
+            return entry.path
+        if _has_pictures(self.root / _stem(entry.path)):
+            return _stem(entry.path)
         names = (PurePosixPath(entry.path).name, *entry.also)
         for candidates in (self._by_stem.get(_key(_stem(name)), ()) for name in names):
             folder = _key(_folder(entry.path))
@@ -128,6 +129,14 @@ def _stem(name: str) -> str:
         if name.lower().endswith(extension):
             return name[: -len(extension)]
     return name
+
+
+def _has_pictures(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as items:
+            return any(NUMBERED_PICTURE.fullmatch(item.name) for item in items)
+    except OSError:
+        return False
 
 
 def _folder(path: str) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 from afn_jax.data.video import VideoIndex
 
 _VERSION = b"afn_jax frame indices 1\n"  # to be raised when indices or the format change
-_HEADER = struct.Struct("<IdII?")
+_HEADER = struct.Struct("<IddII?")
 
 
 def default_folder() -> Path:
@@ -29,9 +29,16 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "afn_jax"
 
 
-def pack(index: VideoIndex) -> bytes:
-    """An index in few bytes, about 50 where frames come at a constant rate."""
-    header = _HEADER.pack(index.num_frames, index.fps, index.height, index.width, index.seekable)
+def pack(index: VideoIndex, time_base: float = 0.0) -> bytes:
+    """An index in few bytes, about 60 where frames come at a constant rate.
+
+    Args:
+        index: of a file.
+        time_base: seconds that a step of its timestamps stands for; 0: not known.
+    """
+    header = _HEADER.pack(
+        index.num_frames, time_base, index.fps, index.height, index.width, index.seekable
+    )
     # Second differences of regular timestamps are zeros, which deflate to next to nothing.
     differences = [
         np.diff(values.astype(np.int64), n=2, prepend=[0, 0])
@@ -42,7 +49,7 @@ def pack(index: VideoIndex) -> bytes:
 
 def unpack(packed: bytes) -> VideoIndex:
     """The index that `pack` was given."""
-    num_frames, fps, height, width, seekable = _HEADER.unpack_from(packed)
+    num_frames, _, fps, height, width, seekable = _HEADER.unpack_from(packed)
     differences = np.frombuffer(zlib.decompress(packed[_HEADER.size :]), "<i8").astype(np.int64)
     pts, keyframes = (np.cumsum(np.cumsum(part)) for part in np.split(differences, [num_frames]))
     return VideoIndex(num_frames, pts, keyframes, seekable, fps, height, width)
@@ -51,6 +58,11 @@ def unpack(packed: bytes) -> VideoIndex:
 def packed_frames(packed: bytes) -> int:
     """`num_frames` of a packed index, without unpacking it."""
     return _HEADER.unpack_from(packed)[0]
+
+
+def packed_time_base(packed: bytes) -> float:
+    """The `time_base` that `pack` was given."""
+    return _HEADER.unpack_from(packed)[1]
 
 
 class IndexCache:

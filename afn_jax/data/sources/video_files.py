@@ -7,14 +7,21 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import av
 import numpy as np
 
 from afn_jax.data.clip import Clip, Skipped, VideoReadError
 from afn_jax.data.sources.catalogue import Catalogue
 from afn_jax.data.sources.frame_folder import FrameFolder, find_frames
-from afn_jax.data.sources.index_cache import IndexCache, pack, packed_frames, unpack
+from afn_jax.data.sources.index_cache import (
+    IndexCache,
+    pack,
+    packed_frames,
+    packed_time_base,
+    unpack,
+)
 from afn_jax.data.sources.video_list import Entry, VideoList
-from afn_jax.data.video import VideoIndex, index_video, read_frames
+from afn_jax.data.video import LENIENT, VideoIndex, index_video, read_frames
 
 SAVE_EVERY = 5000  # newly indexed files; guessed: minutes of work, lost if the run is stopped
 MANY = 2000  # files to index that are worth a word; guessed: about the number of some ten seconds
@@ -152,26 +159,26 @@ class VideoFiles:
         return self._videos[index]
 
 
-def segment_frames(index: VideoIndex, start: float | None, end: float | None) -> tuple[int, int]:
+def segment_frames(
+    index: VideoIndex, time_base: float, start: float, end: float | None
+) -> tuple[int, int]:
     """The frames that are shown from `start` on and before `end`.
 
     Args:
         index: of the file.
-        start: seconds from its first frame; None: from the beginning.
+        time_base: seconds that a step of its timestamps stands for.
+        start: seconds from its first frame.
         end: seconds; None: to the end. A later one than the end of the file means its end.
 
     Returns:
         The number of the first such frame, and how many there are, which may be 0.
     """
-    if start is None and end is None:
-        return 0, index.num_frames
-    times = np.arange(index.num_frames) / index.fps
-    if index.seekable and index.num_frames > 1:  # real timestamps: frames may come irregularly
-        pts = index.pts - index.pts[0]
-        times = pts / pts[-1] * times[-1]
-    # Annotations are written in decimals: half a millisecond is rounding, not another frame.
-    bounds = [0.0 if start is None else start, math.inf if end is None else end]
-    first, last = np.searchsorted(times, np.array(bounds) - 5e-4)
+    if index.seekable and time_base:  # real timestamps: frames may come irregularly
+        times = (index.pts - index.pts[0]) * time_base
+    else:
+        times = np.arange(index.num_frames) / index.fps
+    # Timestamps and annotations may be rounded: a millisecond is no frame. Guessed.
+    first, last = np.searchsorted(times, np.array([start, math.inf if end is None else end]) - 1e-3)
     return int(first), max(0, int(last - first))
 
 
@@ -211,8 +218,8 @@ def _index_all(
     def index(name: str) -> bytes | Skipped:
         path = os.path.join(root, name)
         try:
-            return pack(index_video(path))
-        except VideoReadError as error:
+            return pack(index_video(path), _time_base(path))
+        except (VideoReadError, av.error.FFmpegError) as error:
             return _skipped(path, error)
 
     with ThreadPoolExecutor(max(1, num_threads)) as pool:
@@ -233,6 +240,12 @@ def _index_all(
     return indexed
 
 
+def _time_base(path: str) -> float:
+    """Seconds that a step of the timestamps of a video stands for; 0 if that cannot be said."""
+    with av.open(path, **LENIENT) as container:
+        return float(container.streams.video[0].time_base or 0)
+
+
 def _skipped(path: str, error: Exception) -> Skipped:
     reason = getattr(error, "strerror", None) or str(error)
     return Skipped(path, reason.removeprefix(f"{path}: "))
@@ -249,9 +262,10 @@ def _video_file(
         start = entry.start or 0.0
         name += f"#t={start:g}" + ("" if entry.end is None else f",{entry.end:g}")
         path_of_segment = path + name[name.rindex("#t=") :]
+        time_base = packed_time_base(packed)
         if not index.fps:
             return Skipped(path_of_segment, "the file does not say its frame rate")
-        first, count = segment_frames(index, start, entry.end)
+        first, count = segment_frames(index, time_base, start, entry.end)
         if count < min_frames:
             seconds = index.num_frames / index.fps
             return Skipped(
