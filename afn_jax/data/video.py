@@ -155,10 +155,12 @@ def _read_seeking(
     with _open(path) as (container, stream):
         decoded = None
         position = -1  # the number of the frame that was found last
-        for want, target in zip(wanted, frames, strict=True):
-            pts = int(index.pts[want])
-            before = int(np.searchsorted(index.keyframes, want, side="right")) - 1
-            start = int(index.keyframes[before]) if before >= 0 else 0
+        # With a 0 in front, decoding starts at the first frame where no keyframe comes before.
+        keyframes = np.concatenate([[0], index.keyframes])
+        starts = keyframes[np.searchsorted(index.keyframes, wanted, side="right")].tolist()
+        for want, start, pts, target in zip(
+            wanted, starts, index.pts[wanted].tolist(), frames, strict=True
+        ):
             if decoded is None or start > position + 1:
                 try:
                     container.seek(int(index.pts[start]), stream=stream, backward=True)
