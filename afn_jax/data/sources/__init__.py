@@ -1,11 +1,28 @@
 """Sources of labelled videos by name. A new one is one file and one line here."""
 
+import functools
 from collections.abc import Callable
+from pathlib import Path
 
 from afn_jax.data.clip import Source
 from afn_jax.data.config import DataConfig
+from afn_jax.data.sources.activitynet import read_activitynet
+from afn_jax.data.sources.csv_list import read_csv
+from afn_jax.data.sources.flying_chairs import flying_chairs
+from afn_jax.data.sources.hmdb51 import read_hmdb51
+from afn_jax.data.sources.index_cache import default_folder
+from afn_jax.data.sources.kinetics import read_kinetics
+from afn_jax.data.sources.kitti import kitti
+from afn_jax.data.sources.middlebury import middlebury
+from afn_jax.data.sources.shards import Shards
+from afn_jax.data.sources.sintel import sintel
+from afn_jax.data.sources.something_something import read_something_something
 from afn_jax.data.sources.synthetic_motion import SyntheticMotion
-from afn_jax.data.sources.video_folder import VideoFolder
+from afn_jax.data.sources.tfds import TfdsVideos
+from afn_jax.data.sources.thumos14 import read_thumos14
+from afn_jax.data.sources.video_files import VideoFiles
+from afn_jax.data.sources.video_folder import read_ucf101, read_video_folder
+from afn_jax.data.sources.video_list import VideoList, choose_classes
 
 
 def create_source(config: DataConfig, split: str, seed: int) -> Source:
@@ -17,7 +34,8 @@ def create_source(config: DataConfig, split: str, seed: int) -> Source:
     if config.source not in SOURCES:
         raise ValueError(f"data.source: got {config.source!r}, allowed are {', '.join(SOURCES)}.")
     source = SOURCES[config.source](config, split, seed)
-    if config.source == "synthetic-motion":  # as many and as long as asked for
+    # Synthetic videos are as long as asked for, and the lengths of these records are not stored.
+    if config.source in ("synthetic-motion", "tfds"):
         return source
     longest = max(source[i].num_frames for i in range(len(source)))
     span = (config.num_frames - 1) * config.stride + 1
@@ -41,13 +59,72 @@ def _synthetic_motion(config: DataConfig, split: str, seed: int) -> Source:
     )
 
 
-def _video_folder(config: DataConfig, split: str, seed: int) -> Source:
-    return VideoFolder(
-        _root(config, "the folder with one sub-folder of videos a class"),
-        split=split,
-        list_number=config.list_number,
-        short_side=config.short_side,
-    )
+def _files(
+    read: Callable[[Path, str, Path | None, int], VideoList],
+) -> Callable[[DataConfig, str, int], Source]:
+    """A source of the files that `read` lists; see `read_video_folder` for its arguments."""
+
+    def create(config: DataConfig, split: str, seed: int) -> Source:
+        annotations = Path(config.annotations).expanduser() if config.annotations else None
+        root = Path(_root(config, "the folder of the videos")).expanduser()
+        videos = read(root, split, annotations, config.list_number)
+        if config.classes:
+            videos = choose_classes(videos, config.classes)
+        cache = Path(config.index_cache).expanduser() if config.index_cache else default_folder()
+        return VideoFiles(
+            root,
+            videos,
+            short_side=config.short_side,
+            flow_bound=config.flow_bound,
+            cache_folder=None if config.index_cache == "none" else cache,
+        )
+
+    return create
+
+
+def _tfds(config: DataConfig, split: str, seed: int) -> Source:
+    name = config.tfds_name
+    if name == "ucf101":  # one config a split
+        name = f"ucf101/ucf101_{config.list_number}"
+    for field in ("classes", "annotations"):
+        if getattr(config, field):
+            raise ValueError(f"data.{field}: the tfds source has no such choice. Leave it out.")
+    return TfdsVideos(name, split=split, data_dir=config.root, short_side=config.short_side)
+
+
+def _flying_chairs(config: DataConfig, split: str, seed: int) -> Source:
+    root = _root(config, "FlyingChairs_release")
+    lists = config.annotations or None
+    return flying_chairs(root, split=split, list_file=lists, num_frames=config.num_frames)
+
+
+def _sintel(config: DataConfig, split: str, seed: int) -> Source:
+    root = _root(config, "the unpacked MPI-Sintel-complete")
+    render = config.sintel_pass
+    return sintel(root, split=split, render=render, num_frames=config.num_frames)
+
+
+def _kitti(config: DataConfig, split: str, seed: int) -> Source:
+    root = _root(config, "the unpacked KITTI flow benchmark")
+    year = int(config.source.removeprefix("kitti"))
+    return kitti(root, year=year, split=split, num_frames=config.num_frames)
+
+
+def _middlebury(config: DataConfig, split: str, seed: int) -> Source:
+    root = _root(config, "the folder with other-data and other-gt-flow")
+    return middlebury(root, split=split, num_frames=config.num_frames)
+
+
+def _shards(config: DataConfig, split: str, seed: int) -> Source:
+    root = _root(config, "the folder that python -m afn_jax.data.prepare made")
+    source = Shards(root, split=split, with_flow=config.stored_flow)
+    if config.stored_flow and source.flow_stride not in (0, config.stride):
+        raise ValueError(
+            f"data.stride: got {config.stride}, but the flow in {root} leads {source.flow_stride} "
+            f"frames ahead. Use --data.stride {source.flow_stride}, or leave the stored flow out "
+            "with --data.no-stored-flow."
+        )
+    return source
 
 
 def _root(config: DataConfig, what: str) -> str:
@@ -61,5 +138,20 @@ def _root(config: DataConfig, what: str) -> str:
 
 SOURCES: dict[str, Callable[[DataConfig, str, int], Source]] = {
     "synthetic-motion": _synthetic_motion,
-    "video-folder": _video_folder,
+    "video-folder": _files(read_video_folder),
+    "frame-folder": _files(functools.partial(read_video_folder, frames=True)),
+    "ucf101": _files(read_ucf101),
+    "hmdb51": _files(read_hmdb51),
+    "kinetics": _files(read_kinetics),
+    "something-something": _files(read_something_something),
+    "activitynet": _files(read_activitynet),
+    "thumos14": _files(read_thumos14),
+    "csv": _files(read_csv),
+    "tfds": _tfds,
+    "flying-chairs": _flying_chairs,
+    "sintel": _sintel,
+    "kitti2012": _kitti,
+    "kitti2015": _kitti,
+    "middlebury": _middlebury,
+    "shards": _shards,
 }
