@@ -283,6 +283,7 @@ def test_csv_splits(tmp_path):
         ("path,label,start\na.mp4,x,1\n", "the columns are path, label, start; allowed are"),
         ("path,label,youtube_id\na.mp4,x,1\n", "the columns are path, label, youtube_id"),
         ("path,label,split\na.mp4,x,training\n", "no row for the test split"),
+        ("split,rel,cls,group,bytes\n", "the columns are split, rel, cls, group, bytes; allowed"),
         ("\n \n", "no rows"),
         ("größe.mp4,x\n".encode("latin-1"), "list.csv: byte 2 is not UTF-8"),
     ],

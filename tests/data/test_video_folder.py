@@ -83,6 +83,8 @@ def test_lists_decide(folder):
     assert names(VideoFolder(folder, list_number=2)) == ["Walk/clip 1.avi"]
     with pytest.raises(ValueError, match="there is no testlist02.txt in .*'trainlist02.txt'"):
         VideoFolder(folder, split="test", list_number=2)
+    with pytest.raises(ValueError, match="holds neither trainlist01.txt nor any other such list"):
+        VideoFolder(folder, lists=folder)
 
     other = folder.parent / "other"
     other.mkdir()
@@ -131,7 +133,7 @@ def test_wrong_folders(tmp_path, folder):
         VideoFolder(tmp_path / "nowhere")
     empty = tmp_path / "a" / "empty"
     empty.mkdir(parents=True)
-    with pytest.raises(ValueError, match="root: no sub-folder of .* holds a video; put the videos"):
+    with pytest.raises(ValueError, match="root: no sub-folder of .* holds a video; put what"):
         VideoFolder(empty)
     with pytest.raises(ValueError, match=r"\(5 lie in the folder itself\)"):
         VideoFolder(folder / "Walk")

@@ -87,8 +87,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
     names = [name.casefold() for name in lines[0][1]]
     if {"path", "label"} <= set(names):
         lines = lines[1:]
-    else:
-        names = list(_COLUMNS[:2] if len(names) == 2 else _COLUMNS[:4])
+    elif len(names) in (2, 4):
+        names = list(_COLUMNS[: len(names)])
     if not set(names) <= set(_COLUMNS) or ("start" in names) != ("end" in names):
         raise ValueError(
             f"{path}: the columns are {', '.join(names)}; allowed are path, label, start with end, "

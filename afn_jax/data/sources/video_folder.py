@@ -114,10 +114,13 @@ def read_ucf_lists(
     """
     path = lists / f"{split}list{list_number:02d}.txt"
     if not path.is_file():
-        there = sorted(p.name for p in lists.glob("*list[0-9][0-9].txt")) or "no list at all"
+        there = sorted(p.name for p in lists.glob("*list[0-9][0-9].txt"))
         raise ValueError(
             f"list_number: there is no {path.name} in {str(lists)!r}, only {there}; give the "
-            "number of one that is there, or the right folder of lists"
+            "number of one that is there"
+            if there
+            else f"data.annotations: {str(lists)!r} holds neither {path.name} nor any other "
+            "such list; give the folder of classInd.txt, trainlist01.txt and testlist01.txt"
         )
     class_file = lists / "classInd.txt"
     if class_file.is_file():
@@ -146,7 +149,7 @@ def _list_by_name(
             f"root: no sub-folder of {root!r} holds a {what}"
             + (f" ({len(found)} lie in the folder itself)" if found else "")
             + (f" ({len(other)} {'videos' if frames else 'folders of frames'} do)" if other else "")
-            + f"; put the {what}s of each class in a sub-folder of its own"
+            + "; put what belongs to a class in a sub-folder of its own"
             + (", as ClassName/video/img_00001.jpg" if frames else f", as {', '.join(EXTENSIONS)}")
             + (f"; or use --data {'video' if frames else 'frame'}-folder" if other else "")
         )
