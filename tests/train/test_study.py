@@ -1,0 +1,200 @@
+"""The study: its verdicts by hand, its settings, and a small one from end to end."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from train import config as config_lib
+from train.recipes import RECIPES
+from train.study.data import StudyData, leave_one_group_out, open_data
+from train.study.findings import FINDINGS, Claim, Finding, Fused, Stage
+from train.study.report import Tried, write_report
+from train.study.results import Results
+from train.study.runs import Place, configure, learning, with_fields
+from train.study.verdict import Interval, interval, judge, together
+
+
+def test_the_interval_is_students():
+    """2, 4, 6: mean 4, standard deviation 2, and t is 4.3027 for 2 degrees of freedom."""
+    found = interval([2.0, 4.0, 6.0])
+    half = 4.302653 * 2 / np.sqrt(3)
+    assert (found.mean, found.count) == (4.0, 3)
+    assert (found.low, found.high) == (pytest.approx(4 - half), pytest.approx(4 + half))
+    assert np.isnan(interval([1.0]).low)
+
+
+@pytest.mark.parametrize(
+    "low, high, within, expected",
+    [
+        (0.01, 0.2, 0, "holds"),
+        (-0.01, 0.2, 0, "not decided"),
+        (-0.2, -0.01, 0, "does not hold"),
+        (-0.04, 0.05, 0.05, "holds"),
+        (-0.04, 0.06, 0.05, "not decided"),
+        (0.06, 0.2, 0.05, "does not hold"),
+    ],
+)
+def test_verdicts(low, high, within, expected):
+    assert judge(Interval((low + high) / 2, low, high, 3), within) == expected
+    assert judge(Interval(low, float("nan"), float("nan"), 1), within) == "not decided"
+
+
+def test_a_finding_needs_all_of_its_claims():
+    assert together(["holds", "holds"]) == "holds"
+    assert together(["holds", "not decided"]) == "not decided"
+    assert together(["not decided", "does not hold", "holds"]) == "does not hold"
+    assert together(["holds", "not run"]) == "not run"
+
+
+@pytest.mark.parametrize("scale", ["cpu", "gpu"])
+@pytest.mark.parametrize("root", ["", "videos"])
+def test_every_arm_is_a_chain_of_valid_runs_in_folders_of_their_own(tmp_path, scale, root):
+    data = StudyData("videos" if root else "synthetic-motion", root, "lists" if root else "")
+    place = Place(tmp_path, data, 1, 3, scale)
+    folders = {}
+    for finding in FINDINGS.values():
+        for claim in finding.claims:
+            named = {q[0] for q in (claim.more, claim.less) if not isinstance(q, float)}
+            assert named <= set(finding.arms)
+        for arm in finding.arms.values():
+            if isinstance(arm, Fused):
+                assert {arm.spatial, arm.temporal} <= set(finding.arms)
+                continue
+            for count in range(1, len(arm) + 1):
+                config = configure(arm[:count], place)
+                if not root or finding.on_videos:
+                    config_lib.check(config)
+                assert config.seed == 3
+                assert config.init.run == (
+                    str(place.run_dir(arm[: count - 1])) if count > 1 else ""
+                )
+                same = folders.setdefault(config.run_dir, config)
+                assert same == config  # a folder means one thing
+
+
+def test_with_fields_changes_what_it_names_and_nothing_else():
+    config = RECIPES["odabasi"][""]["toy"]
+    changed = with_fields(config, {"data.size": (8, 8), "steps": 7})
+    differ = {
+        k for k, v in config_lib.flatten(changed).items() if config_lib.flatten(config)[k] != v
+    }
+    assert differ == {"data.size", "steps"}
+    with pytest.raises(ValueError, match="DataConfig has no field 'sise'"):
+        with_fields(config, {"data.sise": 1})
+
+
+def test_learning_compares_the_first_tenth_with_the_last(tmp_path):
+    rows = [
+        {
+            "step": i,
+            "split": "train",
+            "loss": 10.0 - i,
+            "cross_entropy": 2.0 - 0.1 * i,
+            "top1": i / 9,
+        }
+        for i in range(10)
+    ]
+    rows.append({"step": 9, "split": "test", "loss": 99.0})
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = learning(tmp_path)
+    assert found["train_top1"] == 1.0
+    assert found["fall_cross_entropy"] == pytest.approx(1.1 / 2.0)
+    assert found["fall_flow"] == pytest.approx((1.0 - 1.1) / (10.0 - 2.0))
+
+
+def test_groups_are_left_out_one_after_the_other(tmp_path):
+    names = [f"{c}/v_{c}_g{g:02d}_c{n:02d}.avi" for c in "BA" for g in (4, 9) for n in (1, 2)]
+    for name in names:
+        (tmp_path / "videos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "videos" / name).touch()
+    data = open_data("mine", str(tmp_path / "videos"), tmp_path)
+    assert data.folds == (1, 2)
+    lists = tmp_path / "mine" / "lists"
+    assert (lists / "classInd.txt").read_text() == "1 A\n2 B\n"
+    test = (lists / "testlist02.txt").read_text().splitlines()
+    assert test == [
+        f"{c}/v_{c}_g09_c{n:02d}.avi {k}" for k, c in ((1, "A"), (2, "B")) for n in (1, 2)
+    ]
+    train = (lists / "trainlist02.txt").read_text()
+    assert "g04" in train and "g09" not in train
+    with pytest.raises(ValueError, match="root: 'nowhere' is not a folder"):
+        open_data("mine", "nowhere", tmp_path)
+    with pytest.raises(ValueError, match="videos of 0 groups"):
+        leave_one_group_out(lists, tmp_path / "x")
+
+
+def tried(values_a, values_b):
+    arms = {
+        name: {(1, seed): {"top1": value} for seed, value in enumerate(values)}
+        for name, values in (("a", values_a), ("b", values_b))
+    }
+    return Tried("synthetic-motion", "cpu", arms)
+
+
+def test_differences_are_paired_by_seed():
+    """The seeds differ by far more than the arms, and the third seed of b is missing."""
+    result = tried([0.1, 0.5, 0.9], [0.0, 0.41])
+    verdict, difference = result.verdict(Claim(("a", "top1"), ("b", "top1")))
+    assert difference.count == 2 and difference.mean == pytest.approx(0.095)
+    assert verdict == "holds"
+    assert result.verdict(Claim(("a", "top1"), ("b", "epe")))[0] == "not run"
+    assert result.verdict(Claim(1.0, ("a", "top1")))[1].mean == pytest.approx(0.5)
+
+
+def test_groups_are_the_replications_where_there_are_several():
+    arms = {"a": {(f, s): {"top1": f / 10 + s / 100} for f in (1, 2, 3) for s in (0, 2)}}
+    result = Tried("videos", "cpu", arms)
+    np.testing.assert_allclose(result.units(("a", "top1"), [1, 2, 3]), [0.11, 0.21, 0.31])
+
+
+def test_the_page_has_every_finding(tmp_path, monkeypatch):
+    small = {
+        "x": Finding(
+            "A paper", "A < B.", (Claim(("b", "top1"), ("a", "top1")),), {"a": (), "b": ()}
+        ),
+        "y": Finding("Another", "Not run.", (), {}),
+    }
+    monkeypatch.setattr("train.study.report.FINDINGS", small)
+    page = tmp_path / "page.md"
+    write_report({"x": [tried([0.1, 0.2, 0.3], [0.6, 0.7, 0.81])]}, {"x": "Because."}, page)
+    text = page.read_text()
+    assert "| [x](#x) | A paper | holds (synthetic-motion) |" in text
+    assert "| [y](#y) | Another | not run |" in text
+    assert "| b top1 > a top1 | +0.503" in text and "Because." in text
+    picture = (tmp_path / "page" / "x-synthetic-motion.svg").read_text()
+    assert picture.count("<circle") == 6
+
+
+def test_a_study_runs_keeps_and_goes_on(tmp_path, monkeypatch):
+    """Two arms of the smallest network; the second call has nothing left to run."""
+    from small_run import build_small_network, small_config
+
+    from train.study import __main__ as study_main
+
+    for module in ("train.loop", "eval.action"):
+        monkeypatch.setattr(f"{module}.build_model", build_small_network)
+    stages = {"": {"toy": dataclasses.replace(small_config(tmp_path), steps=2, run_dir="")}}
+    monkeypatch.setitem(RECIPES, "small", stages)
+    arms = {
+        "joint": (Stage("small"),),
+        "action": (Stage("small", changes=(("objective.kind", "action"),)),),
+        "both": Fused("joint", "action"),
+    }
+    claims = (Claim(("joint", "top1"), ("action", "top1")),)
+    finding = Finding("A paper", "Something.", claims, arms)
+    monkeypatch.setattr("train.study.findings.FINDINGS", {"small": finding})
+    monkeypatch.setattr("train.study.report.FINDINGS", {"small": finding})
+    results = Results(tmp_path / "study")
+    config = study_main.StudyConfig(seeds=1)
+    assert study_main.study(config, StudyData("synthetic-motion"), results)
+    page = tmp_path / "page.md"
+    results.write_page(page)
+    assert "not decided (synthetic-motion)" in page.read_text()
+
+    again = Results(tmp_path / "study")
+    monkeypatch.setattr("train.study.runs.run_arm", lambda *_: pytest.fail("run again"))
+    assert study_main.study(config, StudyData("synthetic-motion"), again)
+    again.write_page(tmp_path / "again.md")
+    assert (tmp_path / "again.md").read_text().replace("again/", "page/") == page.read_text()

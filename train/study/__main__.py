@@ -1,0 +1,122 @@
+"""`python -m train.study [FINDING ...] [--data NAME --root DIR] [--seeds N] [--minutes M]`."""
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+
+from train.errors import exit_cleanly
+
+# Before JAX starts: its CPU cache warns about harmless differences between machines.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyConfig:
+    """Runs the smallest honest experiment for each finding, and writes docs/reproduction.md."""
+
+    findings: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Which findings; none means all that the data is for. --list names them."""
+    data: str = "synthetic-motion"
+    """synthetic-motion; arid6; or a name for videos that are split by groups, as ut-interaction."""
+    root: str = ""
+    """Folder of the videos."""
+    seeds: int = 3
+    """Seeds of each arm (in each group of videos)."""
+    minutes: float = 50.0
+    """No new run is begun after so many minutes."""
+    scale: Literal["cpu", "gpu"] = "cpu"
+    """cpu: the recipes' toy scales; gpu: larger clips and networks, ten times the steps."""
+    folder: str = "runs/study"
+    """Where runs and results are kept."""
+    page: str = "docs/reproduction.md"
+    """Where the report is written."""
+    list: bool = False
+    """Only list the findings."""
+    report_only: bool = False
+    """Only write the page, from the results that there are."""
+
+
+def main() -> int:
+    config = tyro.cli(StudyConfig, prog="python -m train.study")
+    with exit_cleanly():
+        from train.study.findings import FINDINGS
+
+        if config.list:
+            for key, finding in FINDINGS.items():
+                videos = " (videos too)" if finding.on_videos else ""
+                print(f"{key:12} {finding.paper}: {finding.says}{videos}")
+            return 0
+        unknown = sorted(set(config.findings) - set(FINDINGS))
+        if unknown:
+            raise ValueError(f"findings: got {unknown[0]!r}, allowed are {', '.join(FINDINGS)}.")
+        if config.seeds < 1:
+            raise ValueError(f"seeds: got {config.seeds}; give 1 or more, 3 for an interval.")
+        from train.study.results import Results
+
+        results = Results(Path(config.folder))
+        if not config.report_only:
+            from train.accelerator import start_jax
+            from train.study.data import open_data
+
+            start_jax(".cache/jax")
+            data = open_data(config.data, config.root, results.folder)
+            finished = study(config, data, results)
+        results.write_page(Path(config.page))
+        print(f"report={config.page}")
+    return 0 if config.report_only or finished else 130
+
+
+def study(config: StudyConfig, data, results) -> bool:
+    """All runs that are missing, a seed at a time over all findings. False if a signal came."""
+    import jax
+
+    from train.study.findings import FINDINGS, Fused
+    from train.study.runs import Place, Stopped, fused_arm, run_arm
+
+    console = Console()
+    chosen = config.findings or [
+        key for key, finding in FINDINGS.items() if finding.on_videos or not data.root
+    ]
+    end = time.monotonic() + 60 * config.minutes
+    for seed in range(config.seeds):
+        for fold in data.folds:
+            place = Place(results.folder, data, fold, seed, config.scale)
+            for key in chosen:
+                for name, arm in FINDINGS[key].arms.items():
+                    if results.has(key, name, place):
+                        continue
+                    if time.monotonic() > end:
+                        console.print(
+                            f"{config.minutes:g} minutes are over; the same command goes on"
+                        )
+                        return True
+                    started = time.monotonic()
+                    try:
+                        if isinstance(arm, Fused):
+                            numbers = fused_arm(arm, FINDINGS[key].arms, place)
+                        else:
+                            numbers = run_arm(arm, place)
+                    except Stopped:
+                        console.print("stopped and saved; the same command goes on from there")
+                        return False
+                    results.add(key, name, place, numbers)
+                    jax.clear_caches()  # or the programs of hundreds of runs fill the memory
+                    seconds = time.monotonic() - started
+                    console.print(
+                        f"{key}: {name}, fold {fold}, seed {seed}, {seconds:.0f} s: "
+                        + json.dumps({k: round(v, 4) for k, v in numbers.items()}),
+                        highlight=False,
+                        soft_wrap=True,
+                    )
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

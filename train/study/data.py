@@ -1,0 +1,99 @@
+"""What the study runs on: embedded motion, or a folder of videos split by their groups."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+from train.config import SUPERVISED, TrainConfig
+
+_GROUP = re.compile(r"_g(\d+)_c\d+\.")
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyData:
+    """A dataset of the study.
+
+    Attributes:
+        name: of it; of the folder of its runs too.
+        root: folder of the videos; "" for embedded data.
+        lists: folder of its split lists, one a fold.
+        folds: numbers of the lists.
+        dark: whether the videos have to be brightened.
+    """
+
+    name: str
+    root: str = ""
+    lists: str = ""
+    folds: tuple[int, ...] = (1,)
+    dark: bool = False
+
+    def adapt(self, config: TrainConfig, fold: int) -> TrainConfig:
+        """The settings of a toy scale, for this data."""
+        if not self.root:
+            return config
+        supervised = config.objective.kind in SUPERVISED
+        data = dataclasses.replace(
+            config.data,
+            source="video-folder",
+            root=self.root,
+            annotations=self.lists,
+            list_number=fold,
+            size=(48, 48),
+            short_side=56,
+            stride=3 if config.data.num_frames > 1 else 1,
+            crop_scales=(1.0, 0.875, 0.75),
+            flip=True,
+            brighten="gamma" if self.dark else "none",
+            teacher="dis" if supervised else "none",
+            num_threads=2,
+        )
+        return dataclasses.replace(config, data=data, test_clips=5)
+
+
+def open_data(name: str, root: str, folder: Path) -> StudyData:
+    """The dataset of that name.
+
+    Args:
+        name: "synthetic-motion", "arid6" (its own split), or any other name for a folder of videos
+            called `v_Class_gNN_cNN`, which is split by leaving out one group NN after the other.
+        root: folder of the videos.
+        folder: of the study; lists of groups are written there.
+
+    Raises:
+        ValueError: no such folder, or no groups in it.
+    """
+    if name == "synthetic-motion":
+        return StudyData(name)
+    if not root or not Path(root).is_dir():
+        raise ValueError(f"root: {root!r} is not a folder; give that of the videos of {name}.")
+    if name == "arid6":
+        return StudyData(name, root, dark=True)
+    lists = folder / name / "lists"
+    return StudyData(name, root, str(lists), leave_one_group_out(Path(root), lists))
+
+
+def leave_one_group_out(root: Path, lists: Path) -> tuple[int, ...]:
+    """Writes `trainlistNN.txt` and `testlistNN.txt` that leave out one group each.
+
+    Returns:
+        The numbers NN, from 1 on, in the order of the groups.
+    """
+    videos = sorted(
+        path.relative_to(root).as_posix() for path in root.rglob("*") if _GROUP.search(path.name)
+    )
+    groups = sorted({_GROUP.search(name)[1] for name in videos})
+    if len(groups) < 2:
+        raise ValueError(
+            f"root: {str(root)!r} has videos of {len(groups)} groups; give two or more, with names "
+            "as v_Class_g01_c02.avi, whose g01 is the group."
+        )
+    names = sorted({name.split("/")[0] for name in videos})
+    lists.mkdir(parents=True, exist_ok=True)
+    class_file = lists / "classInd.txt"
+    class_file.write_text("".join(f"{i} {name}\n" for i, name in enumerate(names, start=1)))
+    for number, group in enumerate(groups, start=1):
+        for split in ("train", "test"):
+            chosen = [n for n in videos if (_GROUP.search(n)[1] == group) == (split == "test")]
+            rows = "".join(f"{name} {names.index(name.split('/')[0]) + 1}\n" for name in chosen)
+            (lists / f"{split}list{number:02d}.txt").write_text(rows)
+    return tuple(range(1, len(groups) + 1))

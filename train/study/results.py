@@ -1,0 +1,61 @@
+"""The numbers of the study, one line a run, in `results.jsonl` of its folder."""
+
+import json
+from pathlib import Path
+
+from train.study.report import Tried, write_report
+from train.study.runs import Place
+
+FILE = "results.jsonl"
+REMARKS = "remarks.json"
+
+
+class Results:
+    """What has been run. A line cut short by a crash is left out, and its run done again."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._rows: dict[tuple, dict[str, float]] = {}
+        path = folder / FILE
+        for line in path.read_text().splitlines() if path.exists() else ():
+            try:
+                row = json.loads(line)
+                self._rows[tuple(row["run"])] = row["numbers"]
+            except (json.JSONDecodeError, KeyError, TypeError):
+                continue
+
+    def has(self, finding: str, arm: str, place: Place) -> bool:
+        """Whether that arm has been run there."""
+        return _key(finding, arm, place) in self._rows
+
+    def add(self, finding: str, arm: str, place: Place, numbers: dict[str, float]) -> None:
+        """Keeps the numbers of a run, at once."""
+        key = _key(finding, arm, place)
+        self._rows[key] = numbers
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.folder / FILE, "a") as file:
+            file.write(json.dumps({"run": key, "numbers": numbers}) + "\n")
+
+    def write_page(self, page: Path) -> None:
+        """Writes the report of all that has been run."""
+        tried: dict[str, dict[tuple[str, str], Tried]] = {}
+        for (finding, arm, data, scale, fold, seed), numbers in self._rows.items():
+            on = tried.setdefault(finding, {}).setdefault(
+                (data, scale), Tried(data, scale, _Arms())
+            )
+            on.arms[arm][fold, seed] = numbers
+        remarks = page.with_suffix("") / REMARKS
+        said = json.loads(remarks.read_text()) if remarks.exists() else {}
+        write_report({key: list(on.values()) for key, on in tried.items()}, said, page)
+
+
+class _Arms(dict):
+    """Numbers by arm: an arm that was not run has none."""
+
+    def __missing__(self, arm: str) -> dict:
+        self[arm] = {}
+        return self[arm]
+
+
+def _key(finding: str, arm: str, place: Place) -> tuple:
+    return (finding, arm, place.data.name, place.scale, place.fold, place.seed)

@@ -1,0 +1,171 @@
+"""Runs of the study: an arm is trained stage by stage, evaluated, and its numbers are kept.
+
+All is kept by what it is, so that arms share stages, and a study that was stopped goes on.
+"""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from eval.action import ActionConfig, run_action
+from eval.scores import accuracy, fuse, load_scores
+from train.config import TrainConfig
+from train.loop import train
+from train.recipes import RECIPES
+from train.study.data import StudyData
+from train.study.findings import Fused, Stage
+from train.writers import read_metrics
+
+NUMBERS = "numbers.json"
+
+
+class Stopped(Exception):
+    """A signal ended a training; it was saved."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where one replication of an arm is run, and on what."""
+
+    folder: Path
+    data: StudyData
+    fold: int
+    seed: int
+    scale: str
+
+    def run_dir(self, stages: tuple[Stage, ...]) -> Path:
+        """The run of the last of these stages."""
+        name = "_".join(_slug(stage) for stage in stages)
+        return (
+            self.folder / self.data.name / self.scale / name / f"fold-{self.fold}-seed-{self.seed}"
+        )
+
+
+def configure(stages: tuple[Stage, ...], place: Place) -> TrainConfig:
+    """The settings of the last of these stages, which starts from the one before it."""
+    stage = stages[-1]
+    config = RECIPES[stage.recipe][stage.stage]["toy"]
+    config = place.data.adapt(config, place.fold)
+    if place.scale == "gpu":
+        config = _larger(config)
+    config = with_fields(config, dict(stage.changes))
+    config = with_fields(
+        config,
+        {
+            "seed": place.seed,
+            "run_dir": str(place.run_dir(stages)),
+            "model.options": (*config.model.options, *stage.options),
+            "test_every": 0,
+            "checkpoint_every": 1000,
+            "keep_checkpoints": 1,
+            "log_every": max(1, config.steps // 50),
+        },
+    )
+    if len(stages) > 1:
+        config = with_fields(config, {"init.run": str(place.run_dir(stages[:-1]))})
+    return config
+
+
+def run_arm(stages: tuple[Stage, ...], place: Place) -> dict[str, float]:
+    """Trains what is missing of an arm, evaluates it, and returns its numbers.
+
+    Raises:
+        Stopped: a signal came.
+        ValueError: settings that do not fit each other.
+    """
+    kept = place.run_dir(stages) / NUMBERS
+    if kept.exists():
+        return json.loads(kept.read_text())
+    for count in range(1, len(stages) + 1):
+        config = configure(stages[:count], place)
+        if not (Path(config.run_dir) / "done").exists():
+            if not train(config, Console(quiet=True)).finished:
+                raise Stopped
+            (Path(config.run_dir) / "done").touch()
+    run_dir = place.run_dir(stages)
+    evaluated = run_action(
+        ActionConfig(run=(str(run_dir),), examples=0, batch_size=64), Console(quiet=True)
+    )[0]
+    numbers = {
+        name: float(evaluated[name])
+        for name in ("top1", "epe", "zero_flow_epe", "num_videos")
+        if name in evaluated
+    } | learning(run_dir)
+    kept.write_text(json.dumps(numbers, indent=1) + "\n")
+    return numbers
+
+
+def fused_arm(fused: Fused, arms: dict[str, Any], place: Place) -> dict[str, float]:
+    """The accuracy of two arms, evaluated before, whose scores are fused."""
+    streams = [load_scores(place.run_dir(arms[name])) for name in (fused.spatial, fused.temporal)]
+    scores = fuse(streams, fused.weights, "probabilities")
+    return accuracy(scores, streams[0].labels) | {"num_videos": float(len(scores))}
+
+
+def learning(run_dir: Path) -> dict[str, float]:
+    """Of the rows of training: its last accuracy, and what became of each loss.
+
+    `fall_flow` is of the sum of all losses that are not the cross-entropy.
+    """
+    rows = [row for row in read_metrics(run_dir) if row["split"] == "train"]
+    tenth = max(1, len(rows) // 10)
+    first, last = (
+        {name: float(np.mean([row[name] for row in part])) for name in part[0] if name != "split"}
+        for part in (rows[:tenth], rows[-tenth:])
+    )
+    found = {"train_top1": last["top1"]} if "top1" in last else {}
+    if "cross_entropy" in last:
+        found["fall_cross_entropy"] = last["cross_entropy"] / first["cross_entropy"]
+        flow = [part["loss"] - part["cross_entropy"] for part in (first, last)]
+        if abs(flow[0]) > 1e-9:
+            found["fall_flow"] = flow[1] / flow[0]
+    return found
+
+
+def with_fields(config: Any, fields: dict[str, Any]) -> Any:
+    """A copy of nested frozen dataclasses with dotted fields changed.
+
+    Raises:
+        ValueError: no such field.
+    """
+    for dotted, value in fields.items():
+        name, _, rest = dotted.partition(".")
+        if name not in {field.name for field in dataclasses.fields(config)}:
+            raise ValueError(f"{dotted}: {type(config).__name__} has no field {name!r}.")
+        if rest:
+            value = with_fields(getattr(config, name), {rest: value})
+        config = dataclasses.replace(config, **{name: value})
+    return config
+
+
+def _larger(config: TrainConfig) -> TrainConfig:
+    """For a GPU: 64 x 64, 16 frames instead of several, four times as wide, ten times as long.
+
+    Guessed, like the toy scale that it starts from.
+    """
+    frames = config.data.num_frames
+    return with_fields(
+        config,
+        {
+            "steps": 10 * config.steps,
+            "batch_size": 4 * config.batch_size,
+            "model.width": 4 * config.model.width,
+            "data.size": (64, 64),
+            "data.short_side": 80,
+            "data.num_frames": 16 if 2 < frames < 16 else frames,
+            "data.num_threads": 8,
+        },
+    )
+
+
+def _slug(stage: Stage) -> str:
+    name = "-".join(filter(None, (stage.recipe, stage.stage)))
+    if not (stage.options or stage.changes):
+        return name
+    changed = repr((stage.options, stage.changes)).encode()
+    return f"{name}-{hashlib.sha256(changed).hexdigest()[:8]}"
