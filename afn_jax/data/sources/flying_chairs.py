@@ -108,7 +108,7 @@ def _find_list(root: Path, folder: Path, list_file: str | Path | None) -> Path:
                 return base / name
     raise ValueError(
         f"root: the official split of FlyingChairs, {' or '.join(LISTS)}, is not in {str(root)!r}; "
-        "put it there, give it as data.annotations, or use split 'all'"
+        "put it there, give it as annotations, or use split 'all'"
     )
 
 

@@ -1,0 +1,273 @@
+"""`python -m eval flow`: its numbers by hand, known ones, what a network is shown, and mistakes."""
+
+import dataclasses
+import json
+
+import cv2
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from rich.console import Console
+from small_run import small_config
+
+from afn_jax.data.flow_io import write_flow
+from afn_jax.tvl1_teacher import TVL1Teacher
+from afn_jax.types import Prediction
+from eval import flow_methods
+from eval.__main__ import main
+from eval.flow import FlowConfig, flow_line, place, run_flow
+from eval.flow_methods import RunMethod, create_method, resize_frames
+from train.config import ObjectiveConfig
+
+SIZE = (70, 100)  # not a multiple of 64
+QUIET = Console(quiet=True)
+
+
+def make_kitti(root, *, frames=(10, 11), count=3):
+    """Random pictures and flow; `[(flow, known, visible)]`, values in steps of 1/64."""
+    random = np.random.default_rng(0)
+    truths = []
+    for pair in range(count):
+        for n in frames:
+            path = root / f"training/image_2/{pair:06d}_{n:02d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), random.integers(0, 256, (*SIZE, 3)).astype(np.uint8))
+        flow = (random.integers(-3000, 3000, (*SIZE, 2)) / 64).astype(np.float32)
+        known = random.random(SIZE) < 0.5 + 0.1 * pair
+        visible = known & (random.random(SIZE) < 0.7)
+        for name, mask in (("flow_occ", known), ("flow_noc", visible)):
+            path = root / f"training/{name}/{pair:06d}_10.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_flow(path, flow, mask)
+        truths.append((flow, known, visible))
+    return truths
+
+
+def evaluated(root, out, **options):
+    settings = {"dataset": "kitti2015", "root": str(root), "method": "zero", "out": str(out)}
+    return run_flow(FlowConfig(**settings | options), QUIET)
+
+
+# ---------------------------------------------------------------- Numbers
+
+
+def test_no_motion_by_hand(tmp_path):
+    truths = make_kitti(tmp_path)
+    values = evaluated(tmp_path, tmp_path / "out")
+    speeds = [np.linalg.norm(flow, axis=-1) for flow, _, _ in truths]
+    everywhere = np.concatenate([s[known] for s, (_, known, _) in zip(speeds, truths, strict=True)])
+    visible = np.concatenate([s[v] for s, (_, _, v) in zip(speeds, truths, strict=True)])
+    each = [s[known].mean() for s, (_, known, _) in zip(speeds, truths, strict=True)]
+    assert values["epe"] == pytest.approx(everywhere.mean(), rel=1e-5)
+    assert values["zero_flow_epe"] == pytest.approx(everywhere.mean(), rel=1e-5)
+    assert values["epe_per_pair"] == pytest.approx(np.mean(each), rel=1e-5)
+    for name, limit in (("px1", 1), ("px3", 3), ("px5", 5), ("fl_all", 3)):
+        assert values[name] == pytest.approx((everywhere > limit).mean(), rel=1e-5)
+    groups = values["groups"]
+    slow, fast = everywhere < 10, everywhere >= 40
+    for name, chosen in (("s0_10", slow), ("s40", fast), ("s10_40", ~slow & ~fast)):
+        assert groups[name]["epe"] == pytest.approx(everywhere[chosen].mean(), rel=1e-5)
+        assert groups[name]["share"] == pytest.approx(chosen.mean())
+    assert groups["visible"]["epe"] == pytest.approx(visible.mean(), rel=1e-5)
+    assert groups["visible"]["share"] + groups["occluded"]["share"] == pytest.approx(1)
+    assert json.loads((tmp_path / "out/flow.json").read_text()) == values
+    assert [pair[1] for pair in values["pairs"]] == pytest.approx(sorted(each)[::-1], rel=1e-5)
+    page = (tmp_path / "out/flow.html").read_text()
+    assert page.count('<article class="clip">') == 3 and page.count("<img") == 15
+    line = dict(word.split("=") for word in flow_line(values).split())
+    assert line["pairs"] == "3" and float(line["epe"]) == pytest.approx(values["epe"], rel=1e-3)
+    assert float(line["epe_occluded"]) == pytest.approx(groups["occluded"]["epe"], rel=1e-3)
+
+
+def test_dis_has_its_known_errors_on_middlebury(shared_data, tmp_path):
+    """Those that others measured on the same files, to the digits that they gave."""
+    root = shared_data / "flow_middlebury"
+    values = evaluated(root, tmp_path, dataset="middlebury", method="dis", examples=0)
+    found = {name.split("/")[1]: epe for name, epe, _ in values["pairs"]}
+    known = {
+        "Dimetrodon": 0.15,
+        "Grove2": 0.32,
+        "RubberWhale": 0.22,
+        "Urban2": 0.65,
+        "Urban3": 1.99,
+        "Venus": 0.39,
+    }
+    # The rounding of grey differs by one level between readers.
+    assert found == pytest.approx(known, rel=0.05)
+    assert values["epe"] < 0.2 * values["zero_flow_epe"]
+
+
+def test_damaged_pairs_are_listed_and_the_rest_counts(tmp_path):
+    make_kitti(tmp_path)
+    whole = evaluated(tmp_path, tmp_path / "a", most=2)
+    assert [name[-9:] for name, _, _ in sorted(whole["pairs"])] == ["000000_10", "000002_10"]
+    (tmp_path / "training/image_2/000001_11.png").write_bytes(b"x")
+    (tmp_path / "training/image_2/000000_11.png").unlink()
+    values = evaluated(tmp_path, tmp_path / "b")
+    assert values["num_pairs"] == 1 and len(values["skipped"]) == 2
+    assert "000001_11.png" in (tmp_path / "b/flow.html").read_text()
+    (tmp_path / "training/image_2/000002_10.png").write_bytes(b"x")
+    with pytest.raises(ValueError, match="none of the 2 pairs in .* can be read"):
+        evaluated(tmp_path, tmp_path / "c")
+
+
+# ---------------------------------------------------------------- Networks
+
+
+@pytest.mark.parametrize("num_frames", [2, 3, 5, 8])
+@pytest.mark.parametrize("available", [2, 3, 6, 9])
+@pytest.mark.parametrize("first_only", [False, True])
+def test_a_pair_keeps_its_neighbours(num_frames, available, first_only):
+    positions = range(1 if first_only else num_frames - 1)
+    for index in range(available - 1):
+        indices, position, repeated = place(index, available, num_frames, positions)
+        assert position in positions and len(indices) == num_frames
+        assert tuple(indices[position : position + 2]) == (index, index + 1)
+        assert set(np.diff(indices)) <= ({0, 1} if repeated else {1})
+        assert 0 <= indices[0] and indices[-1] < available
+        fits = index + num_frames <= available if first_only else num_frames <= available
+        assert repeated != fits
+    if not first_only and available > 2 * num_frames:
+        assert position == len(positions) // 2
+
+
+class Constant(nn.Module):
+    """Flow (3, -2) px of maps of a quarter of the size, (1, 1) more for each later pair."""
+
+    num_flows: int
+    flat: bool = False
+    classify: bool = False
+
+    @nn.compact
+    def __call__(self, frames, *, train):
+        batch, _, height, width = frames.shape[:4]
+        if self.flat:
+            nn.Dense(1, name="flat")(frames.reshape(batch, -1))
+        flow = np.array([3.0, -2.0]) + np.arange(self.num_flows)[:, None, None, None]
+        shape = (batch, self.num_flows, height // 4, width // 4, 2)
+        flows = (
+            (jnp.broadcast_to(jnp.asarray(flow, jnp.float32)[None], shape),)
+            if self.num_flows
+            else ()
+        )
+        return Prediction(jnp.zeros((batch, 7)) if self.classify else None, flows)
+
+
+def use_network(monkeypatch, folder, model, num_frames, size=(64, 64), kind="flow"):
+    """A run folder of that network; returns the list that receives the frames it is shown."""
+    config = small_config(folder, objective=ObjectiveConfig(kind=kind))
+    data = dataclasses.replace(config.data, num_frames=num_frames, size=size)
+    config = dataclasses.replace(config, data=data)
+    shown = []
+
+    def load_predict(run_dir, settings, num_classes):
+        frames = jnp.zeros((1, num_frames, *size, 3))
+        variables = model.init(jax.random.key(0), frames, train=False)
+
+        def predict(frames):
+            shown.append(frames)
+            return model.apply(variables, jnp.asarray(frames, jnp.float32), train=False)
+
+        return predict, 5
+
+    monkeypatch.setattr(flow_methods, "load_config", lambda run_dir: config)
+    monkeypatch.setattr(flow_methods, "build_model", lambda *args, **options: model)
+    monkeypatch.setattr(flow_methods, "load_predict", load_predict)
+    return shown
+
+
+@pytest.mark.parametrize("flat, network_size", [(False, (128, 128)), (True, (64, 64))])
+def test_flow_comes_back_in_pixels_of_the_frames(tmp_path, monkeypatch, flat, network_size):
+    truths = make_kitti(tmp_path, count=1)
+    shown = use_network(monkeypatch, tmp_path, Constant(1, flat=flat), 2)
+    values = evaluated(tmp_path, tmp_path / "out", method="run", run=str(tmp_path))
+    frames = [
+        cv2.imread(f"{tmp_path}/training/image_2/000000_{n}.png")[..., ::-1] for n in (10, 11)
+    ]
+    np.testing.assert_array_equal(shown[0][0], resize_frames(np.stack(frames), network_size))
+    assert shown[0].shape == (1, 2, *network_size, 3)
+    # 4 px of the frames that the network sees for one of its maps.
+    mine = np.array([3 * 4 * SIZE[1] / network_size[1], -2 * 4 * SIZE[0] / network_size[0]])
+    error = np.linalg.norm(truths[0][0] - mine, axis=-1)[truths[0][1]].mean()
+    assert values["epe"] == pytest.approx(error, rel=1e-5)
+    text = f"70 x 100 were resized to {network_size[0]} x {network_size[1]}"
+    assert text in " ".join(values["notes"]) and values["repeated_pairs"] == 0
+
+
+@pytest.mark.parametrize(
+    "num_frames, num_flows, available, expected, position",
+    [
+        (4, 4, range(8, 14), [9, 10, 11, 12], 1),  # the last flow is the future's
+        (4, 3, range(8, 14), [9, 10, 11, 12], 1),
+        (4, 4, (10, 11), [10, 10, 11, 11], 1),
+        (6, 2, range(8, 17), [10, 11, 12, 13, 14, 15], 0),  # triplets: only the first flow is sure
+        (6, 2, (10, 11), [10, 11, 11, 11, 11, 11], 0),
+    ],
+)
+def test_what_a_network_of_many_frames_is_shown(
+    tmp_path, monkeypatch, num_frames, num_flows, available, expected, position
+):
+    truths = make_kitti(tmp_path, frames=available, count=1)
+    shown = use_network(monkeypatch, tmp_path, Constant(num_flows), num_frames)
+    values = evaluated(tmp_path, tmp_path / "out", method="run", run=str(tmp_path), examples=0)
+    paths = (f"{tmp_path}/training/image_2/000000_{n:02d}.png" for n in expected)
+    frames = np.stack([cv2.imread(path)[..., ::-1] for path in paths])
+    np.testing.assert_array_equal(shown[0][0], resize_frames(frames, (128, 128)))
+    mine = (np.array([3, -2]) + position) * 4 * np.array(SIZE[::-1]) / 128
+    error = np.linalg.norm(truths[0][0] - mine, axis=-1)[truths[0][1]].mean()
+    assert values["epe"] == pytest.approx(error, rel=1e-5)
+    repeated = len(available) == 2
+    assert values["repeated_pairs"] == repeated
+    assert ("frames were repeated" in " ".join(values["notes"])) == repeated
+
+
+def test_classes_of_a_run_come_from_its_dataset(tmp_path, monkeypatch):
+    use_network(monkeypatch, tmp_path, Constant(1, classify=True), 2)
+    asked = []
+
+    def build_model(config, classes, **_):
+        asked.append(classes)
+        return Constant(1, classify=True)
+
+    monkeypatch.setattr(flow_methods, "build_model", build_model)
+    RunMethod(tmp_path)
+    assert asked[-1] == 8  # of synthetic motion
+
+
+# ---------------------------------------------------------------- Mistakes
+
+
+@pytest.mark.parametrize(
+    "num_flows, num_frames, message", [(0, 2, "predicts no flow"), (1, 1, "clips of one frame")]
+)
+def test_runs_without_flow_between_frames(tmp_path, monkeypatch, num_flows, num_frames, message):
+    use_network(monkeypatch, tmp_path, Constant(num_flows), num_frames, kind="action")
+    with pytest.raises(ValueError, match=message):
+        RunMethod(tmp_path)
+
+
+def test_methods_and_numbers_that_cannot_be(tmp_path):
+    with pytest.raises(ValueError, match="run: not given; add --run DIR, or --method tvl1"):
+        create_method("run", "")
+    with pytest.raises(ValueError, match="got 'dis' and --run runs/a; leave one of them out"):
+        create_method("dis", "runs/a")
+    with pytest.raises(ValueError, match="method: got 'farneback'; allowed are run, tvl1"):
+        create_method("farneback", "")
+    assert isinstance(create_method("tvl1", "").estimate, TVL1Teacher)
+    with pytest.raises(ValueError, match="most and examples: got -1 and 3"):
+        evaluated(tmp_path, tmp_path, most=-1)
+
+
+def test_the_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("eval.__main__.COMPILATION_CACHE", "")
+    make_kitti(tmp_path, count=1)
+    command = f"eval flow --dataset kitti2015 --root {tmp_path} --method dis --out {tmp_path}/out"
+    monkeypatch.setattr("sys.argv", command.split())
+    assert main() == 0
+    assert capsys.readouterr().out.startswith("epe=")
+    monkeypatch.setattr("sys.argv", command.replace("kitti2015", "sintel").split())
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 1 and "training/flow" in capsys.readouterr().err
