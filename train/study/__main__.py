@@ -77,6 +77,7 @@ def study(config: StudyConfig, data, results) -> bool:
     """All runs that are missing, a seed at a time over all findings. False if a signal came."""
     import jax
 
+    from train.loop import TrainingStopped
     from train.study.findings import FINDINGS, Fused
     from train.study.runs import Place, Stopped, fused_arm, run_arm
 
@@ -106,8 +107,12 @@ def study(config: StudyConfig, data, results) -> bool:
                     except Stopped:
                         console.print("stopped and saved; the same command goes on from there")
                         return False
+                    except TrainingStopped as error:  # one arm that diverges stops no other
+                        console.print(f"{key}: {name}, fold {fold}, seed {seed}: {error}")
+                        continue
+                    finally:
+                        jax.clear_caches()  # programs of hundreds of runs would fill the memory
                     results.add(key, name, place, numbers)
-                    jax.clear_caches()  # or the programs of hundreds of runs fill the memory
                     seconds = time.monotonic() - started
                     console.print(
                         f"{key}: {name}, fold {fold}, seed {seed}, {seconds:.0f} s: "
