@@ -88,13 +88,15 @@ def decode_flow(data: bytes | memoryview, size: tuple[int, int]) -> tuple[np.nda
         flow = np.zeros((*size, 2), np.float32)
         if length:
             grey = cv2.imdecode(np.frombuffer(data[start:end], np.uint8), cv2.IMREAD_GRAYSCALE)
-            levels = grey.reshape(2, *size).transpose(1, 2, 0)
-            flow[...] = (np.maximum(levels, 1).astype(np.float32) - _ZERO) * (reach / _LEVELS)
+            x, y = np.maximum(grey, _ZERO - _LEVELS, out=grey).reshape(2, *size)
+            step = np.float32(reach / _LEVELS)
+            np.multiply(cv2.merge([x, y]), step, out=flow)
+            flow -= _ZERO * step
         known = np.ones(size, bool)
         if len(data) > end:
             bits = np.frombuffer(zlib.decompress(data[end:]), np.uint8)
             known = np.unpackbits(bits, count=known.size).astype(bool).reshape(size)
-    except (struct.error, cv2.error, zlib.error, AttributeError, ValueError) as error:
+    except (struct.error, cv2.error, zlib.error, TypeError, ValueError) as error:
         raise ValueError(f"this is no stored flow of (height, width) = {size}: {error}") from error
     return flow, known
 
