@@ -40,11 +40,15 @@ class Protocol:
 
     def describe(self) -> str:
         """One line for people."""
-        views = self.views
-        clips = "clips that cover the video" if views.when == "cover" else f"{views.clips} clip(s)"
+        views, count = self.views, self.views.clips
+        clips = {
+            "uniform": f"{count} evenly spaced clip{'s' * (count > 1)}",
+            "random": f"{count} random clip{'s' * (count > 1)}",
+            "cover": "as many clips as cover the video",
+        }
         crops = {"centre": "centre crop", "ten": "ten crops each", "random": "a random crop each"}
         return (
-            f"protocol {self.name}: {clips}, {views.when}, {crops[views.crops]}; "
+            f"protocol {self.name}: {clips[views.when]}, {crops[views.crops]}; "
             f"{self.space} averaged"
         )
 

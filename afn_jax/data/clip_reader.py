@@ -4,7 +4,7 @@ import functools
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -24,24 +24,24 @@ _thread = threading.local()
 Example = dict[str, np.ndarray]
 
 
-def read_clip(
+def read_clips(
     video: Video,
     starts: np.ndarray,
     num_frames: int,
     stride: int,
     teacher: FlowTeacher | None,
     brighten: Callable[[np.ndarray], np.ndarray] = lambda frames: frames,
-) -> Clip:
-    """The clip of `num_frames` frames from each of `starts`, with its flow.
+) -> list[Clip]:
+    """Clips of a video with their flow, read in one go: no frame is decoded twice.
 
     The flow is that of the video itself or of the teacher, who sees the frames brightened, as the
-    network does. Where a short video starts over inside the clip, nothing moves from its last frame
+    network does. Where a short video starts over inside a clip, nothing moves from its last frame
     to its first: the flow mask is False there. No flow leads from one segment to the next: the last
     one of each goes to the frame that follows in the video.
 
     Args:
         video: to read from.
-        starts: `[segments]` frame numbers.
+        starts: `[clips, segments]` frame numbers.
         num_frames: of each segment.
         stride: frames of the video from one frame of a segment to the next.
         teacher: for videos without flow; None leaves it out.
@@ -52,17 +52,34 @@ def read_clip(
             f"data.stride: got {stride}, but the flow of {video.name} is that of neighbouring "
             "frames. Use --data.stride 1."
         )
-    if video.has_flow or teacher is None:
-        clip = video.clip(segment_indices(starts, num_frames, stride, video.num_frames).ravel())
-        return Clip(brighten(clip.frames), clip.flows, clip.flow_mask)
+    estimated = teacher is not None and not video.has_flow
     # One more frame than the model sees: the last flow is the future flow.
-    indices = segment_indices(starts, num_frames + 1, stride, video.num_frames)
-    frames = brighten(video.clip(indices.ravel()).frames)
-    frames = frames.reshape(*indices.shape, *frames.shape[1:])
+    length = num_frames + 1 if estimated else num_frames
+    indices = np.stack([segment_indices(s, length, stride, video.num_frames) for s in starts])
+    found = video.clip(indices.ravel())
+    if estimated:
+        frames = found.frames.reshape(*indices.shape, *found.frames.shape[1:])
+        return [
+            _with_flow(brighten(one), teacher, follows)
+            for one, follows in zip(frames, np.diff(indices) == stride, strict=True)
+        ]
+    clip_length = starts.shape[1] * num_frames
+    parts = [slice(i * clip_length, (i + 1) * clip_length) for i in range(len(starts))]
+    return [
+        Clip(
+            brighten(found.frames[part]),
+            None if found.flows is None else found.flows[part],
+            None if found.flow_mask is None else found.flow_mask[part],
+        )
+        for part in parts
+    ]
+
+
+def _with_flow(frames: np.ndarray, teacher: FlowTeacher, follows: np.ndarray) -> Clip:
+    """A clip of `frames`, `[segments, T + 1, H, W, 3]`; `follows` `[segments, T]` is the mask."""
     flows = np.concatenate([teacher(segment) for segment in frames])
-    follows = (np.diff(indices) == stride).ravel()
     flow_mask = np.empty(flows.shape[:-1], bool)
-    flow_mask[:] = follows[:, None, None]
+    flow_mask[:] = follows.reshape(-1, 1, 1)
     return Clip(frames[:, :-1].reshape(-1, *frames.shape[2:]), flows, flow_mask)
 
 
@@ -108,7 +125,7 @@ class ClipReader:
             starts = random_segment_starts(
                 video.num_frames, self._segments, self._length, self._config.stride, rng
             )
-            clip = self._read(number, video, starts)
+            (clip,) = self._read(number, video, starts[None])
             if clip is not None:
                 break
         else:
@@ -119,39 +136,47 @@ class ClipReader:
         clip = self._crop.draw(*clip.frames.shape[1:3], rng).apply(clip)
         return _example(clip, video.label, index, usable=True)
 
-    def evaluation_example(self, index: int, views: Views = MIDDLE_CLIP, clip: int = 0) -> Example:
-        """Clip number `clip` of video `index` with all its crops: arrays `[crops, ...]`.
+    def evaluation_example(
+        self, index: int, views: Views = MIDDLE_CLIP, clips: Sequence[int] = (0,)
+    ) -> Example:
+        """Some clips of video `index`, by number, with all their crops: `[clips * crops, ...]`.
 
-        The mask is False if the video cannot be decoded: it is not counted.
+        The mask is False for a clip that cannot be decoded: it is not counted.
         """
         _step_back()
         config, video = self._config, self._source[index]
-        size = tuple(config.size)
-        found = self._read(index, video, views.starts(video.name, video.num_frames, clip, config))
-        if found is None:
-            shape = (config.num_frames, *size)
-            has_flow = video.has_flow or self._teacher is not None
-            flows = np.zeros((*shape, 2), np.float32) if has_flow else None
-            crops = [Clip(np.zeros((*shape, 3), np.uint8), flows)] * views.crops_per_clip
-        else:
-            height, width = found.frames.shape[1:3]
-            transforms = views.transforms(video.name, clip, height, width, size)
-            crops = [transform.apply(found) for transform in transforms]
-        examples = [_example(c, video.label, index, usable=found is not None) for c in crops]
+        starts = [views.starts(video.name, video.num_frames, clip, config) for clip in clips]
+        crops = []
+        for clip, found in zip(clips, self._read(index, video, np.stack(starts)), strict=True):
+            if found is None:
+                crops += [(self._empty_clip(video), False)] * views.crops_per_clip
+                continue
+            shape = (*found.frames.shape[1:3], tuple(config.size))
+            for transform in views.transforms(video.name, clip, *shape):
+                crops.append((transform.apply(found), True))
+        examples = [_example(crop, video.label, index, usable=usable) for crop, usable in crops]
         return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
 
     def num_clips(self, index: int, views: Views) -> int:
         """How many clips video `index` gives."""
         return views.num_clips(self._source[index].num_frames, self._config)
 
-    def _read(self, number: int, video: Video, starts: np.ndarray) -> Clip | None:
+    def _read(self, number: int, video: Video, starts: np.ndarray) -> list[Clip | None]:
+        """The clips from `starts`, `[clips, segments]`; None for each that cannot be decoded."""
+        stride, teacher = self._config.stride, self._teacher
         try:
-            return read_clip(
-                video, starts, self._length, self._config.stride, self._teacher, self._brighten
-            )
+            return read_clips(video, starts, self._length, stride, teacher, self._brighten)
         except VideoReadError as error:
+            if len(starts) > 1:  # some of them may be whole
+                return [clip for one in starts for clip in self._read(number, video, one[None])]
             self._damaged.setdefault(number, Skipped(video.name, str(error)))
-            return None
+            return [None]
+
+    def _empty_clip(self, video: Video) -> Clip:
+        shape = (self._config.num_frames, *self._config.size)
+        has_flow = video.has_flow or self._teacher is not None
+        flows = np.zeros((*shape, 2), np.float32) if has_flow else None
+        return Clip(np.zeros((*shape, 3), np.uint8), flows)
 
 
 def _training_crop(config: DataConfig) -> RandomCrop | CornerCrop:

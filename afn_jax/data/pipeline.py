@@ -103,7 +103,8 @@ def evaluation_batches(
     """Each of the `views` of each video once, in order; the last batch is padded.
 
     All crops of a clip are in one batch: with ten crops, its size is the next lower multiple of ten
-    (ten at least). Padding repeats the last example with mask False.
+    (ten at least). A video is decoded once for all of its clips in a batch. Padding
+    repeats the last example with mask False.
 
     Args:
         reader: of the source.
@@ -128,11 +129,16 @@ def evaluation_batches(
         chosen = np.sort(np.random.default_rng(0).permutation(chosen)[:most])
     chosen = chosen[videos[chosen] % process_count == process_index]
     clips_a_batch = max(1, batch_size // views.crops_per_clip)
+
+    def read(numbers: np.ndarray) -> Batch:
+        # In order, so the clips of a video stand together; they are decoded together.
+        own = [(int(v), clips[numbers[videos[numbers] == v]]) for v in np.unique(videos[numbers])]
+        return _join([reader.evaluation_example(v, views, which.tolist()) for v, which in own])
+
     dataset = (
         grain.MapDataset.range(len(chosen))
-        .map(lambda i: (int(videos[chosen[i]]), int(clips[chosen[i]])))
-        .map(lambda element: reader.evaluation_example(element[0], views, element[1]))
-        .batch(clips_a_batch, batch_fn=_join)
+        .batch(clips_a_batch, batch_fn=lambda positions: chosen[np.array(positions)])
+        .map(read)
         .map(functools.partial(_pad, batch_size=clips_a_batch * views.crops_per_clip))
     )
     return _read_ahead(dataset, reader, config)

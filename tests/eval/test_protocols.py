@@ -9,7 +9,7 @@ from afn_jax.data.clip import Clip
 from afn_jax.data.config import DataConfig
 from afn_jax.types import Prediction
 from eval.action import evaluate
-from eval.protocols import PROTOCOLS, find_protocol
+from eval.protocols import find_protocol
 
 HEIGHT, WIDTH, SIDE = 8, 11, 7  # .875 of the height: boxes of 7 x 7, so nothing is resized
 DATA = DataConfig(num_frames=3, size=(SIDE, SIDE), teacher="none", num_threads=1, prefetch=1)
@@ -91,28 +91,25 @@ def evenly(last, count):
     return [int(np.floor(i * last / (count - 1) + 0.5)) for i in range(count)]
 
 
+CENTRE = [(0, 2, False)]
+CORNERS = [(0, 0), (0, 4), (1, 0), (1, 4), (0, 2)]
+TEN = [(*corner, mirrored) for mirrored in (False, True) for corner in CORNERS]
+
+
+@pytest.mark.parametrize(
+    ("name", "boxes", "weights"),
+    [("hidden-two-stream", TEN, (1.0, 1.5)), ("uf-tsn", CENTRE, (1.0, 1.0))],
+)
 @pytest.mark.parametrize("batch_size", [1, 32])
-def test_hidden_two_stream(batch_size):
-    """25 clips x 10 crops, averaged before softmax; 1 : 1.5."""
-    protocol, network, result = run("hidden-two-stream", DATA, batch_size)
-    assert (protocol.space, protocol.fusion_weights) == ("logits", (1.0, 1.5))
-    corners = [(0, 0), (0, 4), (1, 0), (1, 4), (0, 2)]
-    boxes = [(*corner, mirrored) for mirrored in (False, True) for corner in corners]
+def test_25_uniform_clips(name, boxes, weights, batch_size):
+    """Averaged before softmax: 10 crops each (Hidden Two-Stream), or the centre (UF-TSN)."""
+    protocol, _, result = run(name, DATA, batch_size)
+    assert (protocol.space, protocol.fusion_weights) == ("logits", weights)
     for i, video in enumerate(SOURCE):
         views = by_hand(video, evenly(max(video.num_frames - 3, 0), 25), boxes)
-        assert views.shape == (250, 3)
+        assert len(views) == 25 * len(boxes) == result.views[i]
         np.testing.assert_allclose(result.scores(protocol.space)[i], views.mean(0), rtol=1e-6)
         np.testing.assert_allclose(result.probabilities[i], softmax(views).mean(0), rtol=1e-6)
-    np.testing.assert_array_equal(result.views, [250] * 3)
-
-
-def test_uf_tsn():
-    """25 clips, centre crop, averaged; two streams 1 : 1."""
-    protocol, _, result = run("uf-tsn", DATA)
-    assert (protocol.space, protocol.fusion_weights) == ("logits", (1.0, 1.0))
-    for i, video in enumerate(SOURCE):
-        views = by_hand(video, evenly(max(video.num_frames - 3, 0), 25), [(0, 2, False)])
-        np.testing.assert_allclose(result.logits[i], views.mean(0), rtol=1e-6)
 
 
 def test_actionflownet():
@@ -162,10 +159,3 @@ def test_another_number_of_clips():
         find_protocol("representation-flow", 5)
     with pytest.raises(ValueError, match="protocol: got 'hts', allowed are clips, actionflownet"):
         find_protocol("hts")
-
-
-def test_protocols_say_what_they_do():
-    assert PROTOCOLS["hidden-two-stream"].describe() == (
-        "protocol hidden-two-stream: 25 clip(s), uniform, ten crops each; logits averaged"
-    )
-    assert all(name == protocol.name for name, protocol in PROTOCOLS.items())
