@@ -81,7 +81,7 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
     source = create_source(config.data, "train", config.seed)
     test_source = create_source(config.data, "test", config.seed)
     check_classes(source, test_source)
-    if config.data.source == "video-folder":
+    if config.data.source != "synthetic-motion":
         check_overlap(source, test_source)
     reader = ClipReader(source, config.data)
     iterator = train_iterator(

@@ -23,6 +23,7 @@ from afn_jax.data.sources.thumos14 import read_thumos14
 from afn_jax.data.sources.video_files import VideoFiles
 from afn_jax.data.sources.video_folder import read_ucf101, read_video_folder
 from afn_jax.data.sources.video_list import VideoList, choose_classes
+from afn_jax.data.views import segments_of
 
 
 def create_source(config: DataConfig, split: str, seed: int) -> Source:
@@ -38,14 +39,15 @@ def create_source(config: DataConfig, split: str, seed: int) -> Source:
     if config.source in ("synthetic-motion", "tfds"):
         return source
     longest = max(source[i].num_frames for i in range(len(source)))
-    span = (config.num_frames - 1) * config.stride + 1
+    pieces, length = segments_of(config)
+    span = (length - 1) * config.stride + 1
     if span > longest:
         where = f" in {config.root}" if config.root else ""
+        fitting = pieces * max(1, (longest - 1) // config.stride + 1)
         raise ValueError(
-            f"data.num_frames: a clip of {config.num_frames} frames, stride {config.stride}, spans "
-            f"{span} frames, but the longest {split} video{where} has {longest}. "
-            f"Choose --data.num_frames {max(1, (longest - 1) // config.stride + 1)} or less, or a "
-            "smaller --data.stride."
+            f"data.num_frames: a clip of {length} frames, stride {config.stride}, spans {span} "
+            f"frames, but the longest {split} video{where} has {longest}. Choose "
+            f"--data.num_frames {fitting} or less, or a smaller --data.stride."
         )
     return source
 
