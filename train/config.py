@@ -208,8 +208,10 @@ MAY_CHANGE = {
 }
 
 
-# Sources with true flow.
+# Sources with true flow, or with files of flow beside the videos if someone made them.
 WITH_FLOW = {
+    "shards",
+    "frame-folder",
     "synthetic-motion",
     "flying-chairs",
     "sintel",

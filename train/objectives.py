@@ -84,6 +84,11 @@ def create_objective(
     }.get(flow_loss)
 
     def objective(prediction: Prediction, batch: Batch) -> dict[str, Term]:
+        if batch.flows is None and flow_loss in ("endpoint", "multiscale"):
+            raise ValueError(
+                f"objective.kind: {kind!r} compares flow with a target, and the data has none. Use "
+                "--data.teacher dis, or a kind without a target."
+            )
         terms = {}
         if prediction.logits is not None and classify:
             losses = cross_entropy(prediction.logits, batch.labels, label_smoothing=label_smoothing)

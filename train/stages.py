@@ -98,7 +98,7 @@ def graft(
         for path in sorted(here.keys() | there.keys()):
             mine, theirs = here.get(path), there.get(path)
             if mine is not None and theirs is not None and mine.shape == np.shape(theirs):
-                here[path] = np.asarray(theirs, mine.dtype)
+                here[path] = theirs
                 loaded.append(path)
                 continue
             fresh += [path] if mine is not None else []

@@ -1,5 +1,7 @@
+import dataclasses
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -39,6 +41,13 @@ def test_warmup_longer_than_the_run():
     assert values(config, 5, [0, 4]) == pytest.approx([0, 0.4])
 
 
+def test_steps_with_warmup_count_from_the_start_of_the_run():
+    config = OptimConfig(learning_rate=8.0, schedule="steps", boundaries=(4, 6), factor=0.5)
+    assert values(config, 10, range(8)) == [8, 8, 8, 8, 4, 4, 2, 2]
+    config = dataclasses.replace(config, warmup_steps=2)
+    assert values(config, 10, range(8)) == [0, 4, 8, 8, 4, 4, 2, 2]
+
+
 def adam(gradients, rate):
     """Kingma and Ba 2015, Algorithm 1, on a scalar that starts at 0."""
     mean = square = parameter = 0.0
@@ -63,6 +72,65 @@ def test_adam():
     gradients = [0.5, -2.0, 0.1, 3.0]
     expected = adam(gradients, 0.01)
     assert run(OptimConfig(learning_rate=0.01), gradients) == pytest.approx(expected, rel=1e-5)
+
+
+def sgd(gradients, rate, *, nesterov=False, decay=0.0, start=0.0):
+    """Sutskever et al. 2013 as PyTorch writes it, momentum .9, decay as part of the gradient."""
+    velocity, parameter = 0.0, start
+    for gradient in gradients:
+        gradient = gradient + decay * parameter
+        velocity = 0.9 * velocity + gradient
+        parameter -= rate * (gradient + 0.9 * velocity if nesterov else velocity)
+    return parameter
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_sgd(nesterov):
+    gradients = [0.5, -2.0, 0.1]
+    config = OptimConfig(optimizer="sgd", learning_rate=0.1, nesterov=nesterov)
+    assert run(config, gradients) == pytest.approx(sgd(gradients, 0.1, nesterov=nesterov), rel=1e-5)
+
+
+def test_decay_is_for_kernels_alone():
+    names = ("kernel", "bias", "scale", "tau")
+    params = {"layer": {name: jnp.full((1,), 2.0) for name in names}}
+    gradients = [0.5, -1.0]
+    config = OptimConfig(optimizer="sgd", learning_rate=0.1, weight_decay=0.3)
+    optimizer = create_optimizer(config, 2)
+    state = optimizer.init(params)
+    for gradient in gradients:
+        tree = jax.tree.map(lambda p, g=gradient: jnp.full_like(p, g), params)
+        updates, state = optimizer.update(tree, state, params)
+        params = jax.tree.map(jnp.add, params, updates)
+    plain = sgd(gradients, 0.1, start=2.0)
+    for name in names:
+        expected = sgd(gradients, 0.1, decay=0.3, start=2.0) if name == "kernel" else plain
+        assert float(params["layer"][name][0]) == pytest.approx(expected, rel=1e-5), name
+
+
+def test_adamw_decays_beside_the_moments():
+    params = {"kernel": jnp.full((1,), 2.0)}
+    config = OptimConfig(optimizer="adamw", learning_rate=0.1, weight_decay=0.3)
+    optimizer = create_optimizer(config, 1)
+    updates, _ = optimizer.update({"kernel": jnp.full((1,), 5.0)}, optimizer.init(params), params)
+    # Adam's first step is the rate, whatever the gradient.
+    assert float(updates["kernel"][0]) == pytest.approx(-0.1 * (1 + 0.3 * 2), rel=1e-5)
+
+
+def test_moving_average_of_the_parameters():
+    config = OptimConfig(optimizer="sgd", momentum=0, learning_rate=1.0, ema_decay=0.3)
+    optimizer = create_optimizer(config, 4)
+    params = jnp.array([1.0])
+    state = optimizer.init(params)
+    average, expected = 1.0, 1.0
+    for n, gradient in enumerate([1.0, 2.0, -4.0, 8.0]):
+        updates, state = optimizer.update(jnp.array([gradient]), state, params)
+        params = params + updates
+        expected -= gradient
+        decay = min(0.3, (1 + n) / (10 + n))  # .1, .1818, .25, .3
+        average = decay * average + (1 - decay) * expected
+    assert float(params[0]) == expected
+    assert float(state.average[0]) == pytest.approx(average, rel=1e-5)
 
 
 def test_clipping_scales_the_whole_gradient():

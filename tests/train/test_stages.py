@@ -1,0 +1,164 @@
+"""Starting from a former run: every array is placed, excused, or an error."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from rich.console import Console
+from small_run import build_small_network, small_config
+
+from train.config import InitConfig, ObjectiveConfig
+from train.loop import train
+from train.optim import create_optimizer
+from train.recipes import RECIPES
+from train.stages import command_of, graft, start_from_run
+from train.state import create_state, evaluation_variables
+
+
+def tree(**layers):
+    """One array a layer, of its number; two underscores begin a level."""
+    params = {}
+    for number, (name, shape) in enumerate(layers.items()):
+        *parents, leaf = name.split("__")
+        place = params
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[leaf] = {"kernel": np.full(shape, number + 1.0, np.float32)}
+    return {"params": params, "batch_stats": {}}
+
+
+def test_parts_move_to_their_new_places():
+    former = tree(conv1=(2,), decoder__conv=(3,))
+    new = tree(temporal__fc=(4,), motionnet__conv1=(2,), motionnet__decoder__conv=(3,))
+    init = InitConfig(run="x", run_map=("->motionnet/",), run_skip=("^temporal/",))
+    result, report = graft(new, former, init)
+    params = result["params"]
+    np.testing.assert_array_equal(params["motionnet"]["conv1"]["kernel"], [1, 1])
+    np.testing.assert_array_equal(params["motionnet"]["decoder"]["conv"]["kernel"], [2, 2, 2])
+    np.testing.assert_array_equal(params["temporal"]["fc"]["kernel"], [1, 1, 1, 1])
+    assert report.fresh == ("temporal/fc/kernel",) and report.unused == ()
+    assert str(report) == "2 arrays loaded\n  fresh here: temporal/fc (kernel)"
+
+
+def test_the_first_rule_counts():
+    init = InitConfig(run_map=("a/->b/", "->c/"))
+    _, report = graft(tree(b__x=(2,), c__y=(3,)), tree(a__x=(2,), y=(3,)), init)
+    assert report.loaded == ("b/x/kernel", "c/y/kernel")
+
+
+def test_differences_on_either_side_are_errors_unless_excused():
+    new, former = (
+        tree(encoder=(2,), classifier=(5,)),
+        tree(encoder=(2,), classifier=(4,), flow=(1,)),
+    )
+    with pytest.raises(ValueError) as error:
+        graft(new, former, InitConfig(run="x"))
+    assert "classifier/kernel has shape (5,) in this network, (4,) in the run" in str(error.value)
+    assert "flow/kernel is only in the run" in str(error.value)
+    with pytest.raises(ValueError, match="flow/kernel is only in the run"):
+        graft(new, former, InitConfig(run_skip=("^classifier/",)))
+    with pytest.raises(ValueError, match="head/kernel is only in this network"):
+        graft(tree(encoder=(2,), head=(1,)), tree(encoder=(2,)), InitConfig())
+    _, report = graft(new, former, InitConfig(run_skip=("^classifier/", "^flow/")))
+    assert report.loaded == ("encoder/kernel",)
+    assert report.fresh == ("classifier/kernel",)
+    assert report.unused == ("classifier/kernel", "flow/kernel")
+
+
+def test_rules_that_cannot_be():
+    both = tree(a=(2,))
+    for init, message in (
+        (InitConfig(run_map=("a",)), "init.run_map: got 'a', but each must be OLD->NEW"),
+        (InitConfig(run_skip=("(",)), "init.run_skip: got"),
+        (InitConfig(run_skip=(".*",), run_map=("a->b",)), "no array is in both"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            graft(both, both, init)
+    with pytest.raises(ValueError, match="two arrays of the run are moved to a/kernel"):
+        graft(both, tree(a=(2,), b=(2,)), InitConfig(run_map=("b->a",)))
+
+
+@pytest.fixture(scope="module")
+def former(tmp_path_factory):
+    """A run of flow alone, with a moving average, one step short of what it was to be."""
+    folder = tmp_path_factory.mktemp("former") / "run"
+    config = small_config(folder, steps=3, objective=ObjectiveConfig(kind="flow"))
+    config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, ema_decay=0.5))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("train.loop.build_model", build_small_network)
+        result = train(config, Console(quiet=True))
+    # As if it had been told to go on for longer.
+    (folder / "config.json").write_text(
+        (folder / "config.json").read_text().replace('"steps": 3', '"steps": 4')
+    )
+    return folder, jax.device_get(result.state)
+
+
+def fresh_state(config):
+    model = build_small_network(config, 8, axis_name=None)
+    shape = (1, config.data.num_frames, *config.data.size, 3)
+    return create_state(model, create_optimizer(config.optim, 1), shape, seed=9)
+
+
+def test_a_run_starts_from_another(former, tmp_path):
+    folder, saved = former
+    config = small_config(tmp_path)
+    state, report = start_from_run(
+        fresh_state(config), InitConfig(run=str(folder), run_skip=("^classifier/",))
+    )
+    average = evaluation_variables(saved)["params"]
+    assert np.abs(average["flow"]["kernel"] - saved.params["flow"]["kernel"]).max() > 0
+    for name in ("Conv_0", "norm", "flow"):
+        jax.tree.map(np.testing.assert_array_equal, state.params[name], average[name])
+    jax.tree.map(np.testing.assert_array_equal, state.batch_stats, saved.batch_stats)
+    assert int(state.step) == 0
+    assert f"{folder}, step 3: " in report and "warning: it ended at step 3 of 4" in report
+    assert "fresh here: classifier (bias, kernel)" in report
+
+
+def test_the_average_starts_with_the_parameters(former, tmp_path):
+    config = small_config(tmp_path)
+    config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, ema_decay=0.9))
+    init = InitConfig(run=str(former[0]), run_skip=("^classifier/",))
+    state, _ = start_from_run(fresh_state(config), init)
+    averaged = evaluation_variables(state)["params"]
+    jax.tree.map(np.testing.assert_array_equal, averaged, state.params)
+
+
+def test_the_loop_starts_there_and_resumes_without_it(former, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("train.loop.build_model", build_small_network)
+    init = InitConfig(run=str(former[0]), run_skip=("^classifier/",))
+    optim = dataclasses.replace(
+        small_config(tmp_path).optim, groups=("^(Conv_0|norm|flow)/=0", ".*=1")
+    )
+    config = small_config(tmp_path / "run", steps=1, init=init, optim=optim)
+    result = train(config)
+    text = capsys.readouterr().out
+    assert f"started from {former[0]}, step 3" in text
+    assert "^(Conv_0|norm|flow)/=0  6 arrays" in text
+    # Frozen parts are still those of the former run, its statistics too.
+    average = evaluation_variables(former[1])["params"]
+    jax.tree.map(np.testing.assert_array_equal, result.state.params["flow"], average["flow"])
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        jax.device_get(result.state).batch_stats,
+        former[1].batch_stats,
+    )
+    gone = dataclasses.replace(
+        config, steps=2, init=dataclasses.replace(init, run=str(tmp_path / "gone"))
+    )
+    assert int(train(gone).state.step) == 2
+
+
+def test_a_stage_without_the_one_before_says_what_to_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    toy = RECIPES["uf-tsn"]["warm-up"]["toy"]
+    with pytest.raises(ValueError, match="uf-tsn-flow-toy holds no checkpoint") as error:
+        start_from_run(None, toy.init)
+    assert "Run the stage before: python -m train uf-tsn --stage flow --scale toy" in str(
+        error.value
+    )
+    with pytest.raises(ValueError, match="--init.run DIR"):
+        start_from_run(None, InitConfig(run="elsewhere"))
+    assert command_of(RECIPES["odabasi"][""]["paper"]) == "python -m train odabasi"
