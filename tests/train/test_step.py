@@ -8,10 +8,11 @@ import pytest
 from small_run import SmallNetwork
 
 from afn_jax.types import Batch
-from train.config import AugmentConfig
+from train.config import AugmentConfig, OptimConfig
 from train.objectives import create_objective
+from train.optim import create_optimizer
 from train.parallel import AXIS, split_batch, train_step_on
-from train.state import create_state, num_parameters
+from train.state import create_state, evaluation_variables, num_parameters
 from train.step import augment_frames, make_predict, make_test_step, make_train_step, to_float
 
 FRAMES_SHAPE = (4, 3, 8, 8, 3)
@@ -156,6 +157,85 @@ def test_nothing_trusted_gives_zero_and_stays_finite():
     state, metrics = step(first_state(model), batch)
     assert float(metrics["loss"]) == 0
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(state)))
+
+
+def step_with(num_devices, *, optimizer=KEEP_GRADIENT, **options):
+    model = SmallNetwork(NUM_CLASSES, axis_name=AXIS)
+    objective = create_objective("joint", 0.5)
+    one = make_train_step(model, objective, optimizer, OFF, 7, **options)
+    step = train_step_on(jax.local_devices()[:num_devices], one)
+    return model, lambda state, batch: jax.device_get(step(state, split_batch(batch, num_devices)))
+
+
+def test_frozen_parts_learn_nothing_and_their_norms_stay():
+    batch = make_batch()
+    model, step = step_with(2, groups=("^(Conv_0|norm)/=0", ".*=1"))
+    # Statistics that are not those of the batch, so that it is seen which are used.
+    first = jax.device_get(first_state(model))
+    start = first.replace(batch_stats=jax.tree.map(lambda x: x + 0.3, first.batch_stats))
+    state, metrics = step(start, batch)
+    jax.tree.map(np.testing.assert_array_equal, state.batch_stats, start.batch_stats)
+    gradient = state.opt_state
+    assert not np.any(gradient["Conv_0"]["kernel"]) and not np.any(gradient["norm"]["scale"])
+    assert np.abs(gradient["classifier"]["kernel"]).max() > 0
+
+    prediction = SmallNetwork(NUM_CLASSES).apply(
+        {"params": start.params, "batch_stats": start.batch_stats},
+        batch.frames / np.float32(255),
+        train=False,  # frozen norms are those of evaluation
+    )
+    log_p = jax.nn.log_softmax(prediction.logits)
+    cross_entropy = -log_p[np.arange(4), batch.labels][batch.mask].mean()
+    np.testing.assert_allclose(metrics["cross_entropy"], cross_entropy, rtol=2e-5)
+
+
+def test_a_batch_in_parts():
+    """The gradient is the mean of theirs, the statistics those of one after another."""
+    batch = make_batch()
+    # One device: its parts are the two halves.
+    model, whole = step_with(1)
+    _, in_parts = step_with(1, accumulate=2)
+    start = jax.device_get(first_state(model))
+    state, metrics = in_parts(start, batch)
+    first, first_metrics = whole(start, jax.tree.map(lambda x: x[:2], batch))
+    second, second_metrics = whole(
+        start.replace(batch_stats=first.batch_stats), jax.tree.map(lambda x: x[2:], batch)
+    )
+    jax.tree.map(
+        lambda found, a, b: np.testing.assert_allclose(found, (a + b) / 2, rtol=1e-3, atol=1e-6),
+        state.opt_state,
+        first.opt_state,
+        second.opt_state,
+    )
+    jax.tree.map(
+        lambda found, right: np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-6),
+        state.batch_stats,
+        second.batch_stats,
+    )
+    assert int(state.step) == 1
+    mean = (first_metrics["loss"] + second_metrics["loss"]) / 2
+    np.testing.assert_allclose(metrics["loss"], mean, rtol=1e-5)
+    # Metrics are means over all that counts: two examples of the one half and one of the other.
+    expected = (2 * first_metrics["cross_entropy"] + second_metrics["cross_entropy"]) / 3
+    np.testing.assert_allclose(metrics["cross_entropy"], expected, rtol=1e-5)
+
+
+def test_the_moving_average_is_what_gets_evaluated():
+    optimizer = create_optimizer(OptimConfig(learning_rate=0.1, ema_decay=0.9), 1)
+    model, step = step_with(2, optimizer=optimizer)
+    start = jax.device_get(first_state(model, optimizer))
+    state, _ = step(start, make_batch())
+    found = evaluation_variables(state)
+    assert found["batch_stats"] is state.batch_stats
+    # After the first step: a tenth of the start, whatever the decay (1 / 10).
+    jax.tree.map(
+        lambda average, a, b: np.testing.assert_allclose(average, 0.1 * a + 0.9 * b, atol=1e-6),
+        found["params"],
+        start.params,
+        state.params,
+    )
+    plain = first_state(model)
+    assert evaluation_variables(plain)["params"] is plain.params
 
 
 def frames():
