@@ -15,6 +15,7 @@ from jax import lax
 from afn_jax.ops import color_jitter, gaussian_noise
 from afn_jax.types import Array, Batch, Prediction
 from train.config import AugmentConfig
+from train.device_teacher import with_device_flow
 from train.objectives import Objective
 from train.parallel import AXIS, split_batch
 from train.param_groups import group_factors, is_frozen
@@ -46,6 +47,7 @@ def make_train_step(
     def loss_and_gradients(params, batch_stats, batch, key):
         """Of a part of this device's share, and of those of the other devices."""
         augment_key, dropout_key = jax.random.split(key)
+        batch = with_device_flow(batch)
         frames = augment_frames(augment_key, to_float(batch.frames), augment)
 
         def loss_fn(params):

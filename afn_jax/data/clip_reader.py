@@ -11,8 +11,9 @@ import numpy as np
 from afn_jax.data.brightness import apply_gamma, normalizing_gamma
 from afn_jax.data.clip import Clip, Skipped, Source, Video, VideoReadError
 from afn_jax.data.config import DataConfig
+from afn_jax.data.flow_augmentation import FlowNetAugmentation
 from afn_jax.data.sampling import random_segment_starts
-from afn_jax.data.teacher import FlowTeacher, create_teacher
+from afn_jax.data.teacher import ON_DEVICE, FlowTeacher, create_teacher
 from afn_jax.data.transforms import CornerCrop, RandomCrop
 from afn_jax.data.views import MIDDLE_CLIP, Views, segment_indices, segments_of
 
@@ -31,6 +32,8 @@ def read_clips(
     stride: int,
     teacher: FlowTeacher | None,
     brighten: Callable[[np.ndarray], np.ndarray] = lambda frames: frames,
+    *,
+    later: bool = False,
 ) -> list[Clip]:
     """Clips of a video with their flow, read in one go: no frame is decoded twice.
 
@@ -46,13 +49,15 @@ def read_clips(
         stride: frames of the video from one frame of a segment to the next.
         teacher: for videos without flow; None leaves it out.
         brighten: uint8 frames to uint8 frames, of a whole clip at a time.
+        later: the flow will be estimated on the device: each segment has one frame more instead,
+            the one that its last flow goes to; the flow mask is that of the flow to come.
     """
     if video.has_flow and stride != 1:
         raise ValueError(
             f"data.stride: got {stride}, but the flow of {video.name} is that of neighbouring "
             "frames. Use --data.stride 1."
         )
-    estimated = teacher is not None and not video.has_flow
+    estimated = (teacher is not None or later) and not video.has_flow
     # One more frame than the model sees: the last flow is the future flow.
     length = num_frames + 1 if estimated else num_frames
     indices = np.stack([segment_indices(s, length, stride, video.num_frames) for s in starts])
@@ -60,7 +65,7 @@ def read_clips(
     if estimated:
         frames = found.frames.reshape(*indices.shape, *found.frames.shape[1:])
         return [
-            _with_flow(brighten(one), teacher, follows)
+            _with_flow(brighten(one), None if later else teacher, follows)
             for one, follows in zip(frames, np.diff(indices) == stride, strict=True)
         ]
     clip_length = starts.shape[1] * num_frames
@@ -75,11 +80,16 @@ def read_clips(
     ]
 
 
-def _with_flow(frames: np.ndarray, teacher: FlowTeacher, follows: np.ndarray) -> Clip:
-    """A clip of `frames`, `[segments, T + 1, H, W, 3]`; `follows` `[segments, T]` is the mask."""
-    flows = np.concatenate([teacher(segment) for segment in frames])
-    flow_mask = np.empty(flows.shape[:-1], bool)
+def _with_flow(frames: np.ndarray, teacher: FlowTeacher | None, follows: np.ndarray) -> Clip:
+    """A clip of `frames`, `[segments, T + 1, H, W, 3]`; `follows` `[segments, T]` is the mask.
+
+    Without a teacher all frames stay, and only the mask is made.
+    """
+    flow_mask = np.empty((follows.size, *frames.shape[2:4]), bool)
     flow_mask[:] = follows.reshape(-1, 1, 1)
+    if teacher is None:
+        return Clip(frames.reshape(-1, *frames.shape[2:]), None, flow_mask)
+    flows = np.concatenate([teacher(segment) for segment in frames])
     return Clip(frames[:, :-1].reshape(-1, *frames.shape[2:]), flows, flow_mask)
 
 
@@ -97,7 +107,9 @@ class ClipReader:
         self._segments, self._length = segments_of(config)
         self._crop = _training_crop(config)
         self._brighten = _brightening(config)
-        self._teacher = None if config.teacher == "none" else create_teacher(config.teacher)
+        # Evaluation reads the flow itself: it is the same solver's, and comes only now and then.
+        name = "tvl1" if config.teacher == ON_DEVICE else config.teacher
+        self._teacher = None if name == "none" else create_teacher(name)
         self._damaged: dict[int, Skipped] = {}
 
     @property
@@ -125,7 +137,8 @@ class ClipReader:
             starts = random_segment_starts(
                 video.num_frames, self._segments, self._length, self._config.stride, rng
             )
-            (clip,) = self._read(number, video, starts[None])
+            later = self._config.teacher == ON_DEVICE
+            (clip,) = self._read(number, video, starts[None], later=later)
             if clip is not None:
                 break
         else:
@@ -161,11 +174,15 @@ class ClipReader:
         """How many clips video `index` gives."""
         return views.num_clips(self._source[index].num_frames, self._config)
 
-    def _read(self, number: int, video: Video, starts: np.ndarray) -> list[Clip | None]:
+    def _read(
+        self, number: int, video: Video, starts: np.ndarray, *, later: bool = False
+    ) -> list[Clip | None]:
         """The clips from `starts`, `[clips, segments]`; None for each that cannot be decoded."""
         stride, teacher = self._config.stride, self._teacher
         try:
-            return read_clips(video, starts, self._length, stride, teacher, self._brighten)
+            return read_clips(
+                video, starts, self._length, stride, teacher, self._brighten, later=later
+            )
         except VideoReadError as error:
             if len(starts) > 1:  # some of them may be whole
                 return [clip for one in starts for clip in self._read(number, video, one[None])]
@@ -179,13 +196,16 @@ class ClipReader:
         return Clip(np.zeros((*shape, 3), np.uint8), flows)
 
 
-def _training_crop(config: DataConfig) -> RandomCrop | CornerCrop:
+def _training_crop(config: DataConfig) -> RandomCrop | CornerCrop | FlowNetAugmentation:
     size, flip = tuple(config.size), 0.5 if config.flip else 0.0
     if config.crop == "random":
         return RandomCrop(size, config.crop_scales, flip)
+    if config.crop == "flownet":
+        return FlowNetAugmentation(size, flip_probability=flip)
     places = {"corners": 5, "corners-13": 13}
     if config.crop not in places:
-        raise ValueError(f"data.crop: got {config.crop!r}, allowed are random, {', '.join(places)}")
+        allowed = ", ".join(("random", "flownet", *places))
+        raise ValueError(f"data.crop: got {config.crop!r}, allowed are {allowed}")
     return CornerCrop(size, config.crop_scales, config.crop_distortion, places[config.crop], flip)
 
 
@@ -230,9 +250,11 @@ def _example(clip: Clip, label: int, index: int, *, usable: bool) -> Example:
         "mask": np.bool_(usable),
         "indices": np.int32(index),
     }
+    flow_mask = clip.flow_mask
     if clip.flows is not None:
-        flow_mask = clip.flow_mask
+        example["flows"] = clip.flows
         if flow_mask is None:
             flow_mask = np.full(clip.flows.shape[:-1], usable)
-        example |= {"flows": clip.flows, "flow_mask": flow_mask}
+    if flow_mask is not None:
+        example["flow_mask"] = flow_mask
     return example

@@ -62,8 +62,8 @@ class DataConfig:
     """A clip in one piece, or TSN's: a piece from each of num_segments equal parts of the video."""
     num_segments: int = 3
     """segments: how many; num_frames is that of all of them together."""
-    crop: Literal["random", "corners", "corners-13"] = "random"
-    """Multi-scale cropping: a box anywhere; TSN's, in a corner or the centre; or its 13 places."""
+    crop: Literal["random", "corners", "corners-13", "flownet"] = "random"
+    """A box anywhere; TSN's, in a corner or the centre; its 13 places; FlowNet's, for pairs."""
     crop_scales: tuple[float, ...] = (1.0, 0.875, 0.75)
     """Multi-scale cropping: sides of the box, relative to the largest one; TSN has .66 too."""
     crop_distortion: int = 1
@@ -74,8 +74,8 @@ class DataConfig:
     """For dark video: one gamma for all, or for each clip the one that gives it a usual mean."""
     gamma: float = 0.4
     """brighten gamma: pixels become pixels ** this, in [0, 1]."""
-    teacher: Literal["dis", "tvl1", "none"] = "dis"
-    """What gives the flow target where the dataset has none: OpenCV's DIS, or our TV-L1."""
+    teacher: Literal["dis", "tvl1", "device-tvl1", "none"] = "dis"
+    """The flow target where the data have none: OpenCV's DIS, our TV-L1, or that in the step."""
     num_threads: int = 2
     """Threads that read batches, in each process that does."""
     num_workers: int = 0

@@ -20,6 +20,7 @@ from absl import flags
 from afn_jax.data.clip import Skipped
 from afn_jax.data.clip_reader import ClipReader
 from afn_jax.data.config import DataConfig
+from afn_jax.data.teacher import ON_DEVICE
 from afn_jax.data.views import MIDDLE_CLIP, Views
 
 Batch = dict[str, np.ndarray]
@@ -141,6 +142,8 @@ def evaluation_batches(
         .map(read)
         .map(functools.partial(_pad, batch_size=clips_a_batch * views.crops_per_clip))
     )
+    if config.teacher == ON_DEVICE:  # evaluation estimates the flow in the reading threads
+        config = dataclasses.replace(config, num_workers=0)
     return _read_ahead(dataset, reader, config)
 
 

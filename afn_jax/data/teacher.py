@@ -85,6 +85,7 @@ class DISTeacher:
 
 # Modules and classes. A teacher that needs JAX is imported only where it is asked for: a process
 # that just loads data never starts JAX.
+ON_DEVICE = "device-tvl1"  # no teacher of frames on their way: the training step estimates the flow
 TEACHERS = {
     "dis": ("afn_jax.data.teacher", "DISTeacher"),
     "tvl1": ("afn_jax.tvl1_teacher", "TVL1Teacher"),

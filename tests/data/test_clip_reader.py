@@ -50,6 +50,19 @@ def test_no_flow_leads_from_one_segment_to_the_next():
     assert clip.flow_mask.all()
 
 
+def test_for_the_device_each_segment_has_the_frame_that_its_last_flow_goes_to():
+    starts = np.array([[2, 17]])
+    (clip,) = read_clips(Counted(0, num_frames=20), starts, 2, 2, None, later=True)
+    np.testing.assert_array_equal(clip.frames[:, 0, 0, 0], [2, 4, 6, 17, 19, 1])
+    np.testing.assert_array_equal(clip.flow_mask[:, 0, 0], [True, True, True, False])
+    assert clip.flows is None
+    config = dataclasses.replace(SMALL, teacher="device-tvl1")
+    reader = ClipReader(CountedSource(3), config)
+    example = reader.training_example(0, np.random.default_rng(0))
+    assert len(example["frames"]) == config.num_frames + 1 and "flows" not in example
+    assert len(example["flow_mask"]) == config.num_frames
+
+
 @pytest.mark.parametrize("teacher", [None, Recorder()])
 @pytest.mark.parametrize("video", [Counted(1, num_frames=20), SyntheticMotion(1, num_frames=20)[0]])
 def test_clips_read_together_are_those_read_alone(video, teacher):
@@ -195,7 +208,7 @@ def test_rendered_flow_has_no_stride():
             {"sampling": "segments", "num_segments": 2},
             "data.num_segments: got 2, which does not divide the 3 frames of a clip",
         ),
-        ({"crop": "middle"}, "data.crop: got 'middle', allowed are random, corners, corners-13"),
+        ({"crop": "middle"}, "data.crop: got 'middle', allowed are random, flownet, corners"),
         ({"crop": "corners", "crop_scales": (2.0,)}, r"scales: got \(2.0,\)"),
         ({"crop": "corners", "crop_distortion": -1}, "max_distortion: got -1"),
         ({"brighten": "more"}, "data.brighten: got 'more', allowed are none, gamma, auto"),
