@@ -4,14 +4,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from afn_jax.ops import initial_params
+
 
 def filled_variables(model, *args, seed=0, **kwargs):
-    """Random kernels of He's size, scales and variances of 1, small biases."""
+    """Random kernels of He's size, scales and variances of 1, small biases; flow as it starts."""
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), *args, **kwargs))
     random = np.random.default_rng(seed)
 
     def fill(path, leaf):
         name = path[-1].key
+        for kernels in ("tvl1", "sobel"):
+            initial = getattr(initial_params(kernels), name, None)
+            if initial is not None and leaf.shape[leaf.ndim - initial.ndim :] == initial.shape:
+                return jnp.broadcast_to(initial, leaf.shape)
         if name == "kernel":
             deviation = np.sqrt(2 / np.prod(leaf.shape[:-1]))
         else:

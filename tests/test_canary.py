@@ -11,7 +11,7 @@ import jaxlib
 import numpy as np
 
 
-def test_the_compiler_sums_products_right():
+def test_the_compiler_sums_products_right(optimized):
     random = np.random.default_rng(0)
     features = random.normal(size=(25088, 16)).astype(np.float32)
     shifted = random.normal(size=(9, 25088, 16)).astype(np.float32)

@@ -1,0 +1,62 @@
+"""What a mask leaves out of a loss: no influence and no gradient, whatever is there."""
+
+import jax
+import numpy as np
+import pytest
+
+from afn_jax import losses
+
+SIZE = (2, 5, 6)
+LOGITS, LABELS = np.zeros((2, 4), np.float32), np.array([1, 3])
+
+
+def multiscale(flow, target, mask):
+    return losses.multiscale_endpoint_error([flow], target, weights=(2.0,), mask=mask)
+
+
+def multitask(flow, target, mask):
+    return losses.multitask_loss(LOGITS, LABELS, flow, target, mask=mask)[1]["epe"]
+
+
+def two_frame(flow, target, mask):
+    flow, target = flow[:, 0], target[:, 0]
+    return losses.two_frame_multitask_loss(
+        LOGITS, LABELS, [flow], target, scale_weights=(2.0,), mask=mask[:, 0]
+    )[1]["multiscale_epe"]
+
+
+# Each with the axes behind pixels, of each argument, and whether there is an axis of time.
+CASES = {
+    "charbonnier": (lambda x, mask: losses.masked_mean(losses.charbonnier(x), mask), [()], False),
+    "edge_aware_smoothness_loss": (losses.edge_aware_smoothness_loss, [(2,), (3,)], False),
+    "flow_loss": (losses.flow_loss, [(2,), (2,)], True),
+    "l1_loss": (losses.l1_loss, [(3,), (3,)], False),
+    "masked_mean": (losses.masked_mean, [()], False),
+    "multiscale_endpoint_error": (multiscale, [(2,), (2,)], False),
+    "multitask_loss": (multitask, [(2,), (2,)], True),
+    "photometric_loss": (losses.photometric_loss, [(3,), (3,)], False),
+    "smoothness_loss": (losses.smoothness_loss, [(2,)], False),
+    "two_frame_multitask_loss": (two_frame, [(2,), (2,)], True),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_the_mask_leaves_out_has_no_influence(name):
+    function, channels, time = CASES[name]
+    random = np.random.default_rng(0)
+    shape = (SIZE[0], 1, *SIZE[1:]) if time else SIZE
+    arrays = [random.normal(size=(*shape, *axes)).astype(np.float32) for axes in channels]
+    mask = random.random(shape) < 0.7
+    differentiated = jax.jit(jax.value_and_grad(lambda arrays, mask: function(*arrays, mask=mask)))
+    expected, expected_gradients = differentiated(arrays, mask)
+    assert expected > 0 or name == "masked_mean"
+    for value in (1e9, 3e38, -3e38):
+        for sign, array in zip((1, -1), arrays, strict=False):
+            array[~mask] = sign * np.float32(value)
+        loss, gradients = differentiated(arrays, mask)
+        np.testing.assert_allclose(loss, expected, rtol=1e-6)
+        for gradient, expected_gradient in zip(gradients, expected_gradients, strict=True):
+            assert not np.any(gradient[~mask]) and np.any(gradient[mask])
+            np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-5, atol=1e-7)
+    loss, gradients = differentiated(arrays, np.zeros_like(mask))
+    assert loss == 0 and not any(np.any(gradient) for gradient in gradients)

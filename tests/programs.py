@@ -1,0 +1,18 @@
+"""What a traced function computes, without computing it."""
+
+
+def equations_in(program):
+    """All equations of a jaxpr, those of the programs that it calls among them."""
+    for equation in program.eqns:
+        called = [inner for value in equation.params.values() for inner in _programs_in(value)]
+        if not called:
+            yield equation
+        for inner in called:
+            yield from equations_in(inner)
+
+
+def _programs_in(parameter):
+    if isinstance(parameter, tuple | list):
+        return [program for each in parameter for program in _programs_in(each)]
+    parameter = getattr(parameter, "jaxpr", parameter)
+    return [parameter] if hasattr(parameter, "eqns") else []
