@@ -32,7 +32,7 @@ GPU.
 Guessed, because the paper does not say: batch size; lambda, 1 over the mean endpoint error for 16
 frames and 10 over the weighted sum of scales for two; strength of the jitter; the same solver for
 every stage, HMDB51 too; test clips evenly spaced. The flow target is OpenCV's DIS instead of
-EpicFlow. FlyingChairs is not translated and rotated here, as FlowNet does.
+EpicFlow.
 
 TOY: the same stages on `synthetic_motion`, 8 or 2 frames of 32 x 32. Without a stage under 10
 minutes on 2 CPU cores, and the README says what it reaches; the stages a minute or two each.
@@ -142,7 +142,11 @@ def _joint(name: str, model: str, kind: str, flow: TrainConfig) -> TrainConfig:
 
 def _all_paper() -> list[TrainConfig]:
     flow_2f = _stage("flow-2f", "flownet-2f", "multiscale-flow")
-    chairs = replace(flow_2f, stage="flow-2f-chairs", data=replace(_PAIRS, source="flying-chairs"))
+    chairs = replace(
+        flow_2f,
+        stage="flow-2f-chairs",
+        data=replace(_PAIRS, source="flying-chairs", crop="flownet"),
+    )
     flow = _stage("flow", "flownet", "flow")
     action = [
         _stage("scratch-2f", "resnet18-2f", "action"),
