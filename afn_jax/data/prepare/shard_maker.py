@@ -152,7 +152,8 @@ def start_worker(dataset: PreparedDataset, sources: dict[str, Source], frames_do
     """Prepares a worker process; `frames_done` is the counter that it shares with the others."""
     global _maker, _frames_done
     # Ctrl-C reaches all processes: workers end at once, and the parent says what is to be said.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # of a job in the background
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)  # there is a process for each core
     # Many processes share a GPU where the teacher uses one, so none may take all of its memory.
