@@ -63,8 +63,9 @@ def encode_flow(flow: np.ndarray, known: np.ndarray | None, form: FlowFormat) ->
     if reach > 0:
         levels = np.rint(flow.transpose(2, 0, 1) * (_LEVELS / reach)) + _ZERO
         grey = levels.astype(np.uint8).reshape(-1, flow.shape[1])
-        quality = [cv2.IMWRITE_JPEG_QUALITY, _quality(reach, form)]
-        picture = cv2.imencode(".jpg", grey, quality)[1].tobytes()
+        quality = _quality(reach, form)
+        settings = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
+        picture = cv2.imencode(".jpg", grey, settings)[1].tobytes()
     mask = b"" if usable.all() else zlib.compress(np.packbits(usable).tobytes())
     return _HEADER.pack(reach, len(picture)) + picture + mask
 
