@@ -25,6 +25,9 @@ from afn_jax.data.views import MIDDLE_CLIP, Views
 
 Batch = dict[str, np.ndarray]
 
+# Grain's shuffle is made for many: of few, it takes 30 ms / their number for each. Guessed limit.
+FEW = 500
+
 
 def train_iterator(
     reader: ClipReader,
@@ -43,9 +46,7 @@ def train_iterator(
     """
     _check_share(batch_size, process_index, process_count)
     dataset = (
-        grain.MapDataset.range(num_videos)
-        .seed(seed)
-        .shuffle()
+        _shuffled(num_videos, seed)
         # Before the processes share it out: the draws belong to the example, not to the process.
         .random_map(reader.training_example)
         # And so do the epochs: shares that each repeat on their own drift apart where the videos
@@ -55,6 +56,16 @@ def train_iterator(
         .batch(batch_size, drop_remainder=True, batch_fn=_stack)
     )
     return TrainIterator(dataset, reader, config)
+
+
+def _shuffled(num_videos: int, seed: int) -> grain.MapDataset:
+    """The numbers of the videos, in another order in each epoch."""
+    if num_videos >= FEW:
+        return grain.MapDataset.range(num_videos).seed(seed).shuffle()
+    # After so many epochs the orders come again, but with other clips.
+    epochs = (np.random.default_rng([seed, epoch]) for epoch in range(1000))
+    orders = np.concatenate([rng.permutation(num_videos) for rng in epochs])
+    return grain.MapDataset.source(orders).seed(seed).map(int)
 
 
 class TrainIterator(Iterator[Batch]):
