@@ -95,8 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     add("output", help="folder for the shards")
     add("--splits", nargs="+", default=["train", "test"], metavar="NAME", help="train and test")
     quality = ", ".join(
-        f"{codec} {default} ({lowest} lowest, {highest} highest)"
-        for codec, (default, highest, lowest) in QUALITIES.items()
+        f"{codec} {default} (from {worst}, small, to {best}, exact)"
+        for codec, (default, best, worst) in QUALITIES.items()
     )
     add("--codec", choices=list(QUALITIES), default="jpeg", help="of the frames (jpeg)")
     add("--quality", type=int, help=f"of the frames: {quality}")
@@ -105,9 +105,10 @@ def _parser() -> argparse.ArgumentParser:
         "--flow",
         default="none",
         metavar="none|own|dis|tvl1|PATTERN",
-        help="flow to store: none (default), the source's own, what a teacher estimates, or .flo "
-        "files: '/flow/{name}/{frame:06d}.flo', with {name} the video without its extension or "
-        "{stem} its last part, and {frame} the first frame of the pair from 0 or {frame1} from 1",
+        help="flow to store: none (default), the source's own, what a teacher estimates, or "
+        ".flo, .pfm or KITTI .png files: '/flow/{name}/{frame:06d}.flo', with {name} the video "
+        "without its extension or {stem} its last part, and {frame} the first frame of the pair "
+        "from 0 or {frame1} from 1",
     )
     add("--flow-stride", type=int, default=1, help="frames from one to the other of a pair (1)")
     add("--flow-bound", type=float, default=20.0, help="px, the largest motion stored (20)")
@@ -134,15 +135,15 @@ def _argument(kind: typing.Any) -> dict[str, typing.Any]:
     """How argparse reads a field of that type."""
     arguments = typing.get_args(kind)
     if typing.get_origin(kind) is typing.Literal:
-        return {"choices": arguments}
+        return {"choices": arguments, "metavar": "NAME"}
     if typing.get_origin(kind) in (types.UnionType, typing.Union):  # X | None
         return _argument(next(a for a in arguments if a is not types.NoneType))
     if typing.get_origin(kind) is tuple:
         nargs = "+" if arguments[-1] is Ellipsis else len(arguments)
-        return {"type": arguments[0], "nargs": nargs, "action": _AsTuple}
+        return {"type": arguments[0], "nargs": nargs, "action": _AsTuple, "metavar": "VALUE"}
     if kind is bool:
         return {"action": argparse.BooleanOptionalAction}
-    return {"type": kind}
+    return {"type": kind, "metavar": "VALUE"}
 
 
 class _AsTuple(argparse.Action):
