@@ -2,12 +2,15 @@
 
 import gc
 import os
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax-tests"))
+# Indices of video files are kept there, and those of tests are nothing to keep.
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="afn_jax-tests-")
 # Most of the time goes into compiling what runs once, on a few pixels.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 

@@ -203,6 +203,8 @@ MAY_CHANGE = {
     "init.run",  # and so may what was read at the start
     "init.weights",
     "data.num_threads",
+    "data.num_workers",
+    "data.index_cache",
     "data.prefetch",
     "data.test_videos",
 }
@@ -219,6 +221,7 @@ WITH_FLOW = {
     "kitti2015",
     "middlebury",
 }
+ONLY_FLOW = {"flying-chairs", "sintel", "kitti2012", "kitti2015", "middlebury"}
 LOWEST = {
     "seed": 0,
     "test_every": 0,
@@ -245,6 +248,9 @@ LOWEST = {
     "data.train_videos": 1,
     "data.test_videos": 1,
     "data.num_threads": 0,
+    "data.num_workers": 0,
+    "data.num_segments": 1,
+    "data.crop_distortion": 0,
     "data.prefetch": 0,
 }
 
@@ -289,6 +295,11 @@ def check(config: TrainConfig) -> None:
         raise ValueError(
             f"data.stride: got {config.data.stride}, but the flow of synthetic clips is that of "
             "neighbouring frames. Use --data.stride 1."
+        )
+    if config.data.source in ONLY_FLOW and not config.objective.kind.endswith("flow"):
+        raise ValueError(
+            f"objective.kind: got {config.objective.kind!r}, but {config.data.source} has no "
+            "actions. Use --objective.kind flow."
         )
     if config.objective.kind in SUPERVISED and config.data.source not in WITH_FLOW:
         if config.data.teacher == "none":
