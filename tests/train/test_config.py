@@ -143,7 +143,9 @@ def test_check_of_flow_without_target():
     for kind in ("action", "motionnet-joint", "uf-tsn-flow"):
         config_lib.check(TrainConfig(data=data, objective=ObjectiveConfig(kind=kind)))
     chairs = dataclasses.replace(data, source="flying-chairs")  # it has true flow
-    config_lib.check(TrainConfig(data=chairs))
+    config_lib.check(TrainConfig(data=chairs, objective=ObjectiveConfig(kind="flow")))
+    with pytest.raises(ValueError, match="got 'joint', but flying-chairs has no actions"):
+        config_lib.check(TrainConfig(data=chairs))
     config_lib.check(TrainConfig(data=dataclasses.replace(data, teacher="dis")))
 
 
