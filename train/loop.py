@@ -64,7 +64,8 @@ def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
     console = console or Console()
     config_lib.check(config)
     if config.objective.kind == "action":  # nobody would read the flow that a teacher estimates
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, teacher="none"))
+        without = dataclasses.replace(config.data, teacher="none", stored_flow=False)
+        config = dataclasses.replace(config, data=without)
     devices = local_devices(config.batch_size, config.max_devices)
     config_lib.check_parts(config, len(devices) * jax.process_count())
 
@@ -83,6 +84,7 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
     check_classes(source, test_source)
     if config.data.source != "synthetic-motion":
         check_overlap(source, test_source)
+    check_target(config, source)
     reader = ClipReader(source, config.data)
     iterator = train_iterator(
         reader,
@@ -268,6 +270,17 @@ def check_overlap(source: Source, test_source: Source) -> None:
         raise ValueError(
             f"data: {len(both)} videos are in the training and in the test list, first: "
             f"{both[0]}. Take them out of one of the lists."
+        )
+
+
+def check_target(config: TrainConfig, source: Source) -> None:
+    """A loss that compares with a flow needs one, of the videos or of a teacher."""
+    needed = config.objective.kind in config_lib.SUPERVISED and config.data.teacher == "none"
+    if needed and not source[0].has_flow:
+        raise ValueError(
+            f"data.teacher: got 'none', but the objective {config.objective.kind} needs a flow "
+            f"target and {source[0].name} has none. Use --data.teacher dis, or --objective.kind "
+            "action."
         )
 
 

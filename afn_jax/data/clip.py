@@ -33,7 +33,8 @@ class Video(Protocol):
         name: identifies the video within its source.
         label: 0-based class.
         num_frames: how many frames there are to index.
-        has_flow: whether clips carry flows.
+        has_flow: whether clips carry flows. If they lead further than to the next frame, the video
+            has a `flow_stride` too.
     """
 
     name: str

@@ -52,10 +52,12 @@ def read_clips(
         later: the flow will be estimated on the device: each segment has one frame more instead,
             the one that its last flow goes to; the flow mask is that of the flow to come.
     """
-    if video.has_flow and stride != 1:
+    flow_stride = getattr(video, "flow_stride", 1)
+    if video.has_flow and stride != flow_stride:
         raise ValueError(
-            f"data.stride: got {stride}, but the flow of {video.name} is that of neighbouring "
-            "frames. Use --data.stride 1."
+            f"data.stride: got {stride}, but the flow of {video.name} leads {flow_stride} frame(s) "
+            f"ahead. Use --data.stride {flow_stride}, or leave the flow out: pictures of flow with "
+            "--data.flow-bound 0, stored flow with --data.no-stored-flow."
         )
     estimated = (teacher is not None or later) and not video.has_flow
     # One more frame than the model sees: the last flow is the future flow.

@@ -110,6 +110,23 @@ def test_classes_must_agree():
         loop.check_classes(Names("a", "b"), Names("a", "c"))
 
 
+@pytest.mark.parametrize(
+    "has_flow, kind, teacher", [(True, "joint", "none"), (False, "flow", "dis")]
+)
+def test_a_flow_target_comes_from_the_videos_or_a_teacher(tmp_path, has_flow, kind, teacher):
+    config = small_config(tmp_path)
+    class One:
+        name = "run/1.avi"
+
+    One.has_flow = has_flow
+    objective = dataclasses.replace(config.objective, kind=kind)
+    data = dataclasses.replace(config.data, teacher=teacher)
+    loop.check_target(dataclasses.replace(config, objective=objective, data=data), [One])
+    One.has_flow, data = False, dataclasses.replace(data, teacher="none")
+    with pytest.raises(ValueError, match=f"objective {kind} needs a flow target and run/1.avi has"):
+        loop.check_target(dataclasses.replace(config, objective=objective, data=data), [One])
+
+
 def test_build_model_follows_the_objective():
     for kind, parts in (
         ("joint", (True, True)),

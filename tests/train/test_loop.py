@@ -366,7 +366,7 @@ def test_an_empty_folder_is_welcome(config):
 
 def test_a_file_in_place_of_the_folder(config, monkeypatch, run_main):
     Path(config.run_dir).write_text("precious")
-    monkeypatch.setattr("train.cli.parse", lambda arguments: config)
+    monkeypatch.setattr("train.cli.parse_chain", lambda arguments: [config])
     code, _, stderr = run_main("train")
     assert code == 1 and config.run_dir in stderr
     assert Path(config.run_dir).read_text() == "precious"
@@ -404,7 +404,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(config, log_every, checkpoint_e
 
 def test_not_finite_through_the_command(config, monkeypatch, run_main):
     absurd = dataclasses.replace(config, optim=OptimConfig(learning_rate=1e30))
-    monkeypatch.setattr("train.cli.parse", lambda arguments: absurd)
+    monkeypatch.setattr("train.cli.parse_chain", lambda arguments: [absurd])
     code, _, stderr = run_main("train")
     assert code == 1
     assert (
@@ -415,7 +415,7 @@ def test_not_finite_through_the_command(config, monkeypatch, run_main):
 
 def test_a_full_disk_through_the_command(config, monkeypatch, run_main):
     whole, _ = run(elsewhere(config, "whole"))
-    monkeypatch.setattr("train.cli.parse", lambda arguments: config)
+    monkeypatch.setattr("train.cli.parse_chain", lambda arguments: [config])
     with monkeypatch.context() as patch:
         from orbax.checkpoint import CheckpointManager
 
@@ -451,7 +451,7 @@ def test_all_checkpoints_damaged(config):
 
 
 def test_a_signal_gives_exit_code_130(config, monkeypatch, run_main):
-    monkeypatch.setattr("train.cli.parse", lambda arguments: config)
+    monkeypatch.setattr("train.cli.parse_chain", lambda arguments: [config])
     with monkeypatch.context() as patch:
         stop_at(2, patch)
         assert run_main("train")[0] == 130

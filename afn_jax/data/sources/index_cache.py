@@ -20,7 +20,7 @@ import numpy as np
 
 from afn_jax.data.video import VideoIndex
 
-_VERSION = b"afn_jax frame indices 1\n"  # to be raised when indices or the format change
+_VERSION = b"afn_jax frame indices 2\n"  # to be raised when indices or the format change
 _HEADER = struct.Struct("<IddII?")
 
 
