@@ -1,8 +1,13 @@
-"""Every test sees four CPU devices, strict rank promotion and a persistent compilation cache."""
+"""Every test sees four CPU devices, strict rank promotion and a persistent compilation cache.
+
+Most of the time goes into compiling what runs once, on a few pixels, so it is compiled without most
+optimisations. To compile as for a user: `JAX_DISABLE_MOST_OPTIMIZATIONS=0 XLA_FLAGS= pytest`.
+"""
 
 import gc
 import os
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -11,8 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax-tests"))
 # Indices of video files are kept there, and those of tests are nothing to keep.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="afn_jax-tests-")
-# Most of the time goes into compiling what runs once, on a few pixels.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+if version("jaxlib").startswith("0.10."):  # another release may not know this flag
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 
 import jax  # noqa: E402
 import jaxtyping  # noqa: E402
