@@ -24,7 +24,7 @@ def convolve(x, kernel, strides):
 def test_a_separable_convolution_is_space_then_relu_then_time():
     x = jax.random.normal(jax.random.key(0), (1, 5, 6, 7, 3))
     layer = separable_conv(Conv3D, no_norm)(4, (3, 3, 3), (2, 2, 2), name="conv")
-    result, variables = layer.init_with_output(jax.random.key(1), x)
+    result, variables = jax.jit(layer.init_with_output)(jax.random.key(1), x)
     space = variables["params"]["conv_space"]["kernel"]
     time = variables["params"]["conv_time"]["kernel"]
     assert space.shape == (1, 3, 3, 3, 4) and time.shape == (3, 1, 1, 4, 4)

@@ -28,13 +28,13 @@ def test_pooling_has_the_gradient_of_linen():
     x = jax.random.normal(jax.random.key(0), (2, 7, 8, 3))  # no ties
 
     def gradient(pool):
-        return jax.grad(lambda x: jnp.sin(pool(x)).sum())(x)
+        return jax.jit(jax.grad(lambda x: jnp.sin(pool(x)).sum()))(x)
 
     np.testing.assert_allclose(gradient(max_pool_frames), gradient(reference_pool), atol=1e-6)
 
 
 def test_pooling_shares_the_gradient_of_ties_and_stays_finite():
-    gradient = jax.grad(lambda x: max_pool_frames(x).sum())(jnp.zeros((1, 4, 4, 1)))
+    gradient = jax.jit(jax.grad(lambda x: max_pool_frames(x).sum()))(jnp.zeros((1, 4, 4, 1)))
     assert np.isfinite(gradient).all()
     np.testing.assert_allclose(gradient.sum(), 4, rtol=1e-6)
 
@@ -48,7 +48,7 @@ def test_block_is_two_convolutions_and_a_shortcut(strides):
     x = jax.random.normal(jax.random.key(0), (2, 3, 5, 6, 4))
     features = 4 if strides == (1, 1, 1) else 8
     block = BasicBlock(features, strides, Conv3D, no_norm)
-    result, variables = block.init_with_output(jax.random.key(1), x)
+    result, variables = jax.jit(block.init_with_output)(jax.random.key(1), x)
     kernels = {name: leaf["kernel"] for name, leaf in variables["params"].items()}
     assert ("shortcut_conv" in kernels) == (strides == (2, 2, 2))
 

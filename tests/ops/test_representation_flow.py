@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import importlib
-import inspect
 
 import jax
 import jax.numpy as jnp
@@ -101,19 +100,18 @@ def flow_by_loops(features1, features2, stencils, n, tau=0.25, lam=0.15, theta=0
     return flow
 
 
-def smooth_noise(shape, seed=0, amplitude=100.0):
+def smooth_noise(shape):
     """Features in about [0, 255] with gradients of all sizes."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     height, width = shape[-3:-1]
     rows, columns = np.indices((height, width))[..., None]
     phase, speed = random.uniform(0, 6, shape[:-3] + (1, 1, shape[-1])), random.uniform(0.3, 1)
     wave = np.sin(speed * columns + 0.7 * rows + phase)
-    return 127 + amplitude * wave + random.normal(scale=5, size=shape)
+    return 127 + 100 * wave + random.normal(scale=5, size=shape)
 
 
-def example(shape=SHAPE, seed=0, dtype=np.float32):
-    features = smooth_noise((2, *shape), seed)
-    return tuple(np.asarray(x, dtype) for x in features)
+def example(shape=SHAPE, dtype=np.float64):
+    return tuple(smooth_noise((2, *shape)).astype(dtype))
 
 
 def blob(x, y, size=32, sigma=4.0):
@@ -138,25 +136,17 @@ def mean_flow_at_edges(first, flow):
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
-@pytest.mark.parametrize("n", [1, 5, 20])
-def test_values_are_those_of_algorithm_1(kernels, n, float64):
-    features = example(dtype=np.float64)
+@pytest.mark.parametrize(
+    "shape, n", [(SHAPE, 1), (SHAPE, 20), *((narrow, 4) for narrow in NARROW_SHAPES)]
+)
+def test_values_are_those_of_algorithm_1(kernels, shape, n, float64):
+    features = example(shape)
     flow = compiled(*features, num_iterations=n, kernels=kernels)
-    assert flow.dtype == jnp.float64
     expected = flow_by_loops(*features, FIXED[kernels], n)
     np.testing.assert_allclose(flow, expected, rtol=1e-5, atol=1e-8)
 
 
-@pytest.mark.parametrize("kernels", KERNELS)
-@pytest.mark.parametrize("shape", NARROW_SHAPES)
-def test_values_of_narrow_maps_are_those_of_algorithm_1(kernels, shape, float64):
-    features = example(shape, dtype=np.float64)
-    flow = compiled(*features, num_iterations=4, kernels=kernels)
-    expected = flow_by_loops(*features, FIXED[kernels], 4)
-    np.testing.assert_allclose(flow, expected, rtol=1e-5, atol=1e-8)
-
-
-def learned_params(kernels, dtype=np.float64):
+def learned_params(kernels):
     """Parameters that are none of the initial ones, and no symmetric kernels."""
     random = np.random.default_rng(5)
     changed = {"tau": 0.2, "lam": 0.21, "theta": 0.35}
@@ -164,7 +154,7 @@ def learned_params(kernels, dtype=np.float64):
     for name in ("divergence", "image_gradient", "flow_gradient"):
         kernel = np.asarray(getattr(initial, name), np.float64)
         changed[name] = kernel + random.uniform(-0.2, 0.2, kernel.shape)
-    return RepresentationFlowParams(**{k: jnp.asarray(v, dtype) for k, v in changed.items()})
+    return RepresentationFlowParams(**{k: jnp.asarray(v) for k, v in changed.items()})
 
 
 def learned_stencils(params, kernels):
@@ -203,7 +193,7 @@ def learned_stencils(params, kernels):
 
 @pytest.mark.parametrize("kernels", KERNELS)
 def test_learned_parameters_mean_what_is_said(kernels, float64):
-    features, params = example(dtype=np.float64), learned_params(kernels)
+    features, params = example(), learned_params(kernels)
     flow = compiled(*features, params, num_iterations=5, kernels=kernels)
     stencils = learned_stencils(params, kernels)
     expected = flow_by_loops(*features, stencils, 5, params.tau, params.lam, params.theta)
@@ -212,19 +202,19 @@ def test_learned_parameters_mean_what_is_said(kernels, float64):
 
 @pytest.mark.parametrize("kernels", KERNELS)
 def test_initial_parameters_are_the_defaults(kernels, float64):
-    features = example(dtype=np.float64)
+    features = example()
     expected = compiled(*features, num_iterations=5, kernels=kernels)
     flow = compiled(*features, initial_params(kernels), num_iterations=5, kernels=kernels)
     # The defaults are the same numbers rounded to float32.
     np.testing.assert_allclose(flow, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("shift", [(0.6, 0), (-0.6, 0), (0, 0.6), (0, -0.6), (0.4, -0.3)])
-def test_a_moved_blob_has_its_motion(shift):
-    first, second = moved_blob(*shift)
-    flow = compiled(first, second)
-    # Twenty iterations are not converged: the mean is right, single pixels are not yet.
-    np.testing.assert_allclose(mean_flow_at_edges(first, flow), shift, atol=0.06)
+def test_a_moved_blob_has_its_motion():
+    for shift in ((0.6, 0), (0, -0.6), (0.4, -0.3)):
+        first, second = moved_blob(*shift)
+        flow = compiled(first, second)
+        # Twenty iterations are not converged: the mean is right, single pixels are not yet.
+        np.testing.assert_allclose(mean_flow_at_edges(first, flow), shift, atol=0.06)
 
 
 def test_many_iterations_have_the_motion_at_every_pixel_of_the_blob():
@@ -243,24 +233,15 @@ def test_sobel_gives_a_blob_an_eighth_of_its_motion():
     assert abs(x) < 0.15 and abs(y) < 0.06
 
 
-def test_each_channel_is_by_itself():
+def test_each_channel_is_by_itself(float64):
     features1, features2 = example((5, 6, 3))
     flow = compiled(features1, features2, num_iterations=5)
-    order = [2, 0, 1]
-    permuted = compiled(features1[..., order], features2[..., order], num_iterations=5)
-    np.testing.assert_allclose(permuted, flow[..., order, :], atol=1e-5)
     features1[..., 0], features2[..., 0] = 0, 255
     changed = compiled(features1, features2, num_iterations=5)
     np.testing.assert_array_equal(changed[..., 1:, :], flow[..., 1:, :])
-
-
-@pytest.mark.parametrize("leading", [(), (2,), (2, 3), (0,), (2, 0)])
-def test_leading_axes_are_batches(leading):
-    features = example((*leading, 4, 5, 2))
-    flow = compiled(*features, num_iterations=3)
-    assert flow.shape == (*leading, 4, 5, 2, 2)
-    expected = flow_by_loops(*features, FIXED["tvl1"], 3)
-    np.testing.assert_allclose(flow, expected, atol=1e-3)
+    order = [2, 0, 1]
+    permuted = compiled(features1[..., order], features2[..., order], num_iterations=5)
+    np.testing.assert_allclose(permuted, changed[..., order, :], atol=1e-12)
 
 
 def test_no_channels_and_no_pixels_give_empty_flow():
@@ -270,36 +251,29 @@ def test_no_channels_and_no_pixels_give_empty_flow():
 
 
 @pytest.mark.parametrize("maps_a_chunk", [0, 3, 100])
-def test_chunks_of_maps_are_the_same_as_one_map_after_the_other(maps_a_chunk, monkeypatch):
-    features = example((7, 4, 5, 2))
-    monkeypatch.setattr(MODULE, "_CHUNK_BYTES", maps_a_chunk * 4 * 5 * 2 * 4)
+def test_chunks_of_maps_change_neither_values_nor_gradients(maps_a_chunk, monkeypatch, float64):
+    features, params = example((7, 4, 5, 2)), learned_params("tvl1")
+    monkeypatch.setattr(MODULE, "_CHUNK_BYTES", maps_a_chunk * 4 * 5 * 2 * 8)
     # A fresh function: jit would remember the chunks of another test.
-    flow = jax.jit(lambda a, b: representation_flow(a, b, num_iterations=3))(*features)
-    alone = [compiled(a, b, num_iterations=3) for a, b in zip(*features, strict=True)]
-    np.testing.assert_allclose(flow, np.stack(alone), atol=1e-4)
+    chunked = jax.jit(lambda *args: flow_and_gradients.__wrapped__(*args, num_iterations=3))
+    flow, (gradients, of_params) = chunked(features, params)
+    alone = [
+        flow_and_gradients(pair, params, num_iterations=3, first_weight=i * flow[0].size)
+        for i, pair in enumerate(zip(*features, strict=True))
+    ]
+    for i, (one_flow, (one_gradients, _)) in enumerate(alone):
+        one = (flow[i], [gradient[i] for gradient in gradients])
+        compare_trees(one, (one_flow, list(one_gradients)), rtol=1e-9)
+    total = jax.tree.map(lambda *leaves: sum(leaves), *(of for _, (_, of) in alone))
+    compare_trees(of_params, total, rtol=1e-9)
 
 
-def test_gradients_pass_through_chunks_with_a_remainder(monkeypatch):
-    features, params = example((5, 4, 4, 1)), initial_params()
-
-    def gradients():
-        def loss(features, params):
-            flow = representation_flow(*features, params, num_iterations=3)
-            return jnp.mean(jnp.square(flow))
-
-        return jax.jit(jax.grad(loss, argnums=(0, 1)))(features, params)
-
-    expected = gradients()
-    monkeypatch.setattr(MODULE, "_CHUNK_BYTES", 2 * 4 * 4 * 4)
-    compare_trees(gradients(), expected, rtol=1e-3)
-
-
-def test_accelerators_take_all_maps_at_once_with_the_same_result(monkeypatch):
+def test_accelerators_take_all_maps_at_once_with_the_same_result(monkeypatch, float64):
     features = example((3, 4, 5, 2))
     expected = compiled(*features, num_iterations=3)
     monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
     flow = jax.jit(lambda a, b: representation_flow(a, b, num_iterations=3))(*features)
-    np.testing.assert_allclose(flow, expected, atol=1e-4)
+    np.testing.assert_allclose(flow, expected, atol=1e-9)
 
 
 def compare_trees(actual, expected, rtol):
@@ -312,12 +286,12 @@ def compare_trees(actual, expected, rtol):
 
 
 @functools.partial(jax.jit, static_argnames=("num_iterations", "kernels", "remat"))
-def flow_and_gradients(features, params, **options):
+def flow_and_gradients(features, params, first_weight=0, **options):
     """The gradients of a sum with other weights for each value, so that nothing cancels."""
 
     def loss(features, params):
         flow = representation_flow(*features, params, **options)
-        weights = jnp.sin(jnp.arange(flow.size, dtype=flow.dtype)).reshape(flow.shape)
+        weights = jnp.sin(first_weight + jnp.arange(flow.size)).reshape(flow.shape)
         return jnp.sum(weights * flow), flow
 
     (_, flow), gradients = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(features, params)
@@ -325,20 +299,15 @@ def flow_and_gradients(features, params, **options):
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
-def test_remat_changes_neither_values_nor_gradients(kernels, float64):
-    features, params = example(dtype=np.float64), learned_params(kernels)
+def test_remat_changes_no_gradient_and_every_parameter_gets_one(kernels, float64):
+    features, params = example(), learned_params(kernels)
     results = [
         flow_and_gradients(features, params, num_iterations=5, kernels=kernels, remat=remat)
         for remat in REMAT
     ]
     for result in results[1:]:
         compare_trees(result, results[0], rtol=1e-9)
-
-
-@pytest.mark.parametrize("kernels", KERNELS)
-def test_every_parameter_gets_a_gradient(kernels, float64):
-    features, params = example(dtype=np.float64), learned_params(kernels)
-    _, (_, gradients) = flow_and_gradients(features, params, num_iterations=5, kernels=kernels)
+    _, (_, gradients) = results[0]
     for name in LEAVES:
         gradient, leaf = getattr(gradients, name), getattr(params, name)
         assert gradient.shape == leaf.shape
@@ -347,114 +316,25 @@ def test_every_parameter_gets_a_gradient(kernels, float64):
 
 
 def test_what_is_none_stays_fixed(float64):
-    features, params = example(dtype=np.float64), RepresentationFlowParams(lam=None, theta=None)
+    features, params = example(), RepresentationFlowParams(lam=None, theta=None)
     flow, (_, gradients) = flow_and_gradients(features, params, num_iterations=5)
     assert len(jax.tree.leaves(gradients)) == 1 and gradients.tau != 0
     expected = compiled(*features, num_iterations=5)
     np.testing.assert_allclose(flow, expected, rtol=1e-5, atol=1e-6)
 
 
-def loss_along(inputs, direction, distance, **options):
-    moved = jax.tree.map(lambda x, d: x + distance * d, inputs, direction)
-    flow, gradients = flow_and_gradients(*moved, **options)
-    weights = np.sin(np.arange(flow.size)).reshape(flow.shape)
-    return np.sum(weights * flow), gradients
-
-
-def inner(tree1, tree2):
-    return sum(np.sum(a * b) for a, b in zip(*map(jax.tree.leaves, (tree1, tree2)), strict=True))
-
-
-@pytest.mark.parametrize(
-    "kernels, shape",
-    [(kernels, SHAPE) for kernels in KERNELS] + [("tvl1", shape) for shape in NARROW_SHAPES],
-)
-def test_reverse_mode_gradients_are_those_of_finite_differences(kernels, shape, float64):
-    inputs = example(shape, dtype=np.float64), learned_params(kernels)
-    random = np.random.default_rng(1)
-    options = dict(num_iterations=5, kernels=kernels)
-    _, gradients = loss_along(inputs, inputs, 0, **options)
-    for _ in range(3):
-        direction = jax.tree.map(lambda x: random.normal(size=jnp.shape(x)), inputs)
-        step = 1e-6
-        after, before = (loss_along(inputs, direction, d, **options)[0] for d in (step, -step))
-        slope = (after - before) / (2 * step)
-        np.testing.assert_allclose(inner(gradients, direction), slope, rtol=1e-5, atol=1e-7)
-
-
 @pytest.mark.parametrize("kernels", KERNELS)
-def test_forward_mode_is_reverse_mode(kernels, float64):
-    inputs = example(dtype=np.float64), learned_params(kernels)
-    random = np.random.default_rng(2)
-
-    def function(features, params):
-        return representation_flow(*features, params, num_iterations=5, kernels=kernels)
-
-    direction = jax.tree.map(lambda x: random.normal(size=jnp.shape(x)), inputs)
-    flow, tangent = jax.jit(lambda x, t: jax.jvp(function, x, t))(inputs, direction)
-    _, gradients = loss_along(inputs, direction, 0, num_iterations=5, kernels=kernels)
-    weights = np.sin(np.arange(flow.size)).reshape(flow.shape)
-    np.testing.assert_allclose(inner(gradients, direction), np.sum(weights * tangent), rtol=1e-9)
-
-
-@pytest.mark.parametrize(
-    "kernels, shape",
-    [(kernels, SHAPE) for kernels in KERNELS] + [("tvl1", shape) for shape in NARROW_SHAPES],
-)
-def test_features_without_motion_or_texture_have_finite_gradients(kernels, shape, float64):
-    # Finite differences mean nothing here: at zero flow the length of its gradient has a kink.
-    constant = np.full(shape, 100.0)
-    noise, _ = example(shape, dtype=np.float64)
-    for features in ((constant, constant), (constant, constant + 7), (noise, noise)):
+@pytest.mark.parametrize("shape", (SHAPE, (1, 1, 1)))
+def test_features_without_motion_or_texture_have_no_flow_and_finite_gradients(
+    kernels, shape, float64
+):
+    constant, (noise, _) = np.full(shape, 100.0), example(shape)
+    for first, second in ((constant, constant), (constant, constant + 7), (noise, noise)):
         flow, gradients = flow_and_gradients(
-            features, learned_params(kernels), num_iterations=5, kernels=kernels
+            (first, second), initial_params(kernels), num_iterations=5, kernels=kernels
         )
-        assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((flow, gradients)))
-    for features in ((constant, constant), (noise, noise)):
-        flow = compiled(*features, num_iterations=5, kernels=kernels)
         np.testing.assert_array_equal(flow, 0)
-
-
-@pytest.mark.parametrize("kernels", KERNELS)
-@pytest.mark.parametrize("value", [3e38, -3e38, 1e10, 1.0, 1e-3, 1e-6, 1e-12, 1e-40])
-def test_nasty_features_stay_finite(kernels, value):
-    random = np.random.default_rng(0)
-    signs = random.choice([-1, 0, 1], size=(2, *SHAPE))
-    for factor in (np.ones_like(signs), signs, signs * random.uniform(size=signs.shape)):
-        features = tuple((value * factor).astype(np.float32))
-        result = flow_and_gradients(
-            features, initial_params(kernels), num_iterations=5, kernels=kernels
-        )
-        assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(result))
-
-
-@pytest.mark.parametrize("transform", ["jit", "vmap", "pmap", "checkpoint"])
-def test_works_under_transformations(transform):
-    features = example((2, 4, 5, 2))
-    transformed = getattr(jax, transform)(lambda a, b: representation_flow(a, b, num_iterations=3))
-    flow = transformed(*features)
-    np.testing.assert_allclose(flow, compiled(*features, num_iterations=3), atol=1e-4)
-
-
-def test_gradients_pass_through_checkpoint(float64):
-    features, params = example(dtype=np.float64), learned_params("tvl1")
-
-    @jax.checkpoint
-    def loss(features, params):
-        flow = representation_flow(*features, params, num_iterations=5)
-        return jnp.sum(jnp.sin(jnp.arange(flow.size)) * flow.reshape(-1))
-
-    gradients = jax.jit(jax.grad(loss, argnums=(0, 1)))(features, params)
-    _, expected = flow_and_gradients(features, params, num_iterations=5, kernels="tvl1")
-    compare_trees(gradients, expected, rtol=1e-9)
-
-
-def test_the_number_of_iterations_may_differ_from_call_to_call():
-    features, params = example(), initial_params()
-    for n in (3, 1, 2):
-        flow = compiled(*features, params, num_iterations=n)
-        expected = flow_by_loops(*features, FIXED["tvl1"], n)
-        np.testing.assert_allclose(flow, expected, atol=1e-3)
+        assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradients))
 
 
 @pytest.mark.parametrize("remat", REMAT)
@@ -463,47 +343,3 @@ def test_no_iterations_give_zero_flow(remat):
     flow, gradients = flow_and_gradients(features, initial_params(), num_iterations=0, remat=remat)
     np.testing.assert_array_equal(flow, np.zeros((*SHAPE, 2)))
     assert all(np.all(leaf == 0) for leaf in jax.tree.leaves(gradients))
-
-
-@pytest.mark.parametrize("dtypes", [(jnp.bfloat16,) * 2, (jnp.float16,) * 2, ("f2", "f4")])
-def test_low_precision_computes_in_float32(dtypes):
-    rounded = tuple(jnp.asarray(x, dtype) for x, dtype in zip(example(), dtypes, strict=True))
-    flow = compiled(*rounded, num_iterations=5)
-    assert flow.dtype == jnp.float32
-    expected = compiled(*(x.astype(jnp.float32) for x in rounded), num_iterations=5)
-    np.testing.assert_array_equal(flow, expected)
-
-
-@pytest.mark.parametrize(
-    "change, message",
-    [
-        (dict(features2=np.zeros((4, 5, 3), np.float32)), r"and features2 \(4, 5, 3\)"),
-        (dict(features1=np.zeros(5, np.float32)), r"features1 has shape \(5,\)"),
-        (
-            dict(features2=np.zeros((4, 5, 2), np.uint8)),
-            "features2 has dtype uint8; it must be float",
-        ),
-        (dict(num_iterations=-1), "num_iterations is -1; pass 0 or more"),
-        (dict(kernels="scharr"), 'kernels is \'scharr\'; choose "tvl1" or "sobel"'),
-        (dict(remat="some"), "remat is 'some'; choose one of 'none', 'iteration', 'all'"),
-        (dict(tau=np.ones(1)), r"params.tau has shape \(1,\); .* must be \(\)"),
-        (dict(divergence=np.ones((2, 3))), r"params.divergence has shape \(2, 3\); .* \(2, 2\)"),
-        (dict(image_gradient=np.ones((2, 3, 3))), r"kernels='tvl1' it must be \(2, 3\)"),
-        (
-            dict(image_gradient=np.ones((2, 3)), kernels="sobel"),
-            r"must be \(2, 3, 3\): start from initial_params\('sobel'\)",
-        ),
-        (dict(flow_gradient=np.ones((2, 3))), r"params.flow_gradient has shape \(2, 3\)"),
-    ],
-)
-def test_bad_input_is_named(change, message):
-    features = [change.pop(f"features{i}", np.zeros((4, 5, 2), np.float32)) for i in (1, 2)]
-    leaves = {name: change.pop(name) for name in LEAVES if name in change}
-    # Without the type checks of the test suite, as for a user.
-    with pytest.raises(ValueError, match=message):
-        inspect.unwrap(representation_flow)(*features, RepresentationFlowParams(**leaves), **change)
-
-
-def test_initial_params_names_unknown_kernels():
-    with pytest.raises(ValueError, match="kernels is 'scharr'"):
-        inspect.unwrap(initial_params)("scharr")

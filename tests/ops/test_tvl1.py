@@ -1,20 +1,17 @@
 """The TV-L1 solver: known motion, real ground truth, energy, and what JAX does to functions."""
 
 import functools
-import inspect
 
 import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.test_util import check_grads
 
 from afn_jax.data.flow_io import read_flo
 from afn_jax.ops import TVL1Config, tvl1_flow
 
-QUICK = TVL1Config(num_scales=3, min_size=8, num_warps=3, num_iterations=20, median_size=3)
-TINY = TVL1Config(num_scales=2, min_size=4, num_warps=2, num_iterations=3, median_size=3)
+TINY = TVL1Config(num_scales=2, min_size=4, num_warps=1, num_iterations=2, median_size=3)
 
 
 @functools.cache
@@ -38,11 +35,11 @@ def inner(flow, border=6):
     return np.asarray(flow)[..., border:-border, border:-border, :]
 
 
-@pytest.mark.parametrize("shift", [(0, 0), (1, 0), (0, -2), (3.4, 1.7), (-0.6, 0.3), (-3, 2.5)])
-def test_a_moved_texture_has_its_shift_as_flow(shift):
-    flow = solver()(texture(), texture(shift=shift))
-    np.testing.assert_allclose(np.median(inner(flow), (0, 1)), shift, atol=0.03)
-    assert np.linalg.norm(inner(flow, 10) - np.array(shift), axis=-1).mean() < 0.1
+def test_a_moved_texture_has_its_shift_as_flow():
+    for shift in ((0, 0), (1, 0), (0, -2), (3.4, 1.7), (-0.6, 0.3), (-3, 2.5)):
+        flow = solver()(texture(), texture(shift=shift))
+        np.testing.assert_allclose(np.median(inner(flow), (0, 1)), shift, atol=0.03)
+        assert np.linalg.norm(inner(flow, 10) - np.array(shift), axis=-1).mean() < 0.1
 
 
 def test_a_translation_by_an_integer_is_a_roll():
@@ -52,24 +49,22 @@ def test_a_translation_by_an_integer_is_a_roll():
     np.testing.assert_array_equal(inner(flow, 10), np.broadcast_to([-3, 2], (28, 44, 2)))
 
 
-@pytest.mark.parametrize("direction", [(1, 0), (0, 1), (-1, 0), (0, -1)])
-def test_a_blob_moved_by_six_tenths_of_a_pixel(direction):
-    rows, columns = np.indices((40, 40), float)
+def test_a_blob_moved_by_six_tenths_of_a_pixel():
+    rows, columns = np.indices((48, 64), float)
 
     def blob(x, y):
-        return np.exp(-((columns - 20 - x) ** 2 + (rows - 20 - y) ** 2) / (2 * 4**2))
+        return np.exp(-((columns - 32 - x) ** 2 + (rows - 24 - y) ** 2) / (2 * 4**2))
 
-    moved = blob(0.6 * direction[0], 0.6 * direction[1])
-    flow = solver()(blob(0, 0).astype(np.float32), moved.astype(np.float32))
-    # Where the blob is: elsewhere nothing says how it moves.
-    measured = np.average(
-        np.asarray(flow), axis=(0, 1), weights=np.repeat(blob(0, 0)[..., None], 2, -1)
-    )
-    np.testing.assert_allclose(measured, 0.6 * np.array(direction), atol=0.06)
+    first = blob(0, 0)
+    for motion in ((0.6, 0), (0, 0.6), (-0.6, 0), (0, -0.6)):
+        flow = solver()(first.astype(np.float32), blob(*motion).astype(np.float32))
+        # Where the blob is: elsewhere nothing says how it moves.
+        measured = np.average(flow, axis=(0, 1), weights=np.repeat(first[..., None], 2, -1))
+        np.testing.assert_allclose(measured, motion, atol=0.06)
 
 
 def test_moving_square_on_still_ground():
-    first, second = texture((64, 80)), texture((64, 80))
+    first, second = texture(), texture()
     square = texture((24, 24), seed=1)
     first[20:44, 20:44] = square
     second[20:44, 24:48] = square
@@ -78,11 +73,11 @@ def test_moving_square_on_still_ground():
     np.testing.assert_allclose(np.median(flow[:14], (0, 1)), [0, 0], atol=0.02)
 
 
-@pytest.mark.parametrize("constant", [0.0, 0.5, 1.0])
-def test_images_that_do_not_differ_have_zero_flow(constant):
-    image = np.full((20, 30), constant, np.float32)
-    np.testing.assert_array_equal(solver(QUICK)(image, image), 0)
-    np.testing.assert_allclose(solver(QUICK)(texture(), texture()), 0, atol=1e-5)
+def test_images_that_do_not_differ_have_zero_flow():
+    for constant in (0.0, 0.5, 1.0):
+        image = np.full((48, 64), constant, np.float32)
+        np.testing.assert_array_equal(solver()(image, image), 0)
+    np.testing.assert_allclose(solver()(texture(), texture()), 0, atol=1e-5)
 
 
 def test_the_energy_falls_at_a_fixed_linearisation():
@@ -128,31 +123,18 @@ def test_accuracy_on_middlebury(shared_data):
     assert np.mean(list(errors.values())) < 0.40, errors
 
 
-# ------------------------------------------------------------------------- Shapes and transforms
-
-
-@pytest.mark.parametrize("leading", [(), (1,), (3,), (2, 2)])
-@pytest.mark.parametrize("channels", [None, 1, 3])
-def test_leading_axes_are_batches(leading, channels):
+def test_channels_are_turned_to_grey():
     random = np.random.default_rng(0)
-    tail = (12, 14) if channels is None else (12, 14, channels)
-    first, second = random.random((2, *leading, *tail)).astype(np.float32)
+    first, second = random.random((2, 3, 12, 14, 3)).astype(np.float32)
     flow = solver(TINY)(first, second)
-    assert flow.shape == (*leading, 12, 14, 2) and flow.dtype == jnp.float32
-    for index in np.ndindex(leading):
-        np.testing.assert_allclose(
-            flow[index], solver(TINY)(first[index], second[index]), atol=1e-5
-        )
-
-
-def test_colour_is_turned_to_grey():
-    random = np.random.default_rng(0)
-    first, second = random.random((2, 12, 14, 3)).astype(np.float32)
+    assert flow.shape == (3, 12, 14, 2)
     grey = [image @ np.array([0.299, 0.587, 0.114], np.float32) for image in (first, second)]
-    np.testing.assert_allclose(solver(TINY)(first, second), solver(TINY)(*grey), atol=1e-4)
+    np.testing.assert_allclose(flow, solver(TINY)(*grey), atol=1e-4)
+    with_channel = solver(TINY)(*(image[..., None] for image in grey))
+    np.testing.assert_allclose(flow, with_channel, atol=1e-4)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 3), (17, 33)])
+@pytest.mark.parametrize("size", [(1, 1), (9, 1), (17, 33)])
 def test_odd_and_tiny_sizes(size):
     random = np.random.default_rng(0)
     first, second = random.random((2, *size)).astype(np.float32)
@@ -160,75 +142,3 @@ def test_odd_and_tiny_sizes(size):
         jax.value_and_grad(lambda first: jnp.sum(jnp.square(tvl1_flow(first, second, TINY))))
     )(first)
     assert jnp.isfinite(flow) and jnp.all(jnp.isfinite(gradient))
-
-
-def test_vmap_is_a_loop():
-    random = np.random.default_rng(0)
-    first, second = random.random((2, 3, 12, 14)).astype(np.float32)
-    mapped = jax.vmap(lambda a, b: tvl1_flow(a, b, TINY))(first, second)
-    np.testing.assert_allclose(mapped, solver(TINY)(first, second), atol=1e-4)
-
-
-@pytest.mark.parametrize("median_size", [1, 3])
-def test_gradients_are_those_of_finite_differences(median_size, float64):
-    config = TVL1Config(
-        num_scales=2, min_size=4, num_warps=2, num_iterations=4, median_size=median_size
-    )
-    noise = 0.01 * np.random.default_rng(0).normal(size=(2, 9, 10))
-    first, second = texture((9, 10)) + noise[0], texture((9, 10), (0.4, 0.2)) + noise[1]
-    # Of 90 pixels some are near to a kink (a clip, a floor, a median): the step must not cross it.
-    check_grads(
-        lambda a, b: tvl1_flow(a, b, config), (first, second), 1, modes=("fwd", "rev"), eps=1e-8
-    )
-
-
-@pytest.mark.parametrize("value", [0.0, 1.0, 1e-40, 3e38, -3e38])
-def test_finite_images_give_finite_flow_and_gradients(value):
-    first, second = jnp.full((9, 10), value), jnp.full((9, 10), value).at[4, 5].set(0.5)
-    flow, gradients = jax.value_and_grad(
-        lambda a, b: jnp.sum(jnp.square(tvl1_flow(a, b, TINY))), argnums=(0, 1)
-    )(first, second)
-    assert jnp.isfinite(flow)
-    assert all(jnp.all(jnp.isfinite(gradient)) for gradient in gradients)
-
-
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-def test_low_precision_computes_in_float32(dtype):
-    first, second = (jnp.asarray(texture(shift=s), dtype) for s in ((0, 0), (1, 0)))
-    flow = solver(QUICK)(first, second)
-    assert flow.dtype == jnp.float32
-    expected = solver(QUICK)(first.astype(jnp.float32), second.astype(jnp.float32))
-    np.testing.assert_array_equal(flow, expected)
-
-
-@pytest.mark.parametrize(
-    "change, message",
-    [
-        (dict(lam=0.0), "lam is 0.0; pass a number above 0"),
-        (dict(tau=-1.0), "tau is -1.0"),
-        (dict(num_warps=0), "num_warps is 0; pass 1 or more"),
-        (dict(scale_factor=1.0), "scale_factor is 1.0"),
-        (dict(median_size=4), "median_size is 4; pass an odd number"),
-    ],
-)
-def test_a_wrong_setting_is_named(change, message):
-    with pytest.raises(ValueError, match=message):
-        TVL1Config(**change)
-
-
-@pytest.mark.parametrize(
-    "first, second, message",
-    [
-        (
-            np.zeros((4, 5), np.float32),
-            np.zeros((4, 6), np.float32),
-            r"\(4, 5\) and frame2 \(4, 6\)",
-        ),
-        (np.zeros((4, 5), np.uint8), np.zeros((4, 5), np.uint8), "dtype uint8; .* frame1 / 255.0"),
-        (np.zeros(4, np.float32), np.zeros(4, np.float32), r"frame1 has shape \(4,\)"),
-        (np.zeros((0, 5), np.float32), np.zeros((0, 5), np.float32), "one pixel or more"),
-    ],
-)
-def test_bad_input_is_named(first, second, message):
-    with pytest.raises(ValueError, match=message):
-        inspect.unwrap(tvl1_flow)(first, second)
