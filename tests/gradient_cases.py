@@ -1,4 +1,4 @@
-"""What `test_gradients.py` differentiates: all functions of `ops` and `losses`, at which points.
+"""What `test_gradients.py` differentiates: all functions of `ops`, `losses` and `nn`, and where.
 
 The nasty points are among them: zero flow, integer flow, constant and identical images, one pixel.
 """
@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from afn_jax import losses, ops
+from afn_jax import losses, nn, ops
 
 
 @dataclasses.dataclass(frozen=True)
@@ -398,4 +398,31 @@ def model_loss_cases(logits, labels):
     yield case("constant images", inputs=(logits, flow), constants=(labels, level, level))
 
 
-CASES = (*ops_cases(), *loss_cases())
+def nn_cases():
+    x = random_array(2, 3, 5, 6, 2, seed=24)
+    for name, options, taps in (
+        ("conv3d", dict(strides=(1, 1, 1)), (3, 3, 3)),
+        ("conv3d", dict(strides=(2, 2, 2)), (1, 3, 3)),
+        ("conv_transpose3d", dict(upsample_time=True), (4, 4, 4)),
+        ("conv_transpose3d", dict(upsample_time=False), (3, 4, 4)),
+    ):
+        kernel = random_array(*taps, 2, 3, seed=25) - 0.5
+        setting = ", ".join(f"{key}={value}" for key, value in options.items())
+        for implementation in ("native", "folded"):
+            of = functools.partial(getattr(nn, name), implementation=implementation, **options)
+            wrt = f"x, kernel ({implementation}, {setting})"
+            yield Case(name, wrt, "random", of, (x, kernel), orders=1)
+
+    case = functools.partial(Case, "max_pool_frames", "x", of=nn.max_pool_frames)
+    yield case("random", inputs=(x[0],))
+    yield case("one pixel", inputs=(x[0, :, :1, :1],))
+    yield case("constant", inputs=(np.ones_like(x[0]),), sides=0)
+    case = functools.partial(Case, "normalize_clip", "features", of=nn.normalize_clip)
+    yield case("random", inputs=(x,))
+    yield case("one pixel", inputs=(x[:, :, :1, :1, :1],))
+    yield case("constant", inputs=(np.ones_like(x),), sides=0)
+    frames = random_array(3, 4, 3, seed=26)
+    yield Case("imagenet_normalize", "frames", "random", nn.imagenet_normalize, (frames,))
+
+
+CASES = (*ops_cases(), *loss_cases(), *nn_cases())

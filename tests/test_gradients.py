@@ -1,10 +1,12 @@
-"""Derivatives of every differentiable function of `ops` and `losses`, against finite differences.
+"""Derivatives of every differentiable function, against finite differences.
 
 `python -m tests.test_gradients` writes the table of what is measured, docs/gradient-checks.md.
 """
 
 import dataclasses
 import functools
+import inspect
+import itertools
 from pathlib import Path
 
 import jax
@@ -12,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from afn_jax import losses, ops
+from afn_jax import losses, nn, ops
 from tests.gradient_cases import CASES, Case, in_float64, random_array
 
 TABLE = Path(__file__).resolve().parent.parent / "docs" / "gradient-checks.md"
@@ -24,6 +26,7 @@ NOT_DIFFERENTIABLE = {
     "MotionNetWeights": "a record of numbers",
     "RepresentationFlowParams": "a record; the case of representation_flow is with respect to it",
     "TVL1Config": "a record of fixed numbers",
+    "batch_norm": "makes layers",
     "color_jitter": "augments data, to which no gradient flows",
     "effective_weights": "numbers in, numbers out, no arrays",
     "flow_to_rgb": "gives uint8",
@@ -38,8 +41,9 @@ NOT_DIFFERENTIABLE = {
 
 INTRODUCTION = """# Gradient checks
 
-`tests/test_gradients.py` compares the derivatives of every differentiable function of `afn_jax.ops`
-and `afn_jax.losses` with finite differences, in float64 and along three random directions.
+`tests/test_gradients.py` compares the derivatives of every differentiable function of
+`afn_jax.ops`, `afn_jax.losses` and `afn_jax.nn` with finite differences, in float64 and along
+three random directions.
 
 - **First order** is the largest relative error of `jax.jvp` against differences of the function;
   `jax.vjp` agrees with it to rounding in every row.
@@ -184,7 +188,8 @@ def tabled() -> dict[tuple[str, ...], tuple[str, str]]:
 
 
 def test_every_public_function_has_a_case_or_a_reason_for_none():
-    public = {*ops.__all__, *losses.__all__}
+    layers = {name for name in nn.__all__ if inspect.isclass(getattr(nn, name))}
+    public = {*ops.__all__, *losses.__all__, *nn.__all__} - layers
     with_cases = {case.function for case in CASES}
     assert with_cases | set(NOT_DIFFERENTIABLE) == public
     assert not with_cases & set(NOT_DIFFERENTIABLE)
@@ -194,22 +199,26 @@ def test_cases_have_different_names():
     assert len({case.name for case in CASES}) == len(CASES)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(case.name))
-def test_derivatives_are_those_of_finite_differences(case, float64):
-    errors = measure(case)
-    assert errors.finite
-    assert errors.mismatch < LARGEST_MISMATCH
-    before = tabled()[case.name]
-    for error, text, bound in (
-        (errors.first, before[0], LARGEST_FIRST),
-        (errors.second, before[1], LARGEST_SECOND),
-    ):
-        if error is None:
-            assert text in ("finite", "–")
-        else:
-            assert error < bound
-            # Rounding differs between machines, by less than this.
-            assert error < max(100 * float(text.split(",")[0]), bound / 100)
+# Points of one function together: it is compiled once.
+GROUPS = [list(cases) for _, cases in itertools.groupby(CASES, lambda case: case.name[:2])]
+
+
+@pytest.mark.parametrize("cases", GROUPS, ids=lambda cases: "-".join(cases[0].name[:2]))
+def test_derivatives_are_those_of_finite_differences(cases, float64, optimized):
+    for case in cases:
+        errors, before = measure(case), tabled()[case.name]
+        assert errors.finite, case.point
+        assert errors.mismatch < LARGEST_MISMATCH, case.point
+        for error, text, bound in (
+            (errors.first, before[0], LARGEST_FIRST),
+            (errors.second, before[1], LARGEST_SECOND),
+        ):
+            if error is None:
+                assert text in ("finite", "–"), case.point
+            else:
+                assert error < bound, case.point
+                # Rounding differs between machines, by less than this.
+                assert error < max(100 * float(text.split(",")[0]), bound / 100), case.point
 
 
 def test_the_table_lists_the_cases_in_their_order():
