@@ -1,0 +1,120 @@
+"""Stages of every recipe, narrowed: three steps, saved, resumed, evaluated, one after another."""
+
+import dataclasses
+import io
+import math
+import os
+
+import jax
+import pytest
+from rich.console import Console
+
+from eval.action import ActionConfig, run_action
+from train.config import TrainConfig, default_run_dir
+from train.loop import train
+from train.network import build_model
+from train.recipes import RECIPES
+from train.stages import graft
+from train.writers import read_metrics
+
+# The first chain of each paper; AFN_JAX_ALL_STAGES=1 runs all stages, which takes an hour.
+CHAINS = [
+    ("actionflownet", ("flow-2f", "stacked-2f")),
+    ("hidden-two-stream", ("motionnet", "temporal-c")),
+    ("uf-tsn", ("flow",)),
+    ("representation-flow", ("mini-kinetics",)),
+    ("odabasi", ("",)),
+]
+ALL_STAGES = bool(os.environ.get("AFN_JAX_ALL_STAGES"))
+EVERY_CHAIN = [(recipe, tuple(stages)) for recipe, stages in RECIPES.items()]
+SMALLER = {  # options that leave less to compile
+    "repflow": ("num_iterations=2", "channels=2"),
+    "uf": ("convs_per_level=1", "decoder_widths=[64]", "pyramid_widths=[64,64]"),
+    "motionnet": ("encoder=tiny",),
+    "hidden": ("encoder=tiny",),
+    "jointflow3d": ("flow_widths=[32,32]",),
+}
+
+
+def narrowed(config: TrainConfig, steps: int) -> TrainConfig:
+    family = config.model.name.split("-")[0]
+    options = SMALLER.get(family, ())
+    data = dataclasses.replace(config.data, train_videos=64, test_videos=8, prefetch=1)
+    model = dataclasses.replace(config.model, width=2, options=(*config.model.options, *options))
+    return dataclasses.replace(
+        config,
+        steps=steps,
+        batch_size=4,
+        data=data,
+        model=model,
+        optim=dataclasses.replace(config.optim, schedule="constant", warmup_steps=0),
+        log_every=1,
+        test_every=0,
+        checkpoint_every=10,
+        max_devices=1,
+        compilation_cache="",
+    )
+
+
+@pytest.mark.parametrize("recipe, stages", EVERY_CHAIN if ALL_STAGES else CHAINS)
+def test_stages_run_resume_and_evaluate(recipe, stages, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for stage in stages:
+        config = RECIPES[recipe][stage]["toy"]
+        output = io.StringIO()
+        # What comes after a stage starts from it; the last one goes on and is judged.
+        whole = ALL_STAGES or stage == stages[-1]
+        for steps in (2, 3) if whole else (3,):
+            result = train(narrowed(config, steps), Console(file=output, width=200, soft_wrap=True))
+            assert result.finished and int(result.state.step) == steps
+        text = output.getvalue()
+        assert ("resumed at step 2" in text) == whole
+        if config.init.run:
+            assert f"started from {config.init.run}, step 3: " in text
+        assert str(result.run_dir) == default_run_dir(config)
+        rows = [row for row in read_metrics(result.run_dir) if row["split"] == "train"]
+        assert [row["step"] for row in rows] == [1, 2, 3]
+        for row in rows:
+            assert all(math.isfinite(v) for v in row.values() if not isinstance(v, str)), row
+        if not whole:
+            continue
+        found = run_action(
+            ActionConfig(run=(str(result.run_dir),), examples=0), Console(file=output)
+        )
+        values = found[0]
+        if not config.objective.kind.endswith("flow"):
+            assert 0 <= values["top1"] <= 1
+        if config.objective.kind != "action":
+            assert math.isfinite(values["epe"]) and values["zero_flow_epe"] > 0
+
+
+def shapes(config: TrainConfig, num_classes: int):
+    """Variables of a stage's network as shapes alone."""
+    model = build_model(config, num_classes, axis_name=None)
+    frames = jax.ShapeDtypeStruct((1, config.data.num_frames, *config.data.size, 3), "float32")
+    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), frames)
+    return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_stage_of_the_papers_finds_its_start(recipe):
+    """At the size of the papers, without computing: former and new network fit as the rules say."""
+    by_folder = {default_run_dir(s["paper"]): s["paper"] for s in RECIPES[recipe].values()}
+    known = {}
+
+    def of(config, num_classes):
+        key = (config.model, config.objective.kind, config.data.num_frames, num_classes)
+        if key not in known:
+            known[key] = shapes(config, num_classes)
+        return known[key]
+
+    for config in by_folder.values():
+        if config.init.run:
+            assert config.init.run in by_folder, config.stage
+            former = by_folder[config.init.run]
+            classes = 101 if config.data.source == former.data.source else 51
+            _, report = graft(of(config, classes), of(former, 101), config.init)
+            assert report.loaded
+            # What is left behind is a flow decoder or a classifier, and no more.
+            left = {path.split("/")[0] for path in report.unused}
+            assert left <= {"decoder", "classifier", "flow_stream", "rgb_stream"}, config.stage
