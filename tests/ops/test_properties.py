@@ -13,6 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays as hypothesis_arrays
 
 from afn_jax import losses, ops
 from tests.programs import equations_in
@@ -402,6 +405,12 @@ def nasty(function, value):
     yield [old if i % 2 else new for i, (new, old) in enumerate(zip(mixed, ordinary, strict=True))]
 
 
+def draw_floats(data, like):
+    """An array of any finite floats, of the shape of another."""
+    floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
+    return data.draw(hypothesis_arrays(np.float32, like.shape, elements=floats))
+
+
 def value_and_gradients(function):
     """Compiled: the result, and the gradients of a sum of it in which nothing cancels."""
     is_float = [kind not in ("mask", "labels") for kind, _ in function.arguments]
@@ -432,12 +441,23 @@ def test_no_finite_input_gives_nan(function):
     inputs = [of_any_size(function, seed, 10.0 ** (seed - 3)) for seed in range(0, 36, 3)]
     for value in (0.0, 1e-45, 1e-40, 1e-30, 1e-7, 1.0, -2.0, 255.0, 1e10, 1e18, 1e30, 3e38):
         inputs.extend(nasty(function, value))
-    for arrays in inputs:
+
+    def check(arrays):
         result, gradients = run(arrays)
         assert not np.any(np.isnan(result))
         if max(np.max(np.abs(x)) for x in arrays) <= function.finite_to:
             assert np.all(np.isfinite(result))
             assert all(np.all(np.isfinite(gradient)) for gradient in gradients)
+
+    for arrays in inputs:
+        check(arrays)
+
+    @settings(max_examples=20, deadline=None, derandomize=True, database=None)
+    @given(st.data())
+    def check_whatever_hypothesis_finds(data):
+        check([draw_floats(data, x) if x.dtype == np.float32 else x for x in example(function, 0)])
+
+    check_whatever_hypothesis_finds()
     if function.any_leading and function.name != "tvl1_flow":
         result, _ = run(example(function, 0, (0,)))
         assert np.all(result == 0)  # a mean of nothing, or no values at all

@@ -115,6 +115,7 @@ def test_classes_must_agree():
 )
 def test_a_flow_target_comes_from_the_videos_or_a_teacher(tmp_path, has_flow, kind, teacher):
     config = small_config(tmp_path)
+
     class One:
         name = "run/1.avi"
 
