@@ -29,8 +29,10 @@ flow is ARFlow's; SGD and Adam for the rest, steps, batch sizes, crops and flips
 stay on in `end-to-end`, as in the mode of Hidden Two-Stream that did best. The paper gives a
 GeForce RTX 2070 as the GPU of its timings.
 
-TOY: the same stages on `synthetic_motion`, 3 frames of 32 x 32; `spatial` stays at chance, because
-a single frame says nothing about these classes.
+TOY: the same stages on `synthetic_motion`, 3 frames of 32 x 32, with a smaller estimator.
+Measured, on 512 test clips: after `flow` an endpoint error of 0.52 px where no motion has 0.80; 59
+% top-1 after `warm-up`, 60 % after `end-to-end`, chance being 12.5 %. `spatial` stays at chance,
+because a single frame says nothing about these classes.
 """
 
 from dataclasses import replace
