@@ -35,7 +35,8 @@ every stage, HMDB51 too; test clips evenly spaced. The flow target is OpenCV's D
 EpicFlow.
 
 TOY: the same stages on `synthetic_motion`, 8 or 2 frames of 32 x 32. Without a stage under 10
-minutes on 2 CPU cores, and the README says what it reaches; the stages a minute or two each.
+minutes on 2 CPU cores, and the README says what it reaches. Two frames learn little in so few
+steps: after 2000 of `flow-2f` the endpoint error is 0.81 px where no motion has 0.79.
 """
 
 from dataclasses import replace

@@ -12,7 +12,9 @@ Guessed, because the paper does not say: the dataset, 48 frames a clip, the weig
 and the other constants of the loss (see `afn_jax/losses/jointflow3d.py`), learning rate (PyTorch's
 default), steps, strength of jitter and noise, crops and flips.
 
-TOY: 12 frames of 32 x 32 of `synthetic_motion`, so four flows; minutes on 2 CPU cores.
+TOY: 6 frames of 32 x 32 of `synthetic_motion`, so two flows, with a wider flow network, less noise
+and less smoothing: otherwise the flow stays at zero. Measured, on test clips: 45 % top-1, chance
+being 12.5 %, and an endpoint error of 0.786 px where no motion has 0.798.
 """
 
 from dataclasses import replace
@@ -36,13 +38,14 @@ PAPER = TrainConfig(
     test_clips=1,
 )
 
-# At the guessed weights of the paper's scale the toy's flow is smoothed away.
+# At the guessed weights of the paper's scale the flow of these small maps is smoothed away.
 TOY = toy(
     PAPER,
-    steps=600,
-    frames=12,
+    steps=500,
+    frames=6,
     learning_rate=2e-3,
     width=16,
+    options=("noise_std=0.02", "flow_widths=[64,64,128,128]"),
     objective=replace(PAPER.objective, flow_weight=20.0, term_weights=("smooth=0.02",)),
 )
 
