@@ -7,6 +7,7 @@ that is already there) and the whole work of the loop (next batch, step, metrics
 prints the medians and their ratio; then the loader alone.
 """
 
+import dataclasses
 import os
 import statistics
 import sys
@@ -45,12 +46,23 @@ def main() -> None:
         reader, len(source), config.data, batch_size=config.batch_size, seed=config.seed
     )
     model = build_model(config, len(source.class_names), axis_name=AXIS)
-    objective = create_objective(config.objective.kind, config.objective.flow_weight)
+    objective = create_objective(
+        **dataclasses.asdict(config.objective), starts=flow_starts(model, config.data.num_frames)
+    )
     optimizer = create_optimizer(config.optim, config.steps)
     shape = (config.batch_size, config.data.num_frames, *config.data.size, 3)
     state = create_state(model, optimizer, shape, config.seed)
     step = train_step_on(
-        devices, make_train_step(model, objective, optimizer, config.augment, config.seed)
+        devices,
+        make_train_step(
+            model,
+            objective,
+            optimizer,
+            config.augment,
+            config.seed,
+            groups=config.optim.groups,
+            accumulate=config.optim.accumulate,
+        ),
     )
     fixed = split_batch(to_batch(next(iterator)), len(devices))
     state, metrics = step(state, fixed)  # compiles

@@ -32,11 +32,11 @@ from eval.scores import FILE, Scores, accuracy, accuracy_interval, ranks
 from train.checkpoint import load_config, load_state
 from train.config import TrainConfig
 from train.loop import to_batch
-from train.network import build_model
+from train.network import build_model, flow_starts
 from train.objectives import flow_and_target
 from train.optim import create_optimizer
 from train.parallel import join_batch, predict_on, split_batch
-from train.state import create_state
+from train.state import create_state, evaluation_variables
 from train.step import make_predict
 from train.writers import read_metrics, read_skipped
 
@@ -121,7 +121,8 @@ def _run(config: ActionConfig, run_dir: Path, console: Console) -> tuple[dict, S
     protocol = find_protocol(config.protocol, clips)
     source = create_source(settings.data, "test", settings.seed)
     predict, step = load_predict(run_dir, settings, len(source.class_names))
-    result = evaluate(predict, source, settings.data, protocol.views, config.batch_size)
+    starts = starts_of(settings, len(source.class_names))
+    result = evaluate(predict, source, settings.data, protocol.views, config.batch_size, starts)
     if not len(result.labels):
         first = f", the first: {result.damaged[0].reason}" if result.damaged else ""
         raise ValueError(
@@ -160,7 +161,7 @@ def _run(config: ActionConfig, run_dir: Path, console: Console) -> tuple[dict, S
         history=read_metrics(run_dir),
         class_names=source.class_names,
         confusion=np.asarray(confusion.counts),
-        examples=example_clips(predict, source, settings.data, config.examples),
+        examples=example_clips(predict, source, settings.data, config.examples, starts),
         skipped=[(item.path, item.reason) for item in skipped],
         command=f"python -m eval action --run {run_dir}{choice}{number}",
         notes=notes,
@@ -213,7 +214,7 @@ def load_predict(run_dir: Path, settings: TrainConfig, num_classes: int) -> tupl
     shape = (1, settings.data.num_frames, *settings.data.size, 3)
     template = create_state(model, optimizer, shape, settings.seed)
     state = load_state(run_dir, template)
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    variables = evaluation_variables(state)
     devices = jax.local_devices()
     apply = predict_on(devices, make_predict(model))
 
@@ -227,10 +228,23 @@ def load_predict(run_dir: Path, settings: TrainConfig, num_classes: int) -> tupl
     return predict, int(state.step)
 
 
+def starts_of(settings: TrainConfig, num_classes: int) -> tuple[int, ...]:
+    """The frame of a clip that each flow of a run's network starts at."""
+    return flow_starts(build_model(settings, num_classes, axis_name=None), settings.data.num_frames)
+
+
 def evaluate(
-    predict: Predict, source: Source, data: DataConfig, views: Views, batch_size: int
+    predict: Predict,
+    source: Source,
+    data: DataConfig,
+    views: Views,
+    batch_size: int,
+    starts: Sequence[int] | None = None,
 ) -> ActionResult:
-    """Looks at all `views` of every video of `source`; each counts once in the means of its own."""
+    """Looks at all `views` of every video of `source`; each counts once in the means of its own.
+
+    `starts` are the frames that the network's flows start at; None: the first, the second, ...
+    """
     reader = ClipReader(source, data)
     shape = (len(source), len(source.class_names))
     logits, probabilities = np.zeros(shape), np.zeros(shape)
@@ -251,7 +265,7 @@ def evaluate(
             np.add.at(logits, videos, scores)
             np.add.at(probabilities, videos, _softmax(scores))
         if prediction.flows and batch.flows is not None:
-            error = EndpointErrorMetric.from_batch(*flow_and_target(prediction, batch))
+            error = EndpointErrorMetric.from_batch(*flow_and_target(prediction, batch, starts))
             # Summed in double precision: a large test set has more pixels than float32 can count.
             error = jax.tree.map(np.float64, error)
             flow_error = error if flow_error is None else flow_error.merge(error)
@@ -284,9 +298,17 @@ def summarize(result: ActionResult, num_classes: int, space: str) -> dict[str, f
 
 
 def example_clips(
-    predict: Predict, source: Source, data: DataConfig, count: int
+    predict: Predict,
+    source: Source,
+    data: DataConfig,
+    count: int,
+    starts: Sequence[int] | None = None,
 ) -> list[ReportExample]:
-    """`count` test clips spread over the classes, with what the network makes of them."""
+    """`count` test clips spread over the classes, with what the network makes of them.
+
+    `starts` are as in `evaluate`; where they are not the first frames one after the other, only the
+    frames that a flow starts at are there. Without any, the flow is left out.
+    """
     by_label: dict[int, list[int]] = {}
     for i in range(min(len(source), 4096)):
         by_label.setdefault(source[i].label, []).append(i)
@@ -304,9 +326,13 @@ def example_clips(
             continue
         frames = example["frames"]
         prediction = predict(frames[None])
-        flow = None
-        if prediction.flows:
+        flow, target, flow_mask = None, example.get("flows"), example.get("flow_mask")
+        if prediction.flows and (starts is None or len(starts)):
             flow = np.asarray(resize_flow(prediction.flows[0][0], frames.shape[1:3]))
+            chosen = list(range(len(frames)) if starts is None else starts)[: len(flow)]
+            if chosen != list(range(len(flow))):
+                frames = frames[chosen]
+                target, flow_mask = (x if x is None else x[chosen] for x in (target, flow_mask))
         scores = np.full(len(source.class_names), 1 / len(source.class_names))
         if prediction.logits is not None:
             scores = _softmax(np.asarray(prediction.logits[0], np.float64))
@@ -317,8 +343,8 @@ def example_clips(
                 scores=scores,
                 frames=frames,
                 flow=flow,
-                target=example.get("flows") if flow is not None else None,
-                flow_mask=example.get("flow_mask") if flow is not None else None,
+                target=target if flow is not None else None,
+                flow_mask=flow_mask if flow is not None else None,
             )
         )
     return examples

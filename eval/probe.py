@@ -15,7 +15,7 @@ from rich.console import Console
 
 from afn_jax.data.pipeline import ClipReader, evaluation_batches
 from afn_jax.data.sources import create_source
-from eval.action import Predict, example_clips, load_predict
+from eval.action import Predict, example_clips, load_predict, starts_of
 from eval.probe_report import write_probe_report
 from eval.probes import (
     ORDERS,
@@ -79,14 +79,19 @@ def run_probe(config: ProbeConfig, console: Console | None = None) -> dict:
         values["runs"] = flow_against_accuracy((config.run, *config.runs))
     source = create_source(settings.data, "test", settings.seed)
     predict, values["step"] = load_predict(run_dir, settings, len(source.class_names))
-    clips = example_clips(predict, source, settings.data, config.examples)
+    starts = starts_of(settings, len(source.class_names))
+    # A network whose flows are not those of all frames one after the other sees no future.
+    all_frames = starts == tuple(range(settings.data.num_frames))
+    clips = example_clips(
+        predict, source, settings.data, config.examples, starts if all_frames else ()
+    )
     if not clips:
         raise ValueError(f"run: not one test video of {config.run} can be read.")
     one = predict(clips[0].frames[None])
     can = {
         "motion": one.logits is not None and settings.data.num_frames > 1,
         "occlusion": one.logits is not None,
-        "future": bool(one.flows) and one.flows[0].shape[1] == settings.data.num_frames,
+        "future": all_frames and bool(one.flows) and one.flows[0].shape[1] == len(starts),
     }
     why = {
         "motion": "it does not classify clips of several frames",

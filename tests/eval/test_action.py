@@ -380,3 +380,27 @@ def test_mistakes_through_the_command(tmp_path, monkeypatch, capsys):
     ):
         code, _, err = run_command(monkeypatch, capsys, "eval", *arguments)
         assert code == expected and message in err and "Traceback" not in err
+
+
+def test_flows_are_compared_where_they_start(joint):
+    """A network of triplets, say, has two flows for a clip of four frames, from frames 0 and 2."""
+    config, predict = joint
+
+    def sparse(frames):
+        prediction = predict(frames)
+        return prediction.replace(flows=tuple(flow[:, [0, 2]] for flow in prediction.flows))
+
+    source = create_source(config.data, "test", config.seed)
+    result = evaluate(sparse, source, config.data, Views(), 4, starts=(0, 2))
+    errors = []
+    for i in range(len(source)):
+        clip = source[i].clip(np.arange(config.data.num_frames))
+        flow = np.asarray(sparse(clip.frames[None]).flows[0][0])
+        flow = 2 * np.asarray(jax.image.resize(flow, (2, 16, 16, 2), "bilinear"))
+        mask = np.ones((4, 16, 16), bool) if clip.flow_mask is None else clip.flow_mask
+        errors.append(np.linalg.norm(flow - clip.flows[[0, 2]], axis=-1)[mask[[0, 2]]])
+    assert result.epe == pytest.approx(np.concatenate(errors).mean(), rel=1e-5)
+    (example,) = action.example_clips(sparse, source, config.data, 1, starts=(0, 2))
+    assert len(example.frames) == len(example.flow) == len(example.target) == 2
+    (without,) = action.example_clips(sparse, source, config.data, 1, starts=())
+    assert without.flow is None and len(without.frames) == 4
