@@ -83,7 +83,7 @@ def measure(
 
     with ThreadPoolExecutor(num_threads, initializer=_step_back) as pool:
         for _ in range(rounds):
-            for _ in range(config.prefetch + num_threads):  # what lies ready, and what is begun
+            for _ in range(_held(config)):
                 next(loader), next(draws)
             ours.append(_timed(lambda: [next(loader) for _ in range(batches)]))
             clips = [clip for _ in range(batches) for clip in _clips(next(draws))]
@@ -255,6 +255,12 @@ def _timed(work: Callable[[], object]) -> tuple[float, float]:
 
 def _has_files(source: Source) -> bool:
     return isinstance(source[0], VideoFile)
+
+
+def _held(config: DataConfig) -> int:
+    """Batches that lie ready or are begun while nobody takes any: each worker holds its own."""
+    each = max(config.prefetch, config.num_threads, 1) + max(1, config.num_threads)
+    return each if not config.num_workers else config.num_workers * (each + 2)
 
 
 def _step_back() -> None:
