@@ -6,7 +6,8 @@
 
 The loader and bare PyAV (`bare_reader.py`) take turns at the same clips, with as many threads, so
 that what else the machine does falls on both alike. Overhead is the median of the ratios of their
-times. Batches are counted while none is ready, so that reading is what is timed.
+times. Batches are counted while none is ready, so that reading is what is timed, and a turn lasts
+long enough that getting into it again (caches, memory that was handed back) is no part of it.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import os
 import pickle
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -65,9 +66,9 @@ class Draws:
 
 
 def measure(
-    source: Source, config: DataConfig, batch_size: int, batches: int, rounds: int
+    source: Source, config: DataConfig, batch_size: int, seconds: float, rounds: int
 ) -> Speed:
-    """Times the loader and bare PyAV in turns, `batches` batches in each of `rounds` rounds."""
+    """Times the loader and bare PyAV in turns, about `seconds` each in each of `rounds` rounds."""
     num_threads = max(1, config.num_threads) * max(1, config.num_workers)
     one_thread = dataclasses.replace(config, num_threads=1, num_workers=0)
     loader, draws = (
@@ -81,11 +82,20 @@ def measure(
     def bare(clip: tuple[int, bytes]) -> None:
         bare_example(source[clip[0]], indices[clip[0]], config, pickle.loads(clip[1]))
 
+    def take_what_is_ready() -> None:
+        for _ in range(_held(config)):
+            next(loader), next(draws)
+
+    take_what_is_ready()
+    batches = 0
+    started = time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        next(loader), next(draws)
+        batches += 1
     with ThreadPoolExecutor(num_threads, initializer=_step_back) as pool:
         for _ in range(rounds):
-            for _ in range(_held(config)):
-                next(loader), next(draws)
-            ours.append(_timed(lambda: [next(loader) for _ in range(batches)]))
+            take_what_is_ready()
+            ours.append(_timed(lambda: _use_up(loader, batches)))
             clips = [clip for _ in range(batches) for clip in _clips(next(draws))]
             if has_files:
                 _wait_until_idle(config)
@@ -205,7 +215,7 @@ def _report(source: Source, config: DataConfig, options: argparse.Namespace) -> 
     for workers in options.workers:
         for threads in options.threads:
             settings = dataclasses.replace(config, num_threads=threads, num_workers=workers)
-            speed = measure(source, settings, options.batch_size, options.batches, options.rounds)
+            speed = measure(source, settings, options.batch_size, options.seconds, options.rounds)
             number = threads * max(1, workers)
             print(
                 f"{speed.clips:9.1f} {_or_dash(speed.bare, '.1f'):>9} "
@@ -236,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--short-side", type=int, default=128, help="to which frames are resized")
     add("--teacher", default="none", help="dis or tvl1: estimate flow too")
     add("--batch-size", type=int, default=8, help="clips in a batch")
-    add("--batches", type=int, default=8, help="timed in each round")
+    add("--seconds", type=float, default=1.5, help="that a turn of each takes, about")
     add("--rounds", type=int, default=7, help="of which the median counts")
     add("--memory-clips", type=int, default=0, help="read so many and print the memory in use")
     return parser
@@ -244,6 +254,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _clips(batch: dict[str, np.ndarray]) -> list[tuple[int, bytes]]:
     return [(int(i), rng.tobytes()) for i, rng in zip(batch["index"], batch["rng"], strict=True)]
+
+
+def _use_up(loader: Iterator, batches: int) -> None:
+    """Takes so many batches and, like a training, keeps none: memory is used again."""
+    for _ in range(batches):
+        next(loader)
 
 
 def _timed(work: Callable[[], object]) -> tuple[float, float]:

@@ -82,7 +82,7 @@ def test_the_draws_are_those_of_the_loader(folder):
 
 
 def test_the_command(folder, capsys):
-    arguments = "--num-frames 3 --size 16 16 --batches 1 --rounds 2 --batch-size 2 --threads 1 2"
+    arguments = "--num-frames 3 --size 16 16 --seconds 0.05 --rounds 2 --batch-size 2 --threads 1 2"
     assert benchmark.main([str(folder), *arguments.split(), "--memory-clips", "20"]) == 0
     lines = capsys.readouterr().out.splitlines()
     rows = [line.split() for line in lines if re.search(r"\d x 0:", line)]
