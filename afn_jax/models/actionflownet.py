@@ -8,7 +8,7 @@ Ng, Choi, Neumann, Davis: ActionFlowNet: Learning Motion Representation for Acti
 | encoder | section 3.1, Figure 1: ResNet-18 with k x k x 3 kernels | `ResNetEncoder`, stem 3x7x7 |
 | no temporal pooling | section 3.1 | the one max pooling is spatial |
 | time halves with space after the third block | section 3.1 | res3, res4, res5: 16 -> 8 -> 4 -> 2 |
-| decoder | section 3.1: 3D deconvolutions, skips as in FlowNet | `FlowDecoder3D` |
+| decoder | section 3.1: 3D deconvolutions, skips as in FlowNet | `FlowDecoder` |
 | T flows, the last one the future | section 3.1, Eq. 1 | `flows[0]`: `[B, T, h, w, 2]` |
 | classifier | section 3.2: mean of 512 x 2 x 7 x 7, dropout .5, linear | `classifier` |
 
@@ -24,8 +24,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from afn_jax.nn.conv import Conv3D, Implementation
-from afn_jax.nn.flow_decoder import FlowDecoder3D
+from afn_jax.nn.conv import Conv3D, ConvTranspose3D, Implementation
+from afn_jax.nn.flow_decoder import NEAR_ZERO, FlowDecoder
 from afn_jax.nn.normalization import batch_norm, imagenet_normalize
 from afn_jax.nn.resnet import ResNetEncoder
 from afn_jax.types import Prediction
@@ -80,7 +80,7 @@ class ActionFlowNet(nn.Module):
             name="encoder",
         )(x)
 
-        flows = ()
+        flows = []
         if self.predict_flow:
             skips = [features[3], features[2], features[1]]  # res4, res3, res2 at 1/4
             channels = [4 * self.width, 2 * self.width, self.width]
@@ -90,18 +90,22 @@ class ActionFlowNet(nn.Module):
             if self.flow_stride == 1:
                 skips.append(x)
                 channels.append(max(self.width // 2, 1))
-            flow = FlowDecoder3D(
+            flows = FlowDecoder(
                 tuple(channels),
-                norm=norm,
+                conv=conv,
+                deconv=partial(
+                    ConvTranspose3D, dtype=self.dtype, implementation=self.implementation
+                ),
                 dtype=self.dtype,
-                implementation=self.implementation,
+                every_size=False,
+                norm=norm,
+                flow_init=NEAR_ZERO,
                 name="decoder",
             )(features[4], skips)
-            flows = (flow,)
 
         logits = None
         if self.classify:
             pooled = features[4].astype(jnp.float32).mean((1, 2, 3))
             pooled = nn.Dropout(self.dropout_rate, deterministic=not train)(pooled)
             logits = nn.Dense(self.num_classes, name="classifier")(pooled)
-        return Prediction(logits=logits, flows=flows)
+        return Prediction(logits=logits, flows=tuple(flows))

@@ -33,8 +33,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from afn_jax.nn.conv import Conv3D, Implementation
-from afn_jax.nn.flow_decoder import FlowDecoder3D
+from afn_jax.nn.conv import Conv3D, ConvTranspose3D, Implementation
+from afn_jax.nn.flow_decoder import NEAR_ZERO, FlowDecoder
 from afn_jax.nn.normalization import IMAGENET_MEAN, IMAGENET_STD, batch_norm
 from afn_jax.nn.resnet import ResNetEncoder, max_pool_frames
 from afn_jax.ops import gaussian_noise
@@ -110,11 +110,14 @@ class JointFlow3D(nn.Module):
             x = conv(width, (3, 3, 3), strides, name=f"flow_encoder_conv{level}")(x)
             x = nn.leaky_relu(norm(name=f"flow_encoder_norm{level}")(x), 0.1)
             features.append(x)
-        flows = FlowDecoder3D(
+        (flows,) = FlowDecoder(
             tuple(widths[-2::-1]),
-            norm=norm,
+            conv=conv,
+            deconv=partial(ConvTranspose3D, dtype=self.dtype, implementation=self.implementation),
             dtype=self.dtype,
-            implementation=self.implementation,
+            every_size=False,
+            norm=norm,
+            flow_init=NEAR_ZERO,
             name="flow_decoder",
         )(features[-1], features[-2::-1])
         return flows[:, 1]

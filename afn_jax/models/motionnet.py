@@ -26,6 +26,7 @@ action branch (mean over the last features, dropout, linear, as ActionFlowNet-2F
 RGB order, where the released weights take BGR.
 """
 
+from functools import partial
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -33,8 +34,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from afn_jax.models.two_frame import pooled_scores
-from afn_jax.nn.conv2d import Conv2D
-from afn_jax.nn.flow_decoder2d import FlowDecoder2D
+from afn_jax.nn.conv2d import Conv2D, ConvTranspose2D
+from afn_jax.nn.flow_decoder import FlowDecoder
 from afn_jax.types import Prediction
 
 CAFFE_MEAN = (123.0, 117.0, 104.0)  # RGB of 255
@@ -132,15 +133,20 @@ class MotionNet(nn.Module):
                 )(x)
                 x = nn.leaky_relu(x, _LEAK)
             features.append(x)
-        outputs = FlowDecoder2D(
+        outputs = FlowDecoder(
             tuple(channels * self.width for channels in _DECODERS[self.encoder]),
+            conv=Conv2D,
+            deconv=partial(
+                ConvTranspose2D,
+                use_bias=self.deconv_bias,
+                dtype=self.dtype,
+                # Caffe's "msra" takes the outputs of a transposed convolution for its inputs; from
+                # He's own rule the first flows would be twice as long.
+                kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "truncated_normal"),
+            ),
+            dtype=self.dtype,
             flow_channels=2 * (self.num_frames - 1),
             smooth=self.extra_convolutions,
-            deconv_bias=self.deconv_bias,
-            # Caffe's "msra" takes the outputs of a transposed convolution for its inputs; from He's
-            # own rule the first flows would be twice as long.
-            deconv_init=nn.initializers.variance_scaling(2.0, "fan_out", "truncated_normal"),
-            dtype=self.dtype,
             negative_slope=_LEAK,
             name="decoder",
         )(features[-1], features[-2:0:-1])

@@ -20,6 +20,7 @@ as FlowNet-S, and batch normalisation as the encoder has; He initialisation; nor
 input (ImageNet's); that a longer clip is scored by the mean over its pairs.
 """
 
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -27,8 +28,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from afn_jax.nn.conv2d import Conv2D
-from afn_jax.nn.flow_decoder2d import FlowDecoder2D
+from afn_jax.nn.conv2d import Conv2D, ConvTranspose2D
+from afn_jax.nn.flow_decoder import NEAR_ZERO, FlowDecoder
 from afn_jax.nn.normalization import batch_norm, imagenet_normalize
 from afn_jax.nn.resnet import BasicBlock, ResNetEncoder
 from afn_jax.types import Prediction
@@ -85,12 +86,13 @@ class TwoFrameNet(nn.Module):
         )(frame_pairs(imagenet_normalize(frames)).astype(self.dtype))
         flows = ()
         if self.predict_flow:
-            flows = FlowDecoder2D(
+            flows = FlowDecoder(
                 (4 * self.width, 2 * self.width, self.width),
-                norm=norm,
-                # Starts near zero flow, not at a random one that has to be unlearnt first.
-                flow_init=nn.initializers.normal(1e-3),
+                conv=Conv2D,
+                deconv=partial(ConvTranspose2D, dtype=self.dtype),
                 dtype=self.dtype,
+                norm=norm,
+                flow_init=NEAR_ZERO,
                 name="decoder",
             )(features[4], [features[3], features[2], features[1]])
             flows = tuple(flow.reshape(batch, -1, *flow.shape[1:]) for flow in flows)

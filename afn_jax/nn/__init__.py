@@ -1,7 +1,7 @@
 """Linen building blocks."""
 
 from afn_jax.nn.conv import Conv3D, ConvTranspose3D, conv3d, conv_transpose3d
-from afn_jax.nn.flow_decoder import FlowDecoder3D
+from afn_jax.nn.flow_decoder import FlowDecoder
 from afn_jax.nn.normalization import batch_norm, imagenet_normalize
 from afn_jax.nn.representation_flow import (
     FlowConvFlow,
@@ -17,7 +17,7 @@ __all__ = [
     "Conv3D",
     "ConvTranspose3D",
     "FlowConvFlow",
-    "FlowDecoder3D",
+    "FlowDecoder",
     "FlowOfFeatures",
     "RepresentationFlow",
     "ResNetEncoder",

@@ -174,9 +174,7 @@ def _toy(paper: TrainConfig) -> TrainConfig:
         if objective.kind.startswith("multiscale"):
             objective = replace(objective, term_weights=_FINE_SCALES)
         steps = 1000 if paper.init.run else 1500
-        return toy(
-            paper, objective=objective, width=24, steps=steps, frames=2, learning_rate=2e-3
-        )
+        return toy(paper, objective=objective, width=24, steps=steps, frames=2, learning_rate=2e-3)
     return toy(
         paper,
         objective=replace(objective, flow_weight=3.0),
