@@ -188,6 +188,10 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    for name in ("seconds", "rounds", "batch_size", "num_frames"):
+        if getattr(options, name) <= 0:
+            option = f"--{name.replace('_', '-')}"
+            parser.error(f"{option}: got {getattr(options, name)}; give more than 0")
     config = DataConfig(
         source=options.source or ("video-folder" if options.root else "synthetic-motion"),
         num_frames=options.num_frames,

@@ -104,3 +104,11 @@ def test_what_bounds():
     assert benchmark.bound(seconds, 0.99, 1) == "decoding, 75% of the work"
     assert benchmark.bound(seconds, None, 2).startswith("decoding")
     assert benchmark.bound(seconds, 0.3, 1).startswith("waiting for the disk")
+
+
+@pytest.mark.parametrize("option", ["--seconds", "--rounds", "--batch-size", "--num-frames"])
+def test_wrong_options(option, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([option, "0"])
+    assert stop.value.code == 2
+    assert f"{option}: got 0" in capsys.readouterr().err
