@@ -109,6 +109,6 @@ def test_what_bounds():
 @pytest.mark.parametrize("option", ["--seconds", "--rounds", "--batch-size", "--num-frames"])
 def test_wrong_options(option, capsys):
     with pytest.raises(SystemExit) as stop:
-        main([option, "0"])
+        benchmark.main([option, "0"])
     assert stop.value.code == 2
     assert f"{option}: got 0" in capsys.readouterr().err
