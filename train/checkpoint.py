@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from train import config as config_lib
+from train import config_file
 from train.config import TrainConfig
 from train.state import TrainState
 
@@ -177,7 +177,7 @@ def load_config(run_dir: Path) -> TrainConfig:
     Raises:
         ValueError: `run_dir` is no run folder.
     """
-    return config_lib.load(Path(run_dir) / CONFIG_FILE)
+    return config_file.load(Path(run_dir) / CONFIG_FILE)
 
 
 def load_state(run_dir: Path, template: TrainState | None) -> TrainState | dict[str, Any]:

@@ -25,6 +25,7 @@ from afn_jax.data.pipeline import ClipReader, evaluation_batches, train_iterator
 from afn_jax.data.sources import create_source
 from afn_jax.types import Batch
 from train import config as config_lib
+from train import config_file
 from train.checkpoint import CONFIG_FILE, Checkpoints, has_checkpoint
 from train.config import TrainConfig
 from train.network import build_model, check_outputs, flow_starts, load_weights
@@ -107,7 +108,7 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
     state = create_state(model, optimizer, shape, config.seed)
 
     # ---------------------------------------------------------------- Resume
-    config_lib.save(config, run_dir / CONFIG_FILE)
+    config_file.save(config, run_dir / CONFIG_FILE)
     checkpoints = Checkpoints(run_dir, config.keep_checkpoints)
     restored = checkpoints.restore(state)
     if restored is not None:
@@ -133,7 +134,7 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
         console.print(f"nothing left to do: all {config.steps} steps are done", highlight=False)
     if first_step > config.steps:  # done steps are not taken back, so the run stays that long
         config = dataclasses.replace(config, steps=first_step)
-        config_lib.save(config, run_dir / CONFIG_FILE)
+        config_file.save(config, run_dir / CONFIG_FILE)
     add_skipped(run_dir, [*source.skipped, *test_source.skipped])
     for split, skipped in (("training", source.skipped), ("test", test_source.skipped)):
         if skipped:
@@ -241,7 +242,7 @@ def check_run_dir(run_dir: Path, config: TrainConfig) -> None:
             f"run_dir: {run_dir} holds a run already and --no-resume was given. "
             "Choose another --run-dir, or leave out --no-resume to go on with it."
         )
-    changed = config_lib.differences(config_lib.load(run_dir / CONFIG_FILE), config)
+    changed = config_file.differences(config_file.load(run_dir / CONFIG_FILE), config)
     if changed:
         listed = "\n".join(
             f"  {name}: {old!r} in the folder, {new!r} now" for name, (old, new) in changed.items()

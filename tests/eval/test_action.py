@@ -17,7 +17,7 @@ from afn_jax.types import Prediction
 from eval import action
 from eval.action import ActionConfig, evaluate, result_line, run_action, summarize
 from eval.scores import load_scores
-from train import config as config_lib
+from train import config_file
 from train.checkpoint import CheckpointError
 from train.config import ObjectiveConfig
 from train.loop import train
@@ -261,7 +261,7 @@ def splits(joint, tmp_path, monkeypatch):
         folder = tmp_path / f"split{split}"
         folder.mkdir()
         settings = dataclasses.replace(config, run_dir=str(folder), seed=split, data=DATA)
-        config_lib.save(settings, folder / "config.json")
+        config_file.save(settings, folder / "config.json")
         folders.append(str(folder))
     logits = np.eye(3, dtype=np.float32)
 

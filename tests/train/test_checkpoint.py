@@ -12,7 +12,7 @@ import numpy as np
 import optax
 import pytest
 
-from train import config as config_lib
+from train import config_file
 from train.checkpoint import CONFIG_FILE, CheckpointError, Checkpoints, load_config, load_state
 from train.config import TrainConfig
 from train.state import TrainState
@@ -221,7 +221,7 @@ def test_the_first_write_fails(tmp_path):
 
 
 def test_load_state_and_config(tmp_path):
-    config_lib.save(CONFIG, tmp_path / CONFIG_FILE)
+    config_file.save(CONFIG, tmp_path / CONFIG_FILE)
     with pytest.raises(CheckpointError, match="has no checkpoint yet. Train it first"):
         load_state(tmp_path, make_state(0))
     save(tmp_path, [2, 4])

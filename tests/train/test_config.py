@@ -5,6 +5,7 @@ import pytest
 
 from afn_jax.data.config import DataConfig
 from train import config as config_lib
+from train import config_file
 from train.config import ModelConfig, ObjectiveConfig, OptimConfig, TrainConfig
 from train.recipes import RECIPES
 
@@ -23,8 +24,8 @@ def test_recipes_name_themselves_and_survive_json(name, stage, scale, config, tm
     assert (config.recipe, config.stage, config.scale) == (name, stage, scale)
     config_lib.check(config)
     path = tmp_path / "config.json"
-    config_lib.save(config, path)
-    loaded = config_lib.load(path)
+    config_file.save(config, path)
+    loaded = config_file.load(path)
     assert loaded == config
     assert isinstance(loaded.data.size, tuple) and isinstance(loaded.optim.groups, tuple)
     assert [p.name for p in tmp_path.iterdir()] == ["config.json"]
@@ -45,19 +46,19 @@ def test_load_names_a_misspelt_field(tmp_path):
     path = tmp_path / "config.json"
     path.write_text(json.dumps(values))
     with pytest.raises(ValueError, match="unknown field 'num_frame'. Did you mean num_frames"):
-        config_lib.load(path)
+        config_file.load(path)
 
 
 def test_load_of_broken_json(tmp_path):
     path = tmp_path / "config.json"
     path.write_text('{"recipe": "actionflownet", ')
     with pytest.raises(ValueError, match=r"config.json is not valid JSON .*edited by hand"):
-        config_lib.load(path)
+        config_file.load(path)
 
 
 def test_load_without_file(tmp_path):
     with pytest.raises(ValueError, match=r"is not a run folder: it has no config.json"):
-        config_lib.load(tmp_path / "config.json")
+        config_file.load(tmp_path / "config.json")
 
 
 def test_load_of_json_that_is_no_settings(tmp_path):
@@ -71,20 +72,20 @@ def test_load_of_json_that_is_no_settings(tmp_path):
     }.items():
         path.write_text(text)
         with pytest.raises(ValueError, match=f"config.json: {problem}"):
-            config_lib.load(path)
+            config_file.load(path)
 
 
 def test_fields_left_out_take_their_defaults(tmp_path):
     path = tmp_path / "config.json"
     path.write_text('{"steps": 7, "model": {"width": 3}}')
-    assert config_lib.load(path) == TrainConfig(steps=7, model=ModelConfig(width=3))
+    assert config_file.load(path) == TrainConfig(steps=7, model=ModelConfig(width=3))
 
 
 def test_differences_are_named_with_both_values():
     saved = dataclasses.replace(VALID, batch_size=8, seed=1)
     new = dataclasses.replace(saved, seed=2, data=dataclasses.replace(SYNTHETIC, num_frames=3))
-    assert config_lib.differences(saved, new) == {"seed": (1, 2), "data.num_frames": (16, 3)}
-    assert config_lib.differences(saved, saved) == {}
+    assert config_file.differences(saved, new) == {"seed": (1, 2), "data.num_frames": (16, 3)}
+    assert config_file.differences(saved, saved) == {}
 
 
 def test_what_does_not_change_learning_may_change():
@@ -98,7 +99,7 @@ def test_what_does_not_change_learning_may_change():
         compilation_cache="",
         data=dataclasses.replace(SYNTHETIC, num_threads=7, prefetch=1),
     )
-    assert config_lib.differences(VALID, new) == {}
+    assert config_file.differences(VALID, new) == {}
 
 
 def test_steps_may_change_unless_the_learning_rate_depends_on_them():
@@ -106,12 +107,12 @@ def test_steps_may_change_unless_the_learning_rate_depends_on_them():
     stepwise = dataclasses.replace(
         constant, optim=OptimConfig(schedule="steps", boundaries=(5,), factor=0.5)
     )
-    assert config_lib.differences(stepwise, dataclasses.replace(stepwise, steps=20)) == {}
-    assert config_lib.differences(constant, dataclasses.replace(constant, steps=20)) == {}
+    assert config_file.differences(stepwise, dataclasses.replace(stepwise, steps=20)) == {}
+    assert config_file.differences(constant, dataclasses.replace(constant, steps=20)) == {}
     cosine = dataclasses.replace(constant, optim=OptimConfig(schedule="cosine"))
     longer = dataclasses.replace(cosine, steps=20)
-    assert config_lib.differences(cosine, longer) == {"steps": (10, 20)}
-    assert set(config_lib.differences(cosine, constant)) == {"optim.schedule"}
+    assert config_file.differences(cosine, longer) == {"steps": (10, 20)}
+    assert set(config_file.differences(cosine, constant)) == {"optim.schedule"}
 
 
 def test_may_change_names_exist():

@@ -22,8 +22,7 @@ from small_run import build_small_network, small_config
 from afn_jax.data.config import DataConfig
 from afn_jax.data.pipeline import ClipReader, evaluation_batches
 from afn_jax.data.sources import create_source
-from train import config as config_lib
-from train import loop
+from train import config_file, loop
 from train.checkpoint import CONFIG_FILE, CheckpointError, Checkpoints, load_config
 from train.config import OptimConfig
 from train.loop import TrainingStopped, check_overlap, stop_on_signals, train
@@ -264,16 +263,16 @@ def test_a_run_that_ended_before_its_first_checkpoint_blocks_no_folder(config):
     """A mistyped value must not make the corrected command a contradiction."""
     folder = Path(config.run_dir)
     folder.mkdir()
-    config_lib.save(dataclasses.replace(config, seed=9), folder / CONFIG_FILE)
+    config_file.save(dataclasses.replace(config, seed=9), folder / CONFIG_FILE)
     (folder / "checkpoints").mkdir()
     result, text = run(dataclasses.replace(config, steps=1))
     assert result.finished and "fresh start" in text
-    assert config_lib.load(folder / CONFIG_FILE).seed == config.seed
+    assert config_file.load(folder / CONFIG_FILE).seed == config.seed
 
 
 def test_a_moved_dataset_is_no_other_run(config):
     moved = dataclasses.replace(config, data=dataclasses.replace(config.data, root="/elsewhere"))
-    assert config_lib.differences(config, moved) == {}
+    assert config_file.differences(config, moved) == {}
 
 
 def test_the_look_at_the_test_set_is_not_at_its_first_classes():

@@ -1,0 +1,78 @@
+"""The settings of a run as JSON in its folder: written, read back, compared."""
+
+import dataclasses
+import difflib
+import json
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+from train.config import MAY_CHANGE, TrainConfig, flatten
+
+
+def differences(saved: TrainConfig, new: TrainConfig) -> dict[str, tuple[Any, Any]]:
+    """Fields whose values differ although they must not: name -> (saved, new)."""
+    old, now = flatten(saved), flatten(new)
+    ignored = set(MAY_CHANGE)
+    if new.optim.schedule == "cosine":
+        ignored -= {"steps"}  # the schedule ends at the last step
+    return {
+        name: (old[name], now[name])
+        for name in old
+        if name not in ignored and old[name] != now[name]
+    }
+
+
+def save(config: TrainConfig, path: Path) -> None:
+    """Writes JSON, whole or not at all."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+    temporary.replace(path)
+
+
+def load(path: Path) -> TrainConfig:
+    """Reads what `save` wrote.
+
+    Raises:
+        ValueError: no such file, or not such a file.
+    """
+    try:
+        values = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(
+            f"{path.parent} is not a run folder: it has no {path.name}. "
+            "Give the folder that a `python -m train` run printed."
+        ) from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}). Was it edited by hand?") from None
+    return _from_dict(TrainConfig, values, str(path))
+
+
+def _from_dict(kind: type, values: Any, where: str) -> Any:
+    if not isinstance(values, dict):
+        raise ValueError(f"{where}: expected fields and values in braces, got {values!r}.")
+    hints = typing.get_type_hints(kind)
+    unknown = set(values) - set(hints)
+    if unknown:
+        name = sorted(unknown)[0]
+        near = difflib.get_close_matches(name, hints) or sorted(hints)
+        raise ValueError(f"{where}: unknown field {name!r}. Did you mean {' or '.join(near)}?")
+    return kind(**{name: _restore(hints[name], name, v, where) for name, v in values.items()})
+
+
+def _restore(hint: Any, name: str, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _from_dict(hint, value, where)
+    if typing.get_origin(hint) is tuple:
+        fits = isinstance(value, list)
+        value = tuple(value) if fits else value
+    elif typing.get_origin(hint) is Literal:
+        fits = value in typing.get_args(hint)
+    elif hint is float:
+        fits = type(value) in (int, float)
+    else:
+        fits = type(value) is hint or not isinstance(hint, type)
+    if not fits:
+        allowed = hint.__name__ if isinstance(hint, type) else str(hint).removeprefix("typing.")
+        raise ValueError(f"{where}: {name} is {value!r}, not {allowed}. Was it edited by hand?")
+    return value
