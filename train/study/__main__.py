@@ -34,9 +34,10 @@ class StudyConfig:
     scale: Literal["cpu", "gpu"] = "cpu"
     """cpu: the recipes' toy scales; gpu: larger clips and networks, ten times the steps."""
     folder: str = "runs/study"
-    """Where runs and results are kept."""
+    """Where the runs are kept."""
     page: str = "docs/reproduction.md"
-    """Where the report is written."""
+    """The report. The numbers are in a folder of its name, so a study goes on from a clone too;
+    another page starts another study."""
     list: bool = False
     """Only list the findings."""
     report_only: bool = False
@@ -60,15 +61,15 @@ def main() -> int:
             raise ValueError(f"seeds: got {config.seeds}; give 1 or more, 3 for an interval.")
         from train.study.results import Results
 
-        results = Results(Path(config.folder))
+        results = Results(Path(config.page))
         if not config.report_only:
             from train.accelerator import start_jax
             from train.study.data import open_data
 
             start_jax(".cache/jax")
-            data = open_data(config.data, config.root, results.folder)
+            data = open_data(config.data, config.root, Path(config.folder))
             finished = study(config, data, results)
-        results.write_page(Path(config.page))
+        results.write_page()
         print(f"report={config.page}")
     return 0 if config.report_only or finished else 130
 
@@ -88,7 +89,7 @@ def study(config: StudyConfig, data, results) -> bool:
     end = time.monotonic() + 60 * config.minutes
     for seed in range(config.seeds):
         for fold in data.folds:
-            place = Place(results.folder, data, fold, seed, config.scale)
+            place = Place(Path(config.folder), data, fold, seed, config.scale)
             for key in chosen:
                 for name, arm in FINDINGS[key].arms.items():
                     if results.has(key, name, place):

@@ -108,7 +108,8 @@ not the paper's: a finding that fails here is a finding about this scale.
     python -m train.study joint --seeds 3           # run one, and write this page again
     python -m train.study --data ut-interaction --root VIDEOS     # on real videos
 
-A study goes on where it was stopped; `--minutes 50` ends it after so long.
+A study goes on where it was stopped; `--minutes 50` ends it after so long. What has been run is in
+`results.jsonl` beside the pictures; to run all again, write another page: `--page again.md`.
 
 """
 

@@ -1,4 +1,4 @@
-"""The numbers of the study, one line a run, in `results.jsonl` of its folder."""
+"""The numbers of the study, one line a run, in `results.jsonl` beside the page's pictures."""
 
 import json
 from pathlib import Path
@@ -13,11 +13,11 @@ REMARKS = "remarks.json"
 class Results:
     """What has been run. A line cut short by a crash is left out, and its run done again."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, page: Path):
+        self._page = page
+        self._file = page.with_suffix("") / FILE
         self._rows: dict[tuple, dict[str, float]] = {}
-        path = folder / FILE
-        for line in path.read_text().splitlines() if path.exists() else ():
+        for line in self._file.read_text().splitlines() if self._file.exists() else ():
             try:
                 row = json.loads(line)
                 self._rows[tuple(row["run"])] = row["numbers"]
@@ -32,11 +32,11 @@ class Results:
         """Keeps the numbers of a run, at once."""
         key = _key(finding, arm, place)
         self._rows[key] = numbers
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / FILE, "a") as file:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with open(self._file, "a") as file:
             file.write(json.dumps({"run": key, "numbers": numbers}) + "\n")
 
-    def write_page(self, page: Path) -> None:
+    def write_page(self) -> None:
         """Writes the report of all that has been run."""
         tried: dict[str, dict[tuple[str, str], Tried]] = {}
         for (finding, arm, data, scale, fold, seed), numbers in self._rows.items():
@@ -44,9 +44,9 @@ class Results:
                 (data, scale), Tried(data, scale, _Arms())
             )
             on.arms[arm][fold, seed] = numbers
-        remarks = page.with_suffix("") / REMARKS
+        remarks = self._file.with_name(REMARKS)
         said = json.loads(remarks.read_text()) if remarks.exists() else {}
-        write_report({key: list(on.values()) for key, on in tried.items()}, said, page)
+        write_report({key: list(on.values()) for key, on in tried.items()}, said, self._page)
 
 
 class _Arms(dict):

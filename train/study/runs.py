@@ -101,8 +101,11 @@ def run_arm(stages: tuple[Stage, ...], place: Place) -> dict[str, float]:
 
 
 def fused_arm(fused: Fused, arms: dict[str, Any], place: Place) -> dict[str, float]:
-    """The accuracy of two arms, evaluated before, whose scores are fused."""
-    streams = [load_scores(place.run_dir(arms[name])) for name in (fused.spatial, fused.temporal)]
+    """The accuracy of two arms whose scores are fused; what is missing of them is run first."""
+    streams = []
+    for name in (fused.spatial, fused.temporal):
+        run_arm(arms[name], place)
+        streams.append(load_scores(place.run_dir(arms[name])))
     scores = fuse(streams, fused.weights, "probabilities")
     return accuracy(scores, streams[0].labels) | {"num_videos": float(len(scores))}
 
