@@ -146,7 +146,7 @@ FINDINGS: dict[str, Finding] = {
     ),
     "chairs": Finding(
         "ActionFlowNet, Table 1",
-        "Flow learned before on other pictures, with true flow, helps.",
+        "Flow learned before, with true flow, helps.",
         (_beats("flow first", "at once"),),
         {
             "flow first": (_afn("flow-2f-chairs"), _afn("joint-2f-chairs")),
