@@ -4,7 +4,7 @@ import statistics
 import time
 from collections.abc import Callable
 
-ROUNDS = 5
+ROUNDS = 9
 
 
 def interleaved(functions: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict:

@@ -25,6 +25,7 @@ Size3 = tuple[int, int, int]
 Initializer = Callable[..., Any]
 
 FEW_PIXELS = 16  # of a convolution's output; at 6 x 6 the copies of the patches cost what they save
+PIXELS_OF_TWO_FRAMES = 196  # above, the copies cost more than what `_two_frames` saves
 
 he_normal = nn.initializers.he_normal()
 
@@ -52,11 +53,14 @@ def conv3d(
         return lax.conv_general_dilated(
             x, kernel, strides, padding, dimension_numbers=("NDHWC", "DHWIO", "NDHWC")
         )
+    kernel, padding = _without_idle_taps(x.shape[1:4], kernel, strides, padding)
     rows, columns = (-(-n // stride) for n, stride in zip(x.shape[2:4], strides[1:], strict=True))
     if rows * columns <= FEW_PIXELS:
-        return _one_product(jnp.pad(x, ((0, 0), *padding, (0, 0))), kernel, strides)
+        return _one_product(_pad(x, padding), kernel, strides)
     taps, stride = kernel.shape[0], strides[0]
-    x = jnp.pad(x, ((0, 0), padding[0], (0, 0), (0, 0), (0, 0)))
+    if (x.shape[1], taps, stride) == (2, 3, 1) and rows * columns <= PIXELS_OF_TWO_FRAMES:
+        return _two_frames(x, kernel, strides, padding)
+    x = _pad(x, [padding[0], (0, 0), (0, 0)])
     length = (x.shape[1] - taps) // stride + 1
     windows = [x[:, k : k + (length - 1) * stride + 1 : stride] for k in range(taps)]
     y = lax.conv_general_dilated(
@@ -133,6 +137,48 @@ def double_frames(x: Array, kernel: Array) -> Array:
         ]
         rows.append(jnp.stack(columns, 3))
     return jnp.stack(rows, 2).reshape(count, 2 * height, 2 * width, -1)
+
+
+def _without_idle_taps(sizes: Size3, kernel: Array, strides: Size3, padding: list) -> tuple:
+    """The kernel without the taps that only meet padding, and the padding that it then needs.
+
+    On a clip that has become a single frame, that is two of three taps of time: two thirds of the
+    work and of the weights to be read.
+    """
+    needed = []
+    for axis, (size, stride, (before, after)) in enumerate(
+        zip(sizes, strides, padding, strict=True)
+    ):
+        taps = kernel.shape[axis]
+        outputs = (size + before + after - taps) // stride + 1
+        starts = [stride * i - before for i in range(outputs)]
+        busy = [k for k in range(taps) if any(0 <= start + k < size for start in starts)]
+        if not busy:  # an empty input
+            return kernel, padding
+        kernel = lax.slice_in_dim(kernel, busy[0], busy[-1] + 1, axis=axis)
+        end = starts[-1] + busy[-1] + 1
+        needed.append((before - busy[0], end - size))
+    return kernel, needed
+
+
+def _pad(x: Array, padding: list) -> Array:
+    """Zeros around time, height and width; a negative number cuts off."""
+    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((*p, 0) for p in padding), (0, 0, 0)])
+
+
+def _two_frames(x: Array, kernel: Array, strides: Size3, padding: list) -> Array:
+    """Convolution of clips of two frames with three taps of time, as of one frame of both.
+
+    Of the six products of a frame and a tap, two are with padding: they are left out.
+    """
+    batch, _, height, width, channels = x.shape
+    features = kernel.shape[-1]
+    both = jnp.moveaxis(x, 1, 3).reshape(batch, 1, height, width, 2 * channels)
+    # `[frame, kh, kw, c, output frame, f]`
+    blocks = jnp.stack([kernel[1:], kernel[:2]], axis=-2)
+    blocks = _stack_taps(blocks.reshape(*blocks.shape[:4], 2 * features))
+    y = _one_product(_pad(both, [(0, 0), *padding[1:]]), blocks[None], strides)
+    return jnp.moveaxis(y.reshape(batch, *y.shape[2:4], 2, features), 3, 1)
 
 
 def _one_product(x: Array, kernel: Array, strides: Size3) -> Array:

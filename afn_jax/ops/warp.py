@@ -9,6 +9,7 @@ import itertools
 import math
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
@@ -68,9 +69,11 @@ def warp(
 
 
 def _four_gathers(padding: str, images: Array, flow: Array) -> Array:
-    """Each corner by itself: XLA makes one kernel of all, and stores no corner."""
+    """Each corner by itself: XLA makes one kernel of all four, and stores no corner."""
     pixels = images.reshape(-1, images.shape[-1])
     rows, columns = _neighbours(padding, flow)
+    if jax.default_backend() == "cpu":  # where it would compute them for each channel again
+        rows, columns = jax.lax.optimization_barrier((rows, columns))
 
     def along_row(row):
         return sum(

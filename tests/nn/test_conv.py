@@ -54,6 +54,15 @@ def loop_conv_transpose3d(x, kernel, doubling):
         ((3, 5, 6), (1, 3, 3), (1, 1, 1)),
         ((4, 5, 6), (3, 3, 3), (2, 1, 1)),
         ((3, 9, 10), (3, 7, 7), (1, 2, 2)),
+        # Taps that meet nothing but padding, of time and of a picture.
+        ((1, 5, 6), (3, 3, 3), (1, 1, 1)),
+        ((2, 5, 6), (3, 3, 3), (2, 1, 1)),
+        ((2, 18, 1), (5, 3, 5), (1, 1, 2)),
+        ((2, 1, 40), (1, 1, 1), (2, 2, 2)),
+        # Two frames.
+        ((2, 5, 6), (3, 3, 3), (1, 1, 1)),
+        ((2, 9, 10), (3, 7, 7), (1, 2, 2)),
+        ((2, 15, 16), (3, 3, 3), (1, 1, 1)),
     ],
 )
 def test_conv3d_is_the_sum_over_taps(size, taps, strides, float64):
@@ -87,9 +96,10 @@ def test_conv_transpose3d_spreads_each_pixel(size, upsample_time, float64):
         (functools.partial(conv_transpose3d, upsample_time=False), (3, 4, 4)),
     ],
 )
-def test_gradients_of_both_implementations_agree(function, taps):
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_gradients_of_both_implementations_agree(function, taps, length):
     random = np.random.default_rng(0)
-    x = random.normal(size=(2, 3, 9, 10, 3)).astype(np.float32)
+    x = random.normal(size=(2, length, 9, 10, 3)).astype(np.float32)
     kernel = random.normal(size=(*taps, 3, 4)).astype(np.float32)
 
     def gradients(implementation):
