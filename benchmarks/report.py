@@ -15,11 +15,11 @@ ON_GPU = jax.default_backend() == "gpu" and torch.cuda.is_available()
 _INTRODUCTION = """# Speed
 
 Written by `python benchmarks/motion_ops.py` and `python benchmarks/networks.py`. Each row runs ours
-and its peers in one process, in turns, and divides medians: below 1 ours is faster. Each is called
-twice in a row and the second call is timed, because the threads of the one before it may still be
-waiting for work in a busy loop. All of it runs with huge pages (below). "Target" is what we set
-out to reach. The peers in PyTorch, in `benchmarks/torch_peers.py` and
-`benchmarks/torch_networks.py`, are the same arithmetic, plainly.
+and its peers in one process, in turns, and divides medians: below 1 ours is faster. In its turn
+each runs for a while before it is timed, because the threads of the one before still wait for work
+in a busy loop. All of it runs with huge pages (below). "Target" is what we set out to reach. The
+peers in PyTorch, in `benchmarks/torch_peers.py` and `benchmarks/torch_networks.py`, are the same
+arithmetic, plainly.
 
 **On Linux CPUs, set `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` for training as well**, as these
 scripts do for themselves and so for the peers. XLA writes each result into memory that is new to

@@ -1,26 +1,34 @@
 """Timing things side by side: every round times each of them once, and medians are compared."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable
 
 ROUNDS = 9
+LONG = 0.05  # seconds; the busy loops in which threads of OpenMP wait take about 0.015
 
 
 def interleaved(functions: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict:
     """Median seconds of each function; each must wait until its work is done.
 
-    The first call of each is not counted, because it compiles; and in every round each is called
-    twice and the second call is timed, because the threads of the one before it may still be
-    waiting for work in a busy loop, and its data lie in the cache.
+    In every round each is first called for a while, because the threads of the one before still
+    wait for work in a busy loop, on cores that this one needs, and its data lie in the cache; then
+    it is timed over as many calls.
     """
-    for function in functions.values():
+    calls = {}
+    for name, function in functions.items():
+        function()  # compiles
+        start = time.perf_counter()
         function()
+        calls[name] = math.ceil(LONG / (time.perf_counter() - start))
     times = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
-            function()
+            for _ in range(calls[name]):
+                function()
             start = time.perf_counter()
-            function()
-            times[name].append(time.perf_counter() - start)
+            for _ in range(calls[name]):
+                function()
+            times[name].append((time.perf_counter() - start) / calls[name])
     return {name: statistics.median(values) for name, values in times.items()}

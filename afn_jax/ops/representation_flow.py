@@ -5,6 +5,7 @@ differentiable: towards the features and towards every parameter.
 """
 
 import dataclasses
+import functools
 import math
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from afn_jax.ops.checks import check_float
+from afn_jax.ops.derivative import differentiate_as
 from afn_jax.ops.tvl1_step import (
     Flow,
     Stencils,
@@ -31,10 +33,12 @@ KERNELS = ("tvl1", "sobel")
 REMAT = ("none", "iteration", "all")
 
 # On the CPU a chunk has so many maps that one variable of the iteration takes about this much: most
-# of what an iteration touches then stays in the cache. And not more than a few, because reverse
-# mode adds up the gradients of parameters over the maps of a chunk, which is slow for many.
-_CHUNK_BYTES = 410_000
-_CHUNK_MAPS = 8
+# of what an iteration touches then stays in the cache. To differentiate, less, and not more than a
+# few maps, because reverse mode adds up the gradients of parameters over the maps of a chunk, which
+# is slow for many.
+_CHUNK_BYTES = 820_000
+_DIFFERENTIATED_CHUNK_BYTES = 410_000
+_DIFFERENTIATED_CHUNK_MAPS = 8
 
 _LARGEST = 1e8
 
@@ -151,22 +155,29 @@ def representation_flow(
     def flow_of_pairs(params, features1, features2):
         return _flow_of_chunk(params, features1, features2, num_iterations, kernels, remat)
 
-    if remat == "all":
-        flow_of_pairs = jax.checkpoint(flow_of_pairs)
+    to_differentiate = jax.checkpoint(flow_of_pairs) if remat == "all" else flow_of_pairs
     if math.prod(features1.shape) == 0:
         flow = jnp.zeros((*shape, 2), dtype)
     elif jax.default_backend() == "cpu":
-        flow = _map_chunks(flow_of_pairs, params, pairs)
+        flow = differentiate_as(
+            functools.partial(_map_chunks, flow_of_pairs, _CHUNK_BYTES, shape[0]),
+            functools.partial(
+                _map_chunks,
+                to_differentiate,
+                _DIFFERENTIATED_CHUNK_BYTES,
+                _DIFFERENTIATED_CHUNK_MAPS,
+            ),
+        )(params, pairs)
     else:
-        flow = flow_of_pairs(params, *pairs)
+        flow = to_differentiate(params, *pairs)
     return flow.reshape(*leading, height, width, channels, 2)
 
 
-def _map_chunks(flow_of_pairs, params, pairs):
+def _map_chunks(flow_of_pairs, chunk_bytes, chunk_maps, params, pairs):
     """One chunk of maps after the other, each small enough to stay in the cache."""
     num_maps = pairs[0].shape[0]
     map_bytes = pairs[0][0].size * pairs[0].dtype.itemsize
-    chunk = min(max(_CHUNK_BYTES // map_bytes, 1), _CHUNK_MAPS, num_maps)
+    chunk = min(max(chunk_bytes // map_bytes, 1), chunk_maps, num_maps)
     whole = num_maps - num_maps % chunk
     chunks = tuple(x[:whole].reshape(-1, chunk, *x.shape[1:]) for x in pairs)
     flow = jax.lax.map(lambda chunk: flow_of_pairs(params, *chunk), chunks)

@@ -58,9 +58,9 @@ def warp(
     num_images = math.prod(leading)
     dtype = jnp.promote_types(jnp.promote_types(image.dtype, flow.dtype), jnp.float32)
 
-    warp_images = differentiate_as(
-        functools.partial(_four_gathers, padding), functools.partial(_one_gather, padding)
-    )
+    four_gathers = functools.partial(_four_gathers, padding)
+    one_gather = functools.partial(_one_gather, padding)
+    warp_images = differentiate_as(four_gathers, one_gather, with_first_fixed=four_gathers)
     warped = warp_images(
         jnp.asarray(image, dtype).reshape(num_images, height, width, channels),
         jnp.asarray(flow, dtype).reshape(num_images, height, width, 2),
@@ -85,7 +85,7 @@ def _four_gathers(padding: str, images: Array, flow: Array) -> Array:
 
 
 def _one_gather(padding: str, images: Array, flow: Array) -> Array:
-    """All corners at once: the transpose is one scatter, and one sum over channels for the flow."""
+    """All corners at once: transposed towards the images, that is one scatter and not four."""
     pixels = images.reshape(-1, images.shape[-1])
     corners = list(itertools.product(*_neighbours(padding, flow)))
     indices = jnp.stack([row + column for (row, _), (column, _) in corners], axis=-1)
