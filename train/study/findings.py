@@ -90,8 +90,7 @@ def _hts(stage: str, **kw) -> Stage:
 
 
 def _rf(*options: str, model: str = "") -> tuple[Stage, ...]:
-    # 3D networks are still at chance after the recipe's 400 steps.
-    changes = (("model.name", model), ("steps", 1500), ("data.num_frames", 8)) if model else ()
+    changes = (("model.name", model), ("steps", 500), ("data.num_frames", 8)) if model else ()
     return (Stage("representation-flow", "mini-kinetics", options, changes),)
 
 
@@ -112,6 +111,7 @@ _BEFORE = (_afn("flow"),)
 _SCRATCH = Stage("actionflownet", "fine-tune", changes=(("init.run", ""),))
 _MOTIONNET = (_hts("motionnet"),)
 _FLOW_OFF = "composition=none"
+_EARLY = "flow_after=1"  # after block 3 the maps of a toy clip are 4 x 4: accuracy stays at chance
 _INPUT_FLOW = ("composition=tvl1", "flow_after=0", "learned=[]")
 
 FINDINGS: dict[str, Finding] = {
@@ -269,9 +269,9 @@ FINDINGS: dict[str, Finding] = {
             _beats("(2+1)D with the layer", "(2+1)D"),
         ),
         {
-            "3D with the layer": _rf(model="repflow-r3d18"),
+            "3D with the layer": _rf(_EARLY, model="repflow-r3d18"),
             "3D": _rf(_FLOW_OFF, model="repflow-r3d18"),
-            "(2+1)D with the layer": _rf(model="repflow-r2plus1d18"),
+            "(2+1)D with the layer": _rf(_EARLY, model="repflow-r2plus1d18"),
             "(2+1)D": _rf(_FLOW_OFF, model="repflow-r2plus1d18"),
         },
         on_videos=True,
