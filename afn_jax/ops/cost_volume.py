@@ -9,9 +9,9 @@ from jaxtyping import Float
 from afn_jax.ops.checks import check_float
 from afn_jax.types import Array
 
-# Columns that one matrix product takes: it computes all pairs of columns and keeps a band, so wide
-# maps go in pieces.
-_BLOCK = 64
+# Columns that one matrix product takes at most: it computes all pairs of columns and keeps a band,
+# so wide maps go in equal pieces.
+_BLOCK = 32
 
 _LARGEST = 1e15
 
@@ -73,8 +73,8 @@ def _volume(features1: Array, features2: Array, reach: int, sum_dtype) -> Array:
     """`[n, H, W, C]` twice -> `[n, H, W, (2 * reach + 1) ** 2]`."""
     num_maps, height, width, channels = features1.shape
     side = 2 * reach + 1
-    block = min(width, _BLOCK)
-    num_blocks = -(-width // block)
+    num_blocks = -(-width // _BLOCK)
+    block = -(-width // num_blocks)
     spare = num_blocks * block - width
     sources = jnp.pad(features1, ((0, 0), (0, 0), (0, spare), (0, 0)))
     targets = jnp.pad(features2, ((0, 0), (reach, reach), (reach, reach + spare), (0, 0)))
