@@ -37,7 +37,7 @@ REMAT = ("none", "iteration", "all")
 # few maps, because reverse mode adds up the gradients of parameters over the maps of a chunk, which
 # is slow for many.
 _CHUNK_BYTES = 820_000
-_DIFFERENTIATED_CHUNK_BYTES = 410_000
+_DIFFERENTIATED_CHUNK_BYTES = 210_000
 _DIFFERENTIATED_CHUNK_MAPS = 8
 
 _LARGEST = 1e8
