@@ -8,7 +8,7 @@ Several runs, as those of the three splits of UCF101, are evaluated in turn and 
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -24,23 +24,15 @@ from afn_jax.data.sources import create_source
 from afn_jax.data.views import Views
 from afn_jax.metrics import EndpointErrorMetric, PerClass
 from afn_jax.ops import resize_flow
-from afn_jax.types import Prediction
+from eval.predict import Predict, load_predict, starts_of
 from eval.protocols import Protocol, ProtocolName, find_protocol
 from eval.report import write_report
 from eval.report_clips import ReportExample
 from eval.scores import FILE, Scores, accuracy, accuracy_interval, ranks
-from train.checkpoint import load_config, load_state
-from train.config import TrainConfig
+from train.checkpoint import load_config
 from train.loop import to_batch
-from train.network import build_model, flow_starts
 from train.objectives import flow_and_target
-from train.optim import create_optimizer
-from train.parallel import join_batch, predict_on, split_batch
-from train.state import create_state, evaluation_variables
-from train.step import make_predict
 from train.writers import read_metrics, read_skipped
-
-Predict = Callable[[np.ndarray], Prediction]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,32 +197,6 @@ def result_line(values: dict) -> str:
         interval = [f"low={low:.4g}", f"high={high:.4g}"] if low is not None else []
         return " ".join([f"runs={values['runs']}", *numbers, *interval])
     return " ".join([*numbers, f"report={values['report']}"])
-
-
-def load_predict(run_dir: Path, settings: TrainConfig, num_classes: int) -> tuple[Predict, int]:
-    """The network of a run as `predict(frames uint8 [batch, ...]) -> Prediction`, and its step."""
-    model = build_model(settings, num_classes, axis_name=None)
-    optimizer = create_optimizer(settings.optim, settings.steps)
-    shape = (1, settings.data.num_frames, *settings.data.size, 3)
-    template = create_state(model, optimizer, shape, settings.seed)
-    state = load_state(run_dir, template)
-    variables = evaluation_variables(state)
-    devices = jax.local_devices()
-    apply = predict_on(devices, make_predict(model))
-
-    def predict(frames: np.ndarray) -> Prediction:
-        count = len(frames)
-        missing = -count % len(devices)
-        frames = np.concatenate([frames, np.repeat(frames[-1:], missing, 0)])
-        outputs = jax.device_get(join_batch(apply(variables, split_batch(frames, len(devices)))))
-        return jax.tree.map(lambda x: x[:count], outputs)
-
-    return predict, int(state.step)
-
-
-def starts_of(settings: TrainConfig, num_classes: int) -> tuple[int, ...]:
-    """The frame of a clip that each flow of a run's network starts at."""
-    return flow_starts(build_model(settings, num_classes, axis_name=None), settings.data.num_frames)
 
 
 def evaluate(

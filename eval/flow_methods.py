@@ -16,7 +16,7 @@ from afn_jax.data.teacher import DISTeacher
 from afn_jax.ops import resize_flow
 from afn_jax.tvl1_teacher import TVL1Teacher
 from afn_jax.types import Prediction
-from eval.action import load_predict
+from eval.predict import load_predict
 from train.checkpoint import load_config
 from train.config import TrainConfig
 from train.network import build_model

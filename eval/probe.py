@@ -15,7 +15,8 @@ from rich.console import Console
 
 from afn_jax.data.pipeline import ClipReader, evaluation_batches
 from afn_jax.data.sources import create_source
-from eval.action import Predict, example_clips, load_predict, starts_of
+from eval.action import example_clips
+from eval.predict import Predict, load_predict, starts_of
 from eval.probe_report import write_probe_report
 from eval.probes import (
     ORDERS,

@@ -28,7 +28,7 @@ NUM_VIDEOS = 10  # no multiple of any batch size below
 def small_run(folder, monkeypatch, kind):
     """A trained run of the smallest network."""
     monkeypatch.setattr("train.loop.build_model", build_small_network)
-    monkeypatch.setattr("eval.action.build_model", build_small_network)
+    monkeypatch.setattr("eval.predict.build_model", build_small_network)
     config = small_config(folder, steps=2, objective=ObjectiveConfig(kind=kind))
     train(config)
     return config

@@ -126,7 +126,7 @@ def test_rank_correlation_is_that_of_scipy():
 
 
 def test_the_command_probes_a_run(tmp_path, monkeypatch):
-    for module in ("train.loop", "eval.action"):
+    for module in ("train.loop", "eval.predict"):
         monkeypatch.setattr(f"{module}.build_model", build_small_network)
     first, second = (small_config(tmp_path / str(steps), steps=steps) for steps in (2, 4))
     evaluated = {}
@@ -159,7 +159,7 @@ def test_the_command_probes_a_run(tmp_path, monkeypatch):
 
 
 def test_what_a_network_cannot_answer_is_left_out(tmp_path, monkeypatch):
-    for module in ("train.loop", "eval.action"):
+    for module in ("train.loop", "eval.predict"):
         monkeypatch.setattr(f"{module}.build_model", build_small_network)
     config = small_config(tmp_path / "flow", steps=1, objective=ObjectiveConfig(kind="flow"))
     train(config)

@@ -174,7 +174,7 @@ def test_a_study_runs_keeps_and_goes_on(tmp_path, monkeypatch):
 
     from train.study import __main__ as study_main
 
-    for module in ("train.loop", "eval.action"):
+    for module in ("train.loop", "eval.predict"):
         monkeypatch.setattr(f"{module}.build_model", build_small_network)
     stages = {"": {"toy": dataclasses.replace(small_config(tmp_path), steps=2, run_dir="")}}
     monkeypatch.setitem(RECIPES, "small", stages)

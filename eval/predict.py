@@ -1,0 +1,44 @@
+"""The network of a run, to be asked."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from afn_jax.types import Prediction
+from train.checkpoint import load_state
+from train.config import TrainConfig
+from train.network import build_model, flow_starts
+from train.optim import create_optimizer
+from train.parallel import join_batch, predict_on, split_batch
+from train.state import create_state, evaluation_variables
+from train.step import make_predict
+
+Predict = Callable[[np.ndarray], Prediction]
+
+
+def load_predict(run_dir: Path, settings: TrainConfig, num_classes: int) -> tuple[Predict, int]:
+    """The network of a run as `predict(frames uint8 [batch, ...]) -> Prediction`, and its step."""
+    model = build_model(settings, num_classes, axis_name=None)
+    optimizer = create_optimizer(settings.optim, settings.steps)
+    shape = (1, settings.data.num_frames, *settings.data.size, 3)
+    template = create_state(model, optimizer, shape, settings.seed)
+    state = load_state(run_dir, template)
+    variables = evaluation_variables(state)
+    devices = jax.local_devices()
+    apply = predict_on(devices, make_predict(model))
+
+    def predict(frames: np.ndarray) -> Prediction:
+        count = len(frames)
+        missing = -count % len(devices)
+        frames = np.concatenate([frames, np.repeat(frames[-1:], missing, 0)])
+        outputs = jax.device_get(join_batch(apply(variables, split_batch(frames, len(devices)))))
+        return jax.tree.map(lambda x: x[:count], outputs)
+
+    return predict, int(state.step)
+
+
+def starts_of(settings: TrainConfig, num_classes: int) -> tuple[int, ...]:
+    """The frame of a clip that each flow of a run's network starts at."""
+    return flow_starts(build_model(settings, num_classes, axis_name=None), settings.data.num_frames)
