@@ -308,17 +308,18 @@ def table(rows, speed: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=GROUPS, help="one group; nothing is written")
+    parser.add_argument("--only", choices=GROUPS, help="one group")
     parser.add_argument("--dry-run", action="store_true", help="print, write nothing")
     arguments = parser.parse_args()
     torch.set_num_threads(os.cpu_count())
     speed = bandwidth()
     print(f"{machine()}; a copy moves {speed / 1e9:.1f} GB/s")
-    sections = []
-    for name, (title, rows) in GROUPS.items():
-        if arguments.only in (None, name):
-            sections.append(f"### {title}\n\n{table(rows(), speed)}")
-    if arguments.only or arguments.dry_run:
+    tables = {
+        title: table(rows(), speed)
+        for name, (title, rows) in GROUPS.items()
+        if arguments.only in (None, name)
+    }
+    if arguments.dry_run:
         return
     floor = (
         '"Ours / floor" is our time over that of a copy of as many bytes as must be moved at the '
@@ -326,9 +327,7 @@ def main() -> None:
         '"First\nformulation" is with convolutions and boolean masks, as the layer was first '
         "published."
     )
-    write_section(
-        f"Motion operators, {'GPU' if ON_GPU else 'CPU'}", "\n".join([f"{floor}\n", *sections])
-    )
+    write_section(f"Motion operators, {'GPU' if ON_GPU else 'CPU'}", floor, tables)
 
 
 if __name__ == "__main__":

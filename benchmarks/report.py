@@ -29,13 +29,27 @@ memory and gains less.
 """
 
 
-def write_section(title: str, body: str) -> None:
-    """Replaces the section of that title, or adds it at the end."""
+def write_section(title: str, body: str, groups: dict[str, str] | None = None) -> None:
+    """Replaces the section of that title, or adds it at the end.
+
+    Args:
+        title: of the section.
+        body: of the section, before its groups.
+        groups: tables by their title; those of groups that are not here stay as they were.
+    """
     text = PATH.read_text() if PATH.exists() else ""
-    sections = text.split("\n## ")[1:]
-    kept = {section.split("\n", 1)[0]: section.rstrip() + "\n" for section in sections}
-    kept[title] = f"{title}\n\nMeasured on {machine()}.\n\n{body.rstrip()}\n"
-    PATH.write_text("\n## ".join([_INTRODUCTION, *kept.values()]))
+    sections = _parts(text, "\n## ")
+    tables = _parts(sections.get(title, ""), "\n### ") | {
+        name: f"{name}\n\n{table.rstrip()}\n" for name, table in (groups or {}).items()
+    }
+    start = f"{title}\n\nMeasured on {machine()}.\n\n{body.rstrip()}\n"
+    sections[title] = "\n### ".join([start, *tables.values()] if groups else [start])
+    PATH.write_text("\n## ".join([_INTRODUCTION, *sections.values()]))
+
+
+def _parts(text: str, mark: str) -> dict[str, str]:
+    """What follows each mark, by its first line."""
+    return {part.split("\n", 1)[0]: part.rstrip() + "\n" for part in text.split(mark)[1:]}
 
 
 def machine() -> str:
