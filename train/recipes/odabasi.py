@@ -13,8 +13,8 @@ and the other constants of the loss (see `afn_jax/losses/jointflow3d.py`), learn
 default), steps, strength of jitter and noise, crops and flips.
 
 TOY: 6 frames of 32 x 32 of `synthetic_motion`, so two flows, with a wider flow network, less noise
-and less smoothing: otherwise the flow stays at zero. Measured, on test clips: 45 % top-1, chance
-being 12.5 %, and an endpoint error of 0.786 px where no motion has 0.798.
+and less smoothing, and clipped gradients: otherwise the flow stays at zero. Measured, on test
+clips: 66 % top-1, chance being 12.5 %, and an endpoint error of 0.63 px where no motion has 0.80.
 """
 
 from dataclasses import replace
