@@ -143,11 +143,10 @@ def test_recomputing_the_decoders_changes_no_gradient():
 
         return jax.jit(jax.grad(loss))(variables)
 
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-2),
-        gradient(False),
-        gradient(True),
-    )
+    def close(a, b):  # sums of terms that are as large as the largest of their leaf
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * np.abs(b).max())
+
+    jax.tree.map(close, gradient(False), gradient(True))
 
 
 def test_the_finest_level_can_be_left_out_and_bad_arguments_are_named():

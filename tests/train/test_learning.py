@@ -26,7 +26,7 @@ CLEARLY_ABOVE_CHANCE = 0.19
 @pytest.mark.parametrize(
     "recipe, stages",
     [
-        ("actionflownet", {"flow-2f": 250, "joint-2f": 160}),
+        ("actionflownet", {"flow-2f": 250, "joint-2f": 350}),
         ("hidden-two-stream", {"motionnet": 450, "temporal-a": 200}),
         ("uf-tsn", {"flow": 200, "warm-up": 150}),
         ("representation-flow", {"mini-kinetics": 150}),
