@@ -254,7 +254,7 @@ def add_to_cache(folder, root, number):
     index = VideoIndex(2, np.arange(2), np.zeros(1, np.int64), True, 25.0, 8, 8)
     for i in range(20):
         cache = IndexCache(folder, root)
-        cache.put(f"{number} {i} ü.avi", os.stat(root), pack(index))
+        cache.put(f"{number} {i} ü.avi", os.stat(__file__), pack(index))
         cache.save()
 
 
@@ -265,13 +265,13 @@ def test_two_writers_at_once(tmp_path):
         writers = [pool.submit(add_to_cache, folder, tmp_path, number) for number in range(2)]
         seen = 0
         while not all(writer.done() for writer in writers):
+            cache = IndexCache(folder, tmp_path)  # loaded once: between two loads the file changes
             known = sum(
-                IndexCache(folder, tmp_path).get(f"{number} 0 ü.avi", os.stat(tmp_path)) is not None
-                for number in range(2)
+                cache.get(f"{number} 0 ü.avi", os.stat(__file__)) is not None for number in range(2)
             )
             assert known or not seen  # once there, always some: never half a file
             seen += known
         [writer.result() for writer in writers]
     (path,) = folder.iterdir()  # no temporary file is left
     cache = IndexCache(folder, tmp_path)
-    assert any(cache.get(f"{number} 19 ü.avi", os.stat(tmp_path)) for number in range(2))
+    assert any(cache.get(f"{number} 19 ü.avi", os.stat(__file__)) for number in range(2))
