@@ -10,7 +10,7 @@ VENV ?= .venv
 ACCELERATOR ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo cuda12 || echo cpu)
 RUN ?= runs/actionflownet-toy
 
-# XLA on a CPU writes each result into new memory: huge pages save a tenth of a training.
+# XLA on a CPU writes each result into new memory: in huge pages that costs less.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 ifeq ($(filter $(ACCELERATOR),cpu cuda12 cuda13 tpu),)

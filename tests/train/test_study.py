@@ -42,6 +42,19 @@ def test_verdicts(low, high, within, expected):
     assert judge(Interval(low, float("nan"), float("nan"), 1), within) == "not decided"
 
 
+@pytest.mark.parametrize(
+    "low, high, expected",
+    [
+        (-0.04, 0.5, "holds"),
+        (0.1, 0.5, "holds"),
+        (-0.06, 0.5, "not decided"),
+        (-0.3, -0.06, "does not hold"),
+    ],
+)
+def test_no_worse_is_one_sided(low, high, expected):
+    assert judge(Interval((low + high) / 2, low, high, 3), 0.05, no_worse=True) == expected
+
+
 def test_a_finding_needs_all_of_its_claims():
     assert together(["holds", "holds"]) == "holds"
     assert together(["holds", "not decided"]) == "not decided"

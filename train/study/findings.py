@@ -47,11 +47,13 @@ class Claim:
         less: likewise.
         within: if not 0, the claim is instead that both differ by no more than this. Guessed: no
             paper says what it calls close.
+        no_worse: the claim is that `more` is larger, or smaller by no more than `within`.
     """
 
     more: Quantity
     less: Quantity
     within: float = 0.0
+    no_worse: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +81,10 @@ def _beats(better: str, worse: str) -> Claim:
 
 def _close(one: str, other: str) -> Claim:
     return Claim((one, "top1"), (other, "top1"), within=0.05)
+
+
+def _no_worse(one: str, other: str) -> Claim:
+    return Claim((one, "top1"), (other, "top1"), within=0.05, no_worse=True)
 
 
 def _afn(stage: str, **kw) -> Stage:
@@ -111,7 +117,7 @@ _BEFORE = (_afn("flow"),)
 _SCRATCH = Stage("actionflownet", "fine-tune", changes=(("init.run", ""),))
 _MOTIONNET = (_hts("motionnet"),)
 _FLOW_OFF = "composition=none"
-_EARLY = "flow_after=1"  # after block 3 the maps of a toy clip are 4 x 4: accuracy stays at chance
+_EARLY = "flow_after=1"  # after block 3 two maps of 4 x 4 are left of a toy clip: at chance
 _ON_TVL1 = Stage(
     "representation-flow",
     "mini-kinetics",
@@ -162,7 +168,7 @@ FINDINGS: dict[str, Finding] = {
         "Hidden Two-Stream, Table 1",
         "Tuning MotionNet with all losses (c) is no worse than with the action loss (b), and that "
         "no worse than fixed (a).",
-        (_beats("(c)", "(b)"), _beats("(b)", "(a)")),
+        (_no_worse("(c)", "(b)"), _no_worse("(b)", "(a)")),
         {f"({mode})": (*_MOTIONNET, _hts(f"temporal-{mode}")) for mode in "abc"},
     ),
     "two-stream": Finding(

@@ -36,10 +36,17 @@ def interval(values: Sequence[float], level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, len(values))
 
 
-def judge(difference: Interval, within: float = 0.0) -> Verdict:
-    """Whether more is more, or where `within` is given, whether both are that close."""
+def judge(difference: Interval, within: float = 0.0, no_worse: bool = False) -> Verdict:
+    """Whether more is more, or where `within` is given, whether both are that close.
+
+    With `no_worse`, being more than `within` ahead is as good.
+    """
     if difference.count < 2:
         return "not decided"
+    if no_worse:
+        if difference.low >= -within:
+            return "holds"
+        return "does not hold" if difference.high < -within else "not decided"
     if within:
         if -within <= difference.low and difference.high <= within:
             return "holds"
