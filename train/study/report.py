@@ -103,9 +103,10 @@ its replications are not all fresh.
 
 "Holds": the 95 % interval (Student's t) of the paired difference is on the right side of zero, or,
 where the paper says "as good as", within 5 points (our choice), or "no worse", not 5 points below.
-"Does not hold": it is on the other side. "Not decided": neither; more seeds would tell. Replications are seeds, and where videos
-are split by leaving out one group after the other, the groups. A small network on small clips is
-not the paper's: a finding that fails here is a finding about this scale.
+"Does not hold": it is on the other side. "Not decided": neither; more seeds would tell.
+Replications are seeds, and where videos are split by leaving out one group after the other, the
+groups. A small network on small clips is not the paper's: a finding that fails here is a finding
+about this scale.
 
     python -m train.study --list                    # what there is
     python -m train.study joint --seeds 3           # run one, and write this page again
