@@ -31,7 +31,7 @@ class StudyData:
         """The settings of a toy scale, for this data.
 
         A third of the steps, which is still dozens of epochs of so few videos; the warm-up as long
-        as it was. All of the steps for VGG16, which has no norm and is at chance for longer.
+        as it was. All of them for what starts late: flow without labels, and VGG16 without norm.
         """
         if not self.root:
             return config
@@ -51,7 +51,8 @@ class StudyData:
             teacher="dis" if supervised else "none",
             num_threads=2,
         )
-        steps = config.steps if config.recipe == "hidden-two-stream" else config.steps // 3
+        late = config.recipe == "hidden-two-stream" or config.objective.kind == "uf-tsn-flow"
+        steps = config.steps if late else config.steps // 3
         return dataclasses.replace(config, data=data, steps=steps, test_clips=5)
 
 

@@ -96,10 +96,10 @@ HEAD = """# Do the papers' findings hold here?
 Written by `python -m train.study`. Nobody's laptop holds UCF101, so each finding is tried with the
 smallest honest experiment: the recipes' toy scales (32 x 32, minutes on two CPU cores) on the
 embedded motion data, and some on real videos (48 x 48, a third of the recipes' steps, but all of
-them for Hidden Two-Stream, whose VGG16 has no norm and learns late). What is compared differs in
-nothing but what the finding is about, seeds and test clips included, unless the finding's section
-says otherwise. Recipes and arms were tuned on the same embedded data, most with seed 0, so that
-its replications are not all fresh.
+them for Hidden Two-Stream and for UF-TSN's flow, which start to learn later). What is compared
+differs in nothing but what the finding is about, seeds and test clips included, unless the
+finding's section says otherwise. Recipes and arms were tuned on the same embedded data, most with
+seed 0, so that its replications are not all fresh.
 
 "Holds": the 95 % interval (Student's t) of the paired difference is on the right side of zero, or,
 where the paper says "as good as", within 5 points (our choice), or "no worse", not 5 points below.
