@@ -24,19 +24,29 @@ def toy_data(num_frames: int) -> DataConfig:
 
 
 def toy(
-    paper: TrainConfig, *, steps: int, frames: int, learning_rate: float, **changes
+    paper: TrainConfig,
+    *,
+    steps: int,
+    frames: int,
+    learning_rate: float,
+    warmup_steps: int | None = None,
+    **changes,
 ) -> TrainConfig:
     """The toy scale of a stage: its network and objective, with what `changes` says.
 
-    Keyword arguments besides fields of a run: `width`, `dropout_rate`, `flow_stride`, `options`
-    (added to those of the paper, of which it keeps all) and `groups`.
+    The warm-up is a twentieth of the steps if nothing else is said. Keyword arguments besides
+    fields of a run: `width`, `dropout_rate`, `flow_stride`, `options` (added to those of the paper,
+    of which it keeps all) and `groups`.
     """
     fields = ("width", "dropout_rate", "flow_stride")
     model = {name: changes.pop(name) for name in fields if name in changes}
     options = (*paper.model.options, *changes.pop("options", ()))
     groups = changes.pop("groups", paper.optim.groups)
     optim = OptimConfig(
-        learning_rate=learning_rate, schedule="cosine", warmup_steps=steps // 20, groups=groups
+        learning_rate=learning_rate,
+        schedule="cosine",
+        warmup_steps=steps // 20 if warmup_steps is None else warmup_steps,
+        groups=groups,
     )
     config = replace(
         paper,
