@@ -27,7 +27,7 @@ CLEARLY_ABOVE_CHANCE = 0.19
     "recipe, stages",
     [
         ("actionflownet", {"flow-2f": 250, "joint-2f": 350}),
-        ("hidden-two-stream", {"motionnet": 450, "temporal-a": 200}),
+        ("hidden-two-stream", {"motionnet": 450, "temporal-a": 260}),
         ("uf-tsn", {"flow": 200, "warm-up": 150}),
         ("representation-flow", {"mini-kinetics": 150}),
         ("odabasi", {"": 250}),
