@@ -2,13 +2,8 @@
 
 import dataclasses
 import errno
-import io
-import json
 import math
-import os
 import signal
-import socket
-import subprocess
 import types
 from pathlib import Path
 
@@ -16,59 +11,19 @@ import jax
 import numpy as np
 import optax
 import pytest
-from rich.console import Console
-from small_run import build_small_network, small_config
+from loop_runs import assert_same_state, contents, elsewhere, rows, run, saved_steps, stop_at
+from small_run import build_small_network
 
 from afn_jax.data.config import DataConfig
 from afn_jax.data.pipeline import ClipReader, evaluation_batches
 from afn_jax.data.sources import create_source
-from train import config_file, loop
-from train.checkpoint import CONFIG_FILE, CheckpointError, Checkpoints, load_config
+from train import loop
+from train.checkpoint import CheckpointError, Checkpoints, load_config
 from train.config import OptimConfig
-from train.loop import TrainingStopped, check_overlap, stop_on_signals, train
+from train.loop import TrainingStopped, check_overlap, stop_on_signals
 from train.writers import read_metrics
 
 pytestmark = pytest.mark.usefixtures("small_network")
-
-
-@pytest.fixture
-def config(tmp_path):
-    return small_config(tmp_path / "run")
-
-
-def run(config):
-    """(result, what was printed)."""
-    output = io.StringIO()
-    result = train(config, Console(file=output, width=200))
-    return result, output.getvalue()
-
-
-def rows(run_dir, split="train"):
-    """Rows without the speed, which differs from run to run."""
-    timed = ("steps_per_second", "clips_per_second")
-    return [
-        {name: value for name, value in row.items() if name not in timed}
-        for row in read_metrics(run_dir)
-        if row["split"] == split
-    ]
-
-
-def contents(folder):
-    return {p: p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file()}
-
-
-def saved_steps(run_dir):
-    return sorted(int(p.name) for p in (Path(run_dir) / "checkpoints").iterdir())
-
-
-def assert_same_state(found, right):
-    found, right = jax.device_get((found, right))
-    assert jax.tree.structure(found) == jax.tree.structure(right)
-    jax.tree.map(np.testing.assert_array_equal, found, right)
-
-
-def elsewhere(config, name, **changes):
-    return dataclasses.replace(config, run_dir=str(Path(config.run_dir).parent / name), **changes)
 
 
 # ---------------------------------------------------------------- What a run leaves
@@ -194,17 +149,6 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(config):
     assert rows(config.run_dir) == expected
 
 
-def stop_at(step, monkeypatch, number=signal.SIGTERM):
-    """A signal arrives while the metrics of `step` are read."""
-
-    def read(at, metrics, checkpoints, original=loop.read_metrics):
-        if at == step:
-            signal.raise_signal(number)
-        return original(at, metrics, checkpoints)
-
-    monkeypatch.setattr(loop, "read_metrics", read)
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_the_same_command_goes_on(config, monkeypatch, number):
     whole, _ = run(elsewhere(config, "whole"))
@@ -236,43 +180,7 @@ def test_a_second_signal_stops_at_once(monkeypatch, second, later):
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-# ---------------------------------------------------------------- Folders that are refused
-
-
-def test_another_run_is_refused_with_the_fields_that_differ(config):
-    run(dataclasses.replace(config, steps=1))
-    before = contents(config.run_dir)
-    other = dataclasses.replace(
-        config, seed=9, recipe="another", data=dataclasses.replace(config.data, prefetch=9)
-    )
-    other = dataclasses.replace(other, data=dataclasses.replace(other.data, train_videos=77))
-    with pytest.raises(ValueError, match="holds a run with other settings") as error:
-        run(other)
-    for line in (
-        "recipe: 'actionflownet' in the folder, 'another' now",
-        "seed: 0 in the folder, 9 now",
-        f"data.train_videos: {config.data.train_videos} in the folder, 77 now",
-        "nothing was changed",
-    ):
-        assert line in str(error.value)
-    assert "steps" not in str(error.value)
-    assert contents(config.run_dir) == before
-
-
-def test_a_run_that_ended_before_its_first_checkpoint_blocks_no_folder(config):
-    """A mistyped value must not make the corrected command a contradiction."""
-    folder = Path(config.run_dir)
-    folder.mkdir()
-    config_file.save(dataclasses.replace(config, seed=9), folder / CONFIG_FILE)
-    (folder / "checkpoints").mkdir()
-    result, text = run(dataclasses.replace(config, steps=1))
-    assert result.finished and "fresh start" in text
-    assert config_file.load(folder / CONFIG_FILE).seed == config.seed
-
-
-def test_a_moved_dataset_is_no_other_run(config):
-    moved = dataclasses.replace(config, data=dataclasses.replace(config.data, root="/elsewhere"))
-    assert config_file.differences(config, moved) == {}
+# ---------------------------------------------------------------- What goes wrong on the way
 
 
 def test_the_look_at_the_test_set_is_not_at_its_first_classes():
@@ -308,77 +216,6 @@ def test_a_gradient_that_is_not_finite_stops_the_run():
         TrainingStopped, match="gradient is not finite at step 7.*another --run-dir"
     ):
         loop.read_metrics(7, {"loss": np.float32(1), "gradient_norm": np.float32(np.nan)}, Saved())
-
-
-@pytest.mark.parametrize("host, pid", [("", os.getppid()), ("elsewhere", 7)])
-def test_a_folder_in_which_another_process_trains(config, host, pid):
-    folder = Path(config.run_dir)
-    folder.mkdir()
-    host = host or socket.gethostname()
-    (folder / "training.lock").write_text(json.dumps({"pid": pid, "host": host}))
-    with pytest.raises(ValueError, match=f"process {pid} on {host} trains in it.*--run-dir"):
-        run(config)
-    assert [path.name for path in folder.iterdir()] == ["training.lock"]
-
-
-@pytest.mark.parametrize("content", ["dead", "own", ""])
-def test_a_lock_left_behind_blocks_no_folder(config, content):
-    """By a killed process; by one of the same number in another container; by a full disk."""
-    if content:
-        dead = subprocess.Popen(["true"])
-        dead.wait()
-        pid = dead.pid if content == "dead" else os.getpid()
-        content = json.dumps({"pid": pid, "host": socket.gethostname()})
-    folder = Path(config.run_dir)
-    folder.mkdir()
-    (folder / "training.lock").write_text(content)
-    assert run(dataclasses.replace(config, steps=1))[0].finished
-    assert not (folder / "training.lock").exists()
-
-
-def test_no_resume_refuses_an_existing_run(config):
-    run(dataclasses.replace(config, steps=1))
-    before = contents(config.run_dir)
-    with pytest.raises(ValueError, match="holds a run already and --no-resume was given"):
-        run(dataclasses.replace(config, resume=False))
-    assert contents(config.run_dir) == before
-
-
-def test_no_resume_starts_in_a_new_folder(config):
-    result, text = run(dataclasses.replace(config, steps=1, resume=False))
-    assert result.finished and "fresh start" in text
-
-
-def test_a_folder_that_is_no_run_is_refused(config):
-    folder = Path(config.run_dir)
-    folder.mkdir()
-    (folder / "thesis.txt").write_text("precious")
-    with pytest.raises(ValueError, match="holds files but no config.json.*nothing was changed"):
-        run(config)
-    assert [p.name for p in folder.iterdir()] == ["thesis.txt"]
-
-
-def test_an_empty_folder_is_welcome(config):
-    Path(config.run_dir).mkdir()
-    assert run(dataclasses.replace(config, steps=1))[0].finished
-
-
-def test_a_file_in_place_of_the_folder(config, monkeypatch, run_main):
-    Path(config.run_dir).write_text("precious")
-    monkeypatch.setattr("train.cli.parse_chain", lambda arguments: [config])
-    code, _, stderr = run_main("train")
-    assert code == 1 and config.run_dir in stderr
-    assert Path(config.run_dir).read_text() == "precious"
-
-
-def test_default_folder_is_named_after_the_recipe(config, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    result, _ = run(dataclasses.replace(config, run_dir="", steps=1))
-    assert result.run_dir == Path("runs/actionflownet-toy")
-    assert (tmp_path / "runs" / "actionflownet-toy" / CONFIG_FILE).exists()
-
-
-# ---------------------------------------------------------------- What goes wrong on the way
 
 
 @pytest.mark.parametrize("log_every, checkpoint_every", [(1, 1), (100, 1), (100, 100)])

@@ -1,0 +1,60 @@
+"""Runs of the real loop, and what they leave, for the tests of it."""
+
+import dataclasses
+import io
+import signal
+from pathlib import Path
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from train import loop
+from train.loop import train
+from train.writers import read_metrics
+
+
+def run(config):
+    """(result, what was printed)."""
+    output = io.StringIO()
+    result = train(config, Console(file=output, width=200))
+    return result, output.getvalue()
+
+
+def rows(run_dir, split="train"):
+    """Rows without the speed, which differs from run to run."""
+    timed = ("steps_per_second", "clips_per_second")
+    return [
+        {name: value for name, value in row.items() if name not in timed}
+        for row in read_metrics(run_dir)
+        if row["split"] == split
+    ]
+
+
+def contents(folder):
+    return {p: p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file()}
+
+
+def saved_steps(run_dir):
+    return sorted(int(p.name) for p in (Path(run_dir) / "checkpoints").iterdir())
+
+
+def assert_same_state(found, right):
+    found, right = jax.device_get((found, right))
+    assert jax.tree.structure(found) == jax.tree.structure(right)
+    jax.tree.map(np.testing.assert_array_equal, found, right)
+
+
+def elsewhere(config, name, **changes):
+    return dataclasses.replace(config, run_dir=str(Path(config.run_dir).parent / name), **changes)
+
+
+def stop_at(step, monkeypatch, number=signal.SIGTERM):
+    """A signal arrives while the metrics of `step` are read."""
+
+    def read(at, metrics, checkpoints, original=loop.read_metrics):
+        if at == step:
+            signal.raise_signal(number)
+        return original(at, metrics, checkpoints)
+
+    monkeypatch.setattr(loop, "read_metrics", read)

@@ -1,0 +1,120 @@
+"""Which folders a run starts in, goes on in, and refuses."""
+
+import dataclasses
+import json
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from loop_runs import contents, run
+
+from train import config_file
+from train.checkpoint import CONFIG_FILE
+
+pytestmark = pytest.mark.usefixtures("small_network")
+
+
+def test_another_run_is_refused_with_the_fields_that_differ(config):
+    run(dataclasses.replace(config, steps=1))
+    before = contents(config.run_dir)
+    other = dataclasses.replace(
+        config, seed=9, recipe="another", data=dataclasses.replace(config.data, prefetch=9)
+    )
+    other = dataclasses.replace(other, data=dataclasses.replace(other.data, train_videos=77))
+    with pytest.raises(ValueError, match="holds a run with other settings") as error:
+        run(other)
+    for line in (
+        "recipe: 'actionflownet' in the folder, 'another' now",
+        "seed: 0 in the folder, 9 now",
+        f"data.train_videos: {config.data.train_videos} in the folder, 77 now",
+        "nothing was changed",
+    ):
+        assert line in str(error.value)
+    assert "steps" not in str(error.value)
+    assert contents(config.run_dir) == before
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_blocks_no_folder(config):
+    """A mistyped value must not make the corrected command a contradiction."""
+    folder = Path(config.run_dir)
+    folder.mkdir()
+    config_file.save(dataclasses.replace(config, seed=9), folder / CONFIG_FILE)
+    (folder / "checkpoints").mkdir()
+    result, text = run(dataclasses.replace(config, steps=1))
+    assert result.finished and "fresh start" in text
+    assert config_file.load(folder / CONFIG_FILE).seed == config.seed
+
+
+def test_a_moved_dataset_is_no_other_run(config):
+    moved = dataclasses.replace(config, data=dataclasses.replace(config.data, root="/elsewhere"))
+    assert config_file.differences(config, moved) == {}
+
+
+@pytest.mark.parametrize("host, pid", [("", os.getppid()), ("elsewhere", 7)])
+def test_a_folder_in_which_another_process_trains(config, host, pid):
+    folder = Path(config.run_dir)
+    folder.mkdir()
+    host = host or socket.gethostname()
+    (folder / "training.lock").write_text(json.dumps({"pid": pid, "host": host}))
+    with pytest.raises(ValueError, match=f"process {pid} on {host} trains in it.*--run-dir"):
+        run(config)
+    assert [path.name for path in folder.iterdir()] == ["training.lock"]
+
+
+@pytest.mark.parametrize("content", ["dead", "own", ""])
+def test_a_lock_left_behind_blocks_no_folder(config, content):
+    """By a killed process; by one of the same number in another container; by a full disk."""
+    if content:
+        dead = subprocess.Popen(["true"])
+        dead.wait()
+        pid = dead.pid if content == "dead" else os.getpid()
+        content = json.dumps({"pid": pid, "host": socket.gethostname()})
+    folder = Path(config.run_dir)
+    folder.mkdir()
+    (folder / "training.lock").write_text(content)
+    assert run(dataclasses.replace(config, steps=1))[0].finished
+    assert not (folder / "training.lock").exists()
+
+
+def test_no_resume_refuses_an_existing_run(config):
+    run(dataclasses.replace(config, steps=1))
+    before = contents(config.run_dir)
+    with pytest.raises(ValueError, match="holds a run already and --no-resume was given"):
+        run(dataclasses.replace(config, resume=False))
+    assert contents(config.run_dir) == before
+
+
+def test_no_resume_starts_in_a_new_folder(config):
+    result, text = run(dataclasses.replace(config, steps=1, resume=False))
+    assert result.finished and "fresh start" in text
+
+
+def test_a_folder_that_is_no_run_is_refused(config):
+    folder = Path(config.run_dir)
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("precious")
+    with pytest.raises(ValueError, match="holds files but no config.json.*nothing was changed"):
+        run(config)
+    assert [p.name for p in folder.iterdir()] == ["thesis.txt"]
+
+
+def test_an_empty_folder_is_welcome(config):
+    Path(config.run_dir).mkdir()
+    assert run(dataclasses.replace(config, steps=1))[0].finished
+
+
+def test_a_file_in_place_of_the_folder(config, monkeypatch, run_main):
+    Path(config.run_dir).write_text("precious")
+    monkeypatch.setattr("train.cli.parse_chain", lambda arguments: [config])
+    code, _, stderr = run_main("train")
+    assert code == 1 and config.run_dir in stderr
+    assert Path(config.run_dir).read_text() == "precious"
+
+
+def test_default_folder_is_named_after_the_recipe(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result, _ = run(dataclasses.replace(config, run_dir="", steps=1))
+    assert result.run_dir == Path("runs/actionflownet-toy")
+    assert (tmp_path / "runs" / "actionflownet-toy" / CONFIG_FILE).exists()
