@@ -147,6 +147,18 @@ def tried(values_a, values_b):
     return Tried("synthetic-motion", "cpu", arms)
 
 
+def test_a_gpu_runs_the_larger_study_unasked():
+    from train.study.__main__ import StudyConfig, for_backend
+
+    def chosen(backend, **fields):
+        found = for_backend(StudyConfig(**fields), backend)
+        return found.scale, found.seeds
+
+    assert chosen("cpu") == ("cpu", 3)
+    assert chosen("gpu") == chosen("tpu") == chosen("cpu", scale="gpu") == ("gpu", 5)
+    assert chosen("gpu", scale="cpu", seeds=1) == ("cpu", 1)
+
+
 def test_differences_are_paired_by_seed():
     """The seeds differ by far more than the arms, and the third seed of b is missing."""
     result = tried([0.1, 0.5, 0.9], [0.0, 0.41])
@@ -181,6 +193,20 @@ def test_the_page_has_every_finding(tmp_path, monkeypatch):
     assert picture.count("<circle") == 6
 
 
+def test_a_larger_study_has_pictures_and_verdicts_of_its_own(tmp_path, monkeypatch):
+    small = {"x": Finding("A paper", "A < B.", (Claim(("b", "top1"), ("a", "top1")),), {"a": ()})}
+    monkeypatch.setattr("train.study.report.FINDINGS", small)
+    page = tmp_path / "page.md"
+    here = tried([0.1, 0.2], [0.5, 0.6])
+    larger = dataclasses.replace(tried([0.3, 0.4], [0.1, 0.2]), scale="gpu")
+    write_report({"x": [here, larger]}, {}, page)
+    text = page.read_text()
+    assert "holds (synthetic-motion), does not hold (synthetic-motion, scale gpu)" in text
+    pictures = [tmp_path / "page" / f"x-synthetic-motion{at}.svg" for at in ("", "-gpu")]
+    assert pictures[0].read_text() != pictures[1].read_text()
+    assert all(f"(page/{picture.name})" in text for picture in pictures)
+
+
 def test_a_study_runs_keeps_and_goes_on(tmp_path, monkeypatch):
     """Two arms of the smallest network; the second call has nothing left to run."""
     from small_run import build_small_network, small_config
@@ -202,7 +228,7 @@ def test_a_study_runs_keeps_and_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr("train.study.report.FINDINGS", {"small": finding})
     page = tmp_path / "page.md"
     results = Results(page)
-    config = study_main.StudyConfig(seeds=1, folder=str(tmp_path / "study"))
+    config = study_main.StudyConfig(seeds=1, scale="cpu", folder=str(tmp_path / "study"))
     assert study_main.study(config, StudyData("synthetic-motion"), results)
     results.write_page()
     written = page.read_text()

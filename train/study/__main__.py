@@ -27,12 +27,13 @@ class StudyConfig:
     """synthetic-motion; arid6; or a name for videos that are split by groups, as ut-interaction."""
     root: str = ""
     """Folder of the videos."""
-    seeds: int = 3
-    """Seeds of each arm (in each group of videos)."""
+    seeds: int = 0
+    """Seeds of each arm (in each group of videos). 0: 3 at scale cpu, 5 at scale gpu."""
     minutes: float = 50.0
     """No new run is begun after so many minutes."""
-    scale: Literal["cpu", "gpu"] = "cpu"
-    """cpu: the recipes' toy scales; gpu: larger clips and networks, ten times the steps."""
+    scale: Literal["auto", "cpu", "gpu"] = "auto"
+    """cpu: the recipes' toy scales; gpu: larger clips and networks, ten times the steps.
+    auto: gpu where JAX finds a GPU or a TPU."""
     folder: str = "runs/study"
     """Where the runs are kept."""
     page: str = "docs/reproduction.md"
@@ -57,8 +58,12 @@ def main() -> int:
         unknown = sorted(set(config.findings) - set(FINDINGS))
         if unknown:
             raise ValueError(f"findings: got {unknown[0]!r}, allowed are {', '.join(FINDINGS)}.")
-        if config.seeds < 1:
-            raise ValueError(f"seeds: got {config.seeds}; give 1 or more, 3 for an interval.")
+        if config.seeds < 0:
+            raise ValueError(
+                f"seeds: got {config.seeds}; give 1 or more, 3 for an interval, or 0 for the usual."
+            )
+        import jax
+
         from train.study.results import Results
 
         results = Results(Path(config.page))
@@ -67,11 +72,21 @@ def main() -> int:
             from train.study.data import open_data
 
             start_jax(".cache/jax")
+            config = for_backend(config, jax.default_backend())
             data = open_data(config.data, config.root, Path(config.folder))
             finished = study(config, data, results)
         results.write_page()
         print(f"report={config.page}")
     return 0 if config.report_only or finished else 130
+
+
+def for_backend(config: StudyConfig, backend: str) -> StudyConfig:
+    """What is left to the machine, filled in."""
+    scale = config.scale
+    if scale == "auto":
+        scale = "cpu" if backend == "cpu" else "gpu"
+    seeds = config.seeds or {"cpu": 3, "gpu": 5}[scale]
+    return dataclasses.replace(config, scale=scale, seeds=seeds)
 
 
 def study(config: StudyConfig, data, results) -> bool:

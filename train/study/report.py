@@ -24,6 +24,11 @@ class Tried:
     scale: str
     arms: dict[str, Numbers]
 
+    @property
+    def where(self) -> str:
+        """The dataset, and the scale if it is not the usual one."""
+        return self.data if self.scale == "cpu" else f"{self.data}, scale {self.scale}"
+
     def units(self, quantity: Quantity, shared: Sequence[int]) -> np.ndarray:
         """`[units]`: one value a group of videos, over seeds, or if there is one group, a seed."""
         if isinstance(quantity, float):
@@ -79,7 +84,7 @@ def write_report(tried: dict[str, list[Tried]], remarks: dict[str, str], path: P
         results = [t for t in tried.get(key, []) if any(t.arms.values())]
         verdicts = [together([t.verdict(claim)[0] for claim in finding.claims]) for t in results]
         cells = ", ".join(
-            f"{verdict} ({t.data})" for verdict, t in zip(verdicts, results, strict=True)
+            f"{verdict} ({t.where})" for verdict, t in zip(verdicts, results, strict=True)
         )
         summary.append(f"| [{key}](#{key}) | {finding.paper} | {cells or 'not run'} |")
         details.append(_section(key, finding, results, verdicts, remarks.get(key, ""), pictures))
@@ -111,6 +116,7 @@ about this scale.
     python -m train.study --list                    # what there is
     python -m train.study joint --seeds 3           # run one, and write this page again
     python -m train.study --data ut-interaction --root VIDEOS     # on real videos
+    python -m train.study --scale gpu --seeds 5     # what a GPU runs unasked: 64 x 64, longer
 
 A study goes on where it was stopped; `--minutes 50` ends it after so long. What has been run is in
 `results.jsonl` beside the pictures; to run all again, write another page: `--page again.md`.
@@ -128,8 +134,7 @@ def _section(
 ) -> str:
     lines = [f"## {key}", "", f"{finding.paper}. {finding.says}", ""]
     for result, verdict in zip(results, verdicts, strict=True):
-        on = f"On {result.data}" + (f", scale {result.scale}" if result.scale != "cpu" else "")
-        lines += [f"{on}: **{verdict}**.", ""]
+        lines += [f"On {result.where}: **{verdict}**.", ""]
         measures = sorted(
             {q[1] for claim in finding.claims for q in (claim.more, claim.less) if q != 1.0}
             | {"top1"}
@@ -151,9 +156,10 @@ def _section(
             said, difference = result.verdict(claim)
             text = _text(difference, sign=True) if difference else "-"
             lines.append(f"| {_claim_text(claim)} | {text} | {said} |")
-        name = f"{key}-{result.data}.svg"
+        at = "" if result.scale == "cpu" else f"-{result.scale}"
+        name = f"{key}-{result.data}{at}.svg"
         (pictures / name).write_text(_picture(finding, result))
-        lines += ["", f"![{key} on {result.data}]({pictures.name}/{name})", ""]
+        lines += ["", f"![{key} on {result.where}]({pictures.name}/{name})", ""]
     if remark:
         lines += [remark, ""]
     if not results:
