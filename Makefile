@@ -1,4 +1,5 @@
 # make train | make test | make lint: each sets up what it needs first, once.
+# make test-stages: three steps of every stage of every recipe, of which make test runs the first few.
 #
 #   ACCELERATOR=cpu|cuda12|cuda13|tpu   default: cuda12 where nvidia-smi is found, else cpu
 #   PYTHON=python3.12                   the Python (3.11 to 3.13) to build the environment with
@@ -22,7 +23,7 @@ EXTRAS := train,dev$(if $(filter-out cpu,$(ACCELERATOR)),$(comma)$(ACCELERATOR))
 READY := $(VENV)/ready-$(ACCELERATOR)
 BIN := $(VENV)/bin
 
-.PHONY: train test lint format clean
+.PHONY: train test test-stages lint format clean
 
 train: $(READY)
 	$(BIN)/python -m train actionflownet --scale toy --run-dir $(RUN) $(ARGS)
@@ -30,6 +31,9 @@ train: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
+
+test-stages: $(READY)
+	AFN_JAX_ALL_STAGES=1 $(BIN)/python -m pytest $(ARGS) tests/train/test_recipe_stages.py
 
 lint: $(READY)
 	$(BIN)/ruff check .
