@@ -44,10 +44,12 @@ class InitConfig:
     """A file of PyTorch's, .pth, .pt or .safetensors; empty: none."""
     architecture: str = ""
     """Whose weights they are, as r3d_18; empty: those of the model's own name."""
+    part: str = ""
+    """The part of them that is used, as encoder; empty: all."""
     at: str = ""
     """The part of the network that they are for, as temporal; empty: the one that they fit."""
     skip: tuple[str, ...] = ()
-    """Layers that stay fresh, as classifier where the classes are others."""
+    """Layers inside it that stay fresh, as classifier where the classes are others."""
     inflate: bool = False
     """2D kernels become 3D ones, divided by the frames that they span."""
     input_channels: Literal["rgb", "repeat", "average"] = "rgb"

@@ -46,6 +46,8 @@ def build_model(config: TrainConfig, num_classes: int, *, axis_name: str | None)
 def parse_options(options: tuple[str, ...]) -> dict[str, Any]:
     """`("flow_after=3", "fusion=residual")` -> fields and values, read as JSON or else as text.
 
+    A list may be without the quotes of JSON, which a shell takes away: `learned=[tau,lam]`.
+
     Raises:
         ValueError: one without "=".
     """
@@ -56,12 +58,18 @@ def parse_options(options: tuple[str, ...]) -> dict[str, Any]:
             raise ValueError(
                 f"model.options: got {option!r}, but each must be FIELD=VALUE, as flow_after=3."
             )
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = text
+        value = _value(text)
+        if value == text and text.startswith("[") and text.endswith("]"):
+            value = [_value(item.strip()) for item in text[1:-1].split(",")]
         fields[field] = tuple(value) if isinstance(value, list) else value
     return fields
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
 
 
 def check_outputs(model: nn.Module, config: TrainConfig) -> None:
@@ -120,6 +128,7 @@ def load_weights(state: TrainState, init: InitConfig, model_name: str) -> tuple[
         {"params": state.params, "batch_stats": state.batch_stats},
         init.weights,
         architecture,
+        part=init.part,
         at=init.at or None,
         skip=init.skip,
         inflate=init.inflate,

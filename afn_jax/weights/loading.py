@@ -31,7 +31,8 @@ class LoadReport:
         adapted: those of `loaded` that had another shape, and what was done to them.
         kept: arrays of the part that were skipped and stay as they were.
         outside: arrays of the model outside the part; they stay as they were.
-        unused: arrays of the weights that were skipped, named as if the part were the model.
+        unused: arrays of the weights that were skipped, by the names that they would have had in
+            the model, and those outside the chosen part of the weights, by their own names.
     """
 
     at: str
@@ -59,6 +60,7 @@ def initialize_from(
     path: str | Path,
     architecture: str,
     *,
+    part: str = "",
     at: str | None = None,
     skip: Sequence[str] = (),
     ignore: Sequence[str] = (),
@@ -71,7 +73,7 @@ def initialize_from(
         variables: of `model.init`, or their shapes (`jax.eval_shape`) if nothing is skipped.
         path: see `load_torch_state`.
         architecture: whose weights they are, see `ARCHITECTURES`.
-        at, skip, inflate, input_channels: see `load_into`.
+        part, at, skip, inflate, input_channels: see `load_into`.
         ignore: see `convert`.
 
     Returns:
@@ -82,7 +84,13 @@ def initialize_from(
     """
     converted = convert(load_torch_state(path), architecture, ignore=ignore)
     return load_into(
-        variables, converted, at=at, skip=skip, inflate=inflate, input_channels=input_channels
+        variables,
+        converted,
+        part=part,
+        at=at,
+        skip=skip,
+        inflate=inflate,
+        input_channels=input_channels,
     )
 
 
@@ -90,6 +98,7 @@ def load_into(
     variables: Mapping[str, Any],
     converted: Mapping[str, Any],
     *,
+    part: str = "",
     at: str | None = None,
     skip: Sequence[str] = (),
     inflate: bool = False,
@@ -100,10 +109,12 @@ def load_into(
     Args:
         variables: of `model.init`: collections, of which each is a tree.
         converted: of `convert`.
+        part: path of the part of the weights that is used, such as "encoder"; "" is all of them.
         at: path of the part of the model that the weights are for, such as "temporal"; None finds
             it, if there is only one that has all of their layers.
-        skip: names or paths of layers, such as "classifier" or "encoder/res5_1": their arrays in
-            the model stay as they are, and those in the weights are not used.
+        skip: names or paths of layers, such as "classifier" or "encoder/res5_1", inside `at` (or
+            with it in front): their arrays in the model stay as they are, and those in the weights
+            are not used.
         inflate: 2D kernels become 3D where the model has 3D ones, see `inflate_to_3d`.
         input_channels: where a kernel sees RGB and that of the model other channels: "repeat" for
             stacked frames (`adapt_input_channels`), "average" for flow (`average_input_channels`).
@@ -112,28 +123,32 @@ def load_into(
         The new variables, and what became of each array.
 
     Raises:
-        ValueError: an array on either side fits nothing and was not skipped; both differences are
-            in the message.
+        ValueError: an array on either side fits nothing and was not skipped (both differences are
+            in the message), or nothing is left to load.
     """
     if input_channels not in (None, "repeat", "average"):
         raise ValueError(
             f"input_channels: got {input_channels!r}, allowed are 'repeat', 'average' and None."
         )
     model = flatten_dict(unfreeze(variables), sep="/")
+    whole = flatten_dict(converted, sep="/")
+    chosen = {_without(name, part): value for name, value in whole.items() if _inside(name, part)}
+    if not chosen:
+        raise ValueError(f"part: the weights have no part {part!r}; they have {_by_layer(whole)}")
     if at is None:
-        at = _find_part(model, flatten_dict(converted, sep="/"), skip)
-    part = {name for name in model if _inside(name, at)}
-    if not part:
+        at = _find_part(model, chosen, skip)
+    places = {name for name in model if _inside(name, at)}
+    if not places:
         raise ValueError(f"at: the model has no part {at!r}; it has {_by_layer(model)}")
-    weights = {
-        _prefixed(name, at): value for name, value in flatten_dict(converted, sep="/").items()
-    }
+    weights = {_prefixed(name, at): value for name, value in chosen.items()}
     for entry in skip:
-        if not any(_matches(name, [entry]) for name in part | set(weights)):
+        if not any(_matches(name, [entry], at) for name in places | set(weights)):
             raise ValueError(f"skip: {entry!r} is in neither the model nor the weights")
 
-    wanted = {name for name in part if not _matches(name, skip)}
-    given = {name for name in weights if not _matches(name, skip)}
+    wanted = {name for name in places if not _matches(name, skip, at)}
+    given = {name for name in weights if not _matches(name, skip, at)}
+    if not wanted | given:
+        raise ValueError(f"skip: {tuple(skip)} leaves nothing to load; name less")
     loaded, adapted, misfits = {}, {}, {}
     for name in sorted(wanted & given):
         value, change = _adapt(weights[name], model[name].shape, inflate, input_channels)
@@ -149,9 +164,11 @@ def load_into(
         at=at,
         loaded=tuple(loaded),
         adapted=adapted,
-        kept=tuple(sorted(part - wanted)),
-        outside=tuple(sorted(set(model) - part)),
-        unused=tuple(sorted(set(weights) - given)),
+        kept=tuple(sorted(places - wanted)),
+        outside=tuple(sorted(set(model) - places)),
+        unused=tuple(
+            sorted(set(weights) - given) + sorted(name for name in whole if not _inside(name, part))
+        ),
     )
     return unflatten_dict(model | loaded, sep="/"), report
 
@@ -174,7 +191,7 @@ def _adapt(
 
 def _find_part(model: Iterable[str], weights: Iterable[str], skip: Sequence[str]) -> str:
     """The one path under which the model has all layers at the top of the weights."""
-    tops = {name.split("/")[1] for name in weights if not _matches(name, skip)}
+    tops = {name.split("/")[1] for name in weights if not _matches(name, skip, "")}
     layers: dict[str, set[str]] = {}
     for name in model:
         _, *parts = name.split("/")
@@ -194,13 +211,24 @@ def _prefixed(name: str, at: str) -> str:
     return f"{collection}/{at}/{rest}" if at else name
 
 
+def _without(name: str, part: str) -> str:
+    collection, rest = name.split("/", 1)
+    return f"{collection}/{rest.removeprefix(part + '/') if part else rest}"
+
+
 def _inside(name: str, at: str) -> bool:
     return not at or name.split("/", 1)[1].startswith(at + "/")
 
 
-def _matches(name: str, skip: Sequence[str]) -> bool:
-    """Whether an entry is one or several whole components of the path."""
-    return any(f"/{entry.strip('/')}/" in f"/{name}/" for entry in skip)
+def _matches(name: str, skip: Sequence[str], at: str) -> bool:
+    """Whether an entry is one or several whole components of the path inside `at`.
+
+    `at` itself is left out: the spatial stream is called "classifier" as well as its last layer.
+    """
+    entries = [entry.strip("/") for entry in skip]
+    if at:
+        entries = [entry.removeprefix(at + "/") for entry in entries]
+    return any(f"/{entry}/" in f"/{_without(name, at)}/" for entry in entries)
 
 
 def _difference(missing: set[str], unexpected: set[str], misfits: Mapping[str, str]) -> str:

@@ -40,6 +40,12 @@ def test_options_are_json_or_text():
         "fixed": False,
         "text": "a=b",
     }
+    # As a shell hands on learned=["tau","lam"] and widths=[[1,2],[3]].
+    assert parse_options(("learned=[tau, lam]", "learned2=[]", "widths=[[1,2],[3]]")) == {
+        "learned": ("tau", "lam"),
+        "learned2": (),
+        "widths": ([1, 2], [3]),
+    }
     with pytest.raises(ValueError, match="model.options: got 'flow_after', but each must be"):
         parse_options(("flow_after",))
 

@@ -102,6 +102,34 @@ def test_the_part_is_found_or_asked_for():
         load_into(two, weights(), at="flow")
 
 
+def test_a_part_called_as_what_is_skipped_is_loaded_all_the_same():
+    """The spatial stream is a network called "classifier", with a classifier of its own."""
+    model = {name: {"classifier": {"net": tree}} for name, tree in zeros().items()}
+    whole_path = "classifier/net/classifier"
+    for at, skip in ((None, "classifier"), ("classifier/net", whole_path)):
+        variables, report = load_into(model, weights(), at=at, skip=(skip,))
+        assert report.at == "classifier/net" and len(report.loaded) == 3
+        assert report.kept == ("params/classifier/net/classifier/kernel",)
+        stream = variables["params"]["classifier"]["net"]
+        assert stream["encoder"]["conv1"]["kernel"].any()
+        assert not stream["classifier"]["kernel"].any()
+    with pytest.raises(ValueError, match="leaves nothing to load"):
+        load_into(zeros(), weights(), at="", skip=("classifier", "encoder"))
+
+
+def test_a_part_of_the_weights():
+    model = {name: {"motion": tree["encoder"]} for name, tree in zeros().items()}
+    variables, report = load_into(model, weights(), part="encoder", at="motion")
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        variables["params"]["motion"],
+        weights()["params"]["encoder"],
+    )
+    assert len(report.loaded) == 3 and report.unused == ("params/classifier/kernel",)
+    with pytest.raises(ValueError, match="part: the weights have no part 'enc'; they have"):
+        load_into(model, weights(), part="enc")
+
+
 def test_adapted_kernels_are_only_taken_when_asked_for():
     model = zeros()
     model["params"]["encoder"]["conv1"]["kernel"] = jnp.zeros((5, 3, 3, 6, 4))

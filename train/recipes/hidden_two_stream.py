@@ -22,9 +22,14 @@ result over three splits of UCF101 / HMDB51 (Table 4; VGG16 there 90.3 / 60.5):
 The streams are trained apart. A two-stream result is the late fusion of the scores of `spatial` and
 a temporal stage, 1 to 1.5, each of 25 clips of 10 crops a video (section 3.3).
 
-Published weights come on top: the paper starts VGG16 from ImageNet's and temporal streams from
-those of flow streams, as `--init.weights vgg16-397923af.pth --init.architecture vgg16 --init.at
-temporal/vgg16 --init.skip classifier --init.input-channels average` does with the former.
+Published weights come on top: the paper starts VGG16 from ImageNet's, and temporal streams from
+those of flow streams, which are not published for PyTorch; ImageNet's do there what they can:
+
+    python -m train hidden-two-stream --stage spatial --data.root UCF101 \\
+      --init.weights vgg16-397923af.pth --init.architecture vgg16 --init.skip classifier
+    python -m train hidden-two-stream --stage temporal-c --data.root UCF101 \\
+      --init.weights vgg16-397923af.pth --init.architecture vgg16 --init.skip classifier \\
+      --init.at temporal/vgg16 --init.input-channels average
 
 Rows of Table 2 are overrides of `motionnet`, and of `temporal-c` after it, each in a folder of its
 own (`--run-dir`, `--init.run`): "Small Disp" `--model.options encoder=large`, "CDC"

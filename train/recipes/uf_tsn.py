@@ -16,13 +16,23 @@
 
 Expected, of the average of the scores of `end-to-end` and `spatial`, 25 clips a video, three splits
 (Table 1): 92.2 % on UCF101, 64.4 % on HMDB51 (`--data hmdb51` in every stage). The paper tells no
-single stream. Its classifiers start from ImageNet's weights: `--init.weights resnet18-f37072fd.pth
---init.architecture resnet18 --init.at motion_encoder` is for `warm-up`, see docs/models.md.
+single stream. Its classifiers start from ImageNet's weights, that of the flow likewise:
+
+    python -m train uf-tsn --stage warm-up --data.root UCF101 \\
+      --init.weights resnet18-f37072fd.pth --init.architecture resnet18 \\
+      --init.part encoder --init.at motion_encoder --init.input-channels average
 
 Table 2, for all three stages, each in folders of their own (`--run-dir`, `--init.run`): "w/o
 multi-scale", 91.2 / 62.5, `--model.options multi_scale=false`; "w/o cost-volume & multi-scale",
 90.4 / 60.9, `--model.options multi_scale=false use_cost_volume=false`. For `warm-up` add its own
-`stop_flow_gradient=true bidirectional=false`. TV-L1 instead of the estimator: `two-stream-vgg16`.
+`stop_flow_gradient=true bidirectional=false`. TV-L1 instead of the estimator (92.2 / 64.5, fused
+with `spatial`), with the same classifier and solver, is this library's TV-L1, computed in the step:
+
+    python -m train uf-tsn --stage warm-up --data.root UCF101 --run-dir runs/tvl1 --init.run "" \\
+      --model.name repflow-resnet18 \\
+      --model.options composition=tvl1 flow_after=0 stacked_flows=10
+
+PWC-Net's and the other estimators' rows need their weights, which are not here.
 
 Guessed, because the paper does not say: every solver. Adam at 1e-4 with weight decay 1e-6 for the
 flow is ARFlow's; SGD and Adam for the rest, steps, batch sizes, crops and flips; that all losses

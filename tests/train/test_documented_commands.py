@@ -1,0 +1,85 @@
+"""Commands that the recipes and the pages tell: their settings exist, their weights fit."""
+
+import re
+import shlex
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from afn_jax.models import create_model
+from afn_jax.weights import load_into
+from train import recipes
+from train.cli import parse_chain
+from train.network import build_model
+
+ROOT = Path(__file__).resolve().parents[2]
+WIDTH = 4  # of both networks: names and fits do not depend on it
+
+
+def commands(text: str) -> list[str]:
+    """`python -m train RECIPE ...` of the lines that are nothing else."""
+    lines = text.replace("\\\n", " ").splitlines()
+    found = (re.match(r"\s*python -m train (?=[a-z])(.*)", line) for line in lines)
+    return [match[1].strip() for match in found if match]
+
+
+IN_RECIPES = {
+    command: name
+    for name, module in vars(recipes).items()
+    for command in commands(getattr(module, "__doc__", None) or "")
+}
+IN_PAGES = {
+    command: page.name
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    for command in commands(page.read_text())
+}
+
+
+def arguments(command: str) -> list[str]:
+    return [word for word in shlex.split(command, comments=True) if word != "..."]
+
+
+@pytest.mark.parametrize("command", IN_RECIPES | IN_PAGES)
+def test_a_command_has_settings_that_exist(command):
+    assert parse_chain(arguments(command))
+
+
+WITH_WEIGHTS = [command for command in IN_RECIPES | IN_PAGES if "--init.weights" in command]
+
+
+def test_weights_are_told_for_each_paper_that_starts_from_them():
+    told = " ".join(WITH_WEIGHTS)
+    for stage in ("spatial", "temporal-c", "warm-up", "mini-kinetics-3d", "hmdb51-scratch"):
+        assert f"--stage {stage} " in told
+
+
+@pytest.mark.parametrize("command", WITH_WEIGHTS)
+def test_published_weights_fit_as_told(command):
+    """Networks of the paper's depth and few channels; the weights have 1000 classes."""
+    (config,) = parse_chain([*arguments(command), "--model.width", str(WIDTH)])
+    init = config.init
+    published = create_model(init.architecture or config.model.name, num_classes=1000, width=WIDTH)
+    frames = jax.ShapeDtypeStruct((1, config.data.num_frames, 64, 64, 3), jnp.float32)
+
+    def shapes(model):
+        return jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), frames)
+
+    given = jax.tree.map(lambda array: np.ones(array.shape, np.float32), shapes(published))
+    if "spatial" in given["params"]:  # VGG16 is that stream of the two
+        given = {"params": given["params"]["spatial"]}
+    _, report = load_into(
+        shapes(build_model(config, 101, axis_name=None)),
+        given,
+        part=init.part,
+        at=init.at or None,
+        skip=init.skip,
+        inflate=init.inflate,
+        input_channels=None if init.input_channels == "rgb" else init.input_channels,
+    )
+    # All but the classifier is loaded, and nothing else of the part is left as it was.
+    left = {name.rpartition("/")[0].rpartition("/")[2] for name in (*report.kept, *report.unused)}
+    assert left == {"classifier"}
+    assert len(report.loaded) == len(jax.tree.leaves(given)) - 2
