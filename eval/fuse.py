@@ -1,12 +1,19 @@
-"""Late fusion of cached scores: `python -m eval fuse --scores A B --weights 1 1.5`."""
+"""Late fusion of cached scores: `python -m eval fuse --scores A B --weights 1 1.5`.
+
+`--scores` again is another split of the same dataset: each is fused alone, and the accuracies are
+averaged, as the papers report the three splits of UCF101 and HMDB51.
+"""
 
 import dataclasses
-from typing import Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import numpy as np
+import tyro
 from rich.console import Console
 
-from eval.scores import accuracy, accuracy_interval, fuse, load_scores, ranks
+from eval.protocols import PROTOCOLS
+from eval.scores import Scores, accuracy, accuracy_interval, fuse, load_scores, ranks
 
 SWEEP = tuple(0.25 * i for i in range(17))  # weights of the second stream, beside 1 of the first
 
@@ -15,12 +22,15 @@ SWEEP = tuple(0.25 * i for i in range(17))  # weights of the second stream, besi
 class FuseConfig:
     """Fuses the scores of streams that were evaluated on the same videos; runs no network."""
 
-    scores: tuple[str, ...]
-    """Files scores.npz, or the run folders that hold them; one alone is only read."""
+    scores: Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction]
+    """Files scores.npz, or the run folders that hold them: the streams of a split, of which one
+    alone is only read. Again for each other split, streams in the same order, to average them."""
     weights: tuple[float, ...] = ()
-    """One for each, in the same order; default: all the same."""
-    space: Literal["logits", "probabilities", "rectified"] = "logits"
-    """What is averaged; rectified: logits without the negative ones, sum 1 (Hidden Two-Stream)."""
+    """One for each stream; default: what the paper of their protocol weighs two streams with, or
+    all the same."""
+    space: Literal["protocol", "logits", "probabilities", "rectified"] = "protocol"
+    """What is averaged; protocol: what that of the streams averages over clips, logits if they have
+    several; rectified: logits without the negative ones, sum 1 (Hidden Two-Stream's script)."""
     sweep: bool = False
     """Print the accuracy for a row of weights of the second of two streams."""
 
@@ -28,47 +38,102 @@ class FuseConfig:
 def run_fuse(config: FuseConfig, console: Console | None = None) -> dict:
     """Fuses, prints what each stream has alone, and returns top1, top5, chance and the interval.
 
+    Of several splits they are means over these, `splits` is their number and `num_videos` that of
+    all videos together.
+
     Raises:
         ValueError: files that cannot be read or do not belong together, weights that do not fit.
     """
     console = console or Console()
-    if not config.scores:
+    if not config.scores or not all(config.scores):
         raise ValueError("scores: got none; give one scores.npz or more with --scores.")
-    weights = config.weights or (1.0,) * len(config.scores)
-    streams = [load_scores(path) for path in config.scores]
-    scores = fuse(streams, weights, config.space)  # before anything is printed: it checks
-    if config.sweep and len(streams) != 2:
-        raise ValueError(f"sweep: got {len(streams)} streams, but it weighs two of them.")
-    for stream, weight in zip(streams, weights, strict=True):
-        alone = accuracy(stream.in_space(config.space), stream.labels)
-        console.print(
-            f"{stream.run}: top1={alone['top1']:.4g} weight={weight:g} protocol={stream.protocol} "
-            f"step={stream.step}",
-            highlight=False,
-            soft_wrap=True,
-        )
-    if len({stream.protocol for stream in streams}) > 1:
+    splits = [[load_scores(path) for path in paths] for paths in config.scores]
+    every = [stream for streams in splits for stream in streams]
+    _check_splits(splits)
+    protocols = {stream.protocol for stream in every}
+    space = config.space if config.space != "protocol" else _space(protocols)
+    weights = config.weights or _weights(protocols, len(splits[0]))
+    # Before anything is printed: it checks.
+    fused = [fuse(streams, weights, space) for streams in splits]
+    if config.sweep and len(splits[0]) != 2:
+        raise ValueError(f"sweep: got {len(splits[0])} streams, but it weighs two of them.")
+    for streams in splits:
+        for stream, weight in zip(streams, weights, strict=True):
+            alone = accuracy(stream.in_space(space), stream.labels)
+            console.print(
+                f"{stream.run}: top1={alone['top1']:.4g} weight={weight:g} "
+                f"protocol={stream.protocol} step={stream.step}",
+                highlight=False,
+                soft_wrap=True,
+            )
+    if len(protocols) > 1:
         console.print("warning: the streams were evaluated by other protocols", style="yellow")
-    first = streams[0]
     if config.sweep:
-        _print_sweep(streams, first.labels, config.space, console)
-    interval = accuracy_interval([(first.names, ranks(scores, first.labels) < 1)])
-    return accuracy(scores, first.labels) | {
-        "chance": 1 / len(first.class_names),
-        "low": interval[0],
-        "high": interval[1],
-        "num_videos": len(first.names),
-    }
+        _print_sweep(splits, space, console)
+    labels = [streams[0].labels for streams in splits]
+    found = [accuracy(scores, right) for scores, right in zip(fused, labels, strict=True)]
+    answers = [
+        (streams[0].names, ranks(scores, streams[0].labels) < 1)
+        for streams, scores in zip(splits, fused, strict=True)
+    ]
+    low, high = accuracy_interval(answers)
+    return (
+        {"splits": len(splits)}
+        | {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+        | {
+            "chance": 1 / len(every[0].class_names),
+            "low": low,
+            "high": high,
+            "num_videos": sum(len(right) for right in labels),
+        }
+    )
+
+
+def _check_splits(splits: Sequence[Sequence[Scores]]) -> None:
+    first = splits[0]
+    for streams in splits[1:]:
+        if len(streams) != len(first):
+            raise ValueError(
+                f"scores: got {len(first)} streams of one split and {len(streams)} of another. "
+                "Give the same streams in the same order after each --scores."
+            )
+        if streams[0].class_names != first[0].class_names:
+            raise ValueError(
+                f"scores: {first[0].run} and {streams[0].run} have other classes, so their mean "
+                "means nothing. Give splits of one dataset."
+            )
+    files = [stream.run for streams in splits for stream in streams]
+    twice = sorted({run for run in files if files.count(run) > 1})
+    if len(splits) > 1 and twice:
+        raise ValueError(f"scores: {twice[0]} is given for more than one split.")
+
+
+def _space(protocols: set[str]) -> str:
+    spaces = {PROTOCOLS[name].space if name in PROTOCOLS else "logits" for name in protocols}
+    return spaces.pop() if len(spaces) == 1 else "logits"
+
+
+def _weights(protocols: set[str], count: int) -> tuple[float, ...]:
+    name = next(iter(protocols))
+    if count == 2 and len(protocols) == 1 and name in PROTOCOLS:
+        return PROTOCOLS[name].fusion_weights or (1.0, 1.0)
+    return (1.0,) * count
 
 
 def fuse_line(values: dict) -> str:
     """The one line that scripts read: `top1=0.9 low=0.88 high=0.92 top5=0.99 chance=0.1 ...`."""
-    names = ("top1", "low", "high", "top5", "chance", "num_videos")
-    return " ".join(f"{name}={values[name]:.4g}" for name in names if name in values)
+    names = ("top1", "low", "high", "top5", "chance")
+    texts = [f"{name}={values[name]:.4g}" for name in names if name in values]
+    splits = [f"splits={values['splits']}"] if values["splits"] > 1 else []
+    return " ".join([*splits, *texts, f"num_videos={values['num_videos']}"])
 
 
-def _print_sweep(streams, labels: np.ndarray, space: str, console: Console) -> None:
-    rows = [(w, accuracy(fuse(streams, (1.0, w), space), labels)["top1"]) for w in SWEEP]
+def _print_sweep(splits: Sequence[Sequence[Scores]], space: str, console: Console) -> None:
+    def top1(weight: float) -> float:
+        each = [accuracy(fuse(s, (1.0, weight), space), s[0].labels)["top1"] for s in splits]
+        return float(np.mean(each))
+
+    rows = [(weight, top1(weight)) for weight in SWEEP]
     best = max(top1 for _, top1 in rows)
     for weight, top1 in rows:
         mark = "  best" if top1 == best else ""

@@ -27,6 +27,7 @@ from eval.probes import (
     reordered,
     spread,
 )
+from eval.protocols import find_protocol
 from eval.scores import accuracy_interval, aligned, load_scores, ranks
 from train.checkpoint import load_config
 from train.loop import to_batch
@@ -44,7 +45,11 @@ class ProbeConfig:
     against: str = ""
     """Folder of another run: class-wise gains over it. Both need `python -m eval action` first."""
     runs: tuple[str, ...] = ()
-    """Folders of evaluated runs: endpoint error against accuracy over them."""
+    """Folders of evaluated runs: endpoint error against accuracy over them. RUN=FOLDER takes the
+    error from the flow.json in FOLDER, as of a classical method or of the flow network before."""
+    flow_dataset: str = ""
+    """For runs without FOLDER: take the error of `python -m eval flow --dataset` of this name, as
+    sintel (Table 3); default: that of the test clips."""
     batch_size: int = 32
     """Clips at a time, over all devices."""
     examples: int = 6
@@ -75,9 +80,12 @@ def run_probe(config: ProbeConfig, console: Console | None = None) -> dict:
         settings = dataclasses.replace(settings, data=data)
     values: dict = {}
     if config.against:  # first: these fail early
-        values["class_gains"] = gains_over(run_dir, Path(config.against))
+        values["class_gains"] = gains_over(run_dir, Path(config.against), console)
     if config.runs:
-        values["runs"] = flow_against_accuracy((config.run, *config.runs))
+        # A run may be among them with the folder of its flow.
+        named = {_run_and_flow(entry)[0] for entry in config.runs}
+        own = () if config.run in named else (config.run,)
+        values["runs"] = flow_against_accuracy((*own, *config.runs), config.flow_dataset)
     source = create_source(settings.data, "test", settings.seed)
     predict, values["step"] = load_predict(run_dir, settings, len(source.class_names))
     starts = starts_of(settings, len(source.class_names))
@@ -145,34 +153,81 @@ def probe_line(values: dict) -> str:
     return " ".join([*texts, f"report={values['report']}"])
 
 
-def gains_over(run_dir: Path, other: Path) -> dict[str, float]:
-    """Accuracy of this run minus that of the other by class name, the largest first."""
+def gains_over(run_dir: Path, other: Path, console: Console) -> dict[str, float]:
+    """Accuracy of this run minus that of the other by class name, the largest first.
+
+    Both are ranked by what their protocol averages, as their top-1 is.
+    """
     before, after = aligned([load_scores(other), load_scores(run_dir)])
-    right = [ranks(scores.probabilities, scores.labels) < 1 for scores in (before, after)]
+    if before.protocol != after.protocol:
+        console.print(
+            f"warning: gains are between two protocols, {before.protocol} of {other} and "
+            f"{after.protocol} of {run_dir}",
+            style="yellow",
+            soft_wrap=True,
+        )
+    right = [
+        ranks(scores.in_space(find_protocol(scores.protocol).space), scores.labels) < 1
+        for scores in (before, after)
+    ]
     gains = class_gains(*right, before.labels, len(before.class_names))
     named = zip(before.class_names, gains.tolist(), strict=True)
     return dict(sorted((pair for pair in named if np.isfinite(pair[1])), key=lambda pair: -pair[1]))
 
 
-def flow_against_accuracy(runs: tuple[str, ...]) -> dict:
-    """Endpoint error and accuracy of evaluated runs, and Spearman's correlation (Table 3)."""
+def flow_against_accuracy(entries: tuple[str, ...], flow_dataset: str = "") -> dict:
+    """Endpoint error and accuracy of evaluated runs, and Spearman's correlation (Table 3).
+
+    Args:
+        entries: folders of runs, or RUN=FOLDER, whose flow.json has the endpoint error.
+        flow_dataset: of the others the error is that of RUN/flow-DATASET; "": of their test clips.
+
+    Raises:
+        ValueError: something was not evaluated.
+    """
     rows = []
-    for run in dict.fromkeys(runs):
-        path = Path(run) / "eval.json"
-        try:
-            found = json.loads(path.read_text())
-            rows.append({"run": run, "epe": found["epe"], "top1": found["top1"]})
-        except (OSError, json.JSONDecodeError):
+    for entry in dict.fromkeys(entries):
+        run, folder = _run_and_flow(entry)
+        if not folder and flow_dataset:
+            folder = str(Path(run) / f"flow-{flow_dataset}")
+        evaluated = _read(Path(run) / "eval.json", f"python -m eval action --run {run}")
+        if "top1" not in evaluated:
             raise ValueError(
-                f"runs: {run} has no readable eval.json. Run `python -m eval action --run {run}`."
-            ) from None
-        except KeyError as error:
+                f"runs: the evaluation of {run} has no accuracy; it does not classify."
+            )
+        if folder:
+            dataset = f"--dataset {flow_dataset or 'DATASET'}"
+            command = f"python -m eval flow {dataset} --root DIR --run {run} --out {folder}"
+            epe = _read(Path(folder) / "flow.json", command).get("epe")
+        else:
+            epe = evaluated.get("epe")
+        if epe is None:
             raise ValueError(
-                f"runs: the evaluation of {run} has no {error}; give runs that predict both flow "
-                "and action."
-            ) from None
+                f"runs: the evaluation of {run} has no endpoint error: its test clips have no flow "
+                "target, or it predicts no flow. Evaluate flow with `python -m eval flow --dataset "
+                f"sintel --root SINTEL --run {run}`, or the network whose flow it sees, and add "
+                "--flow-dataset sintel, or give RUN=FOLDER, the folder of that flow.json."
+            )
+        rows.append({"run": run, "epe": epe, "top1": evaluated["top1"]})
     correlation = rank_correlation(*([row[name] for row in rows] for name in ("epe", "top1")))
     return {"rows": rows, "rank_correlation": correlation}
+
+
+def _run_and_flow(entry: str) -> tuple[str, str]:
+    """RUN=FOLDER -> (RUN, FOLDER); a folder whose own name has a "=" is a RUN."""
+    if Path(entry).is_dir():
+        return entry, ""
+    run, _, folder = entry.partition("=")
+    return run, folder
+
+
+def _read(path: Path, command: str) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError):
+        raise ValueError(
+            f"runs: {path.parent} has no readable {path.name}. Run `{command}`."
+        ) from None
 
 
 def _over_test_set(predict: Predict, source, settings, batch_size: int, wanted: set[str]) -> dict:

@@ -218,7 +218,7 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
 def initialize(state: TrainState, config: TrainConfig, console: Console) -> TrainState:
     """The fresh state with parts of a former run and published weights, as `config.init` says."""
     if config.init.run:
-        state, report = start_from_run(state, config.init)
+        state, report = start_from_run(state, config.init, config.data)
         console.print(f"started from {report}", highlight=False, soft_wrap=True, markup=False)
     if config.init.weights:
         state, report = load_weights(state, config.init, config.model.name)

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from afn_jax.data.config import DataConfig
 from train.checkpoint import has_checkpoint, load_config, load_state
 from train.config import InitConfig, TrainConfig, default_run_dir
+from train.objectives import KINDS
 from train.recipes import RECIPES
 from train.state import TrainState, with_variables
 
@@ -40,16 +42,24 @@ class StartReport:
         return "\n".join(lines)
 
 
-def start_from_run(state: TrainState, init: InitConfig) -> tuple[TrainState, str]:
+def start_from_run(
+    state: TrainState, init: InitConfig, data: DataConfig | None = None
+) -> tuple[TrainState, str]:
     """A fresh state with the parameters and statistics of `init.run` in their places.
 
     A run with a moving average of its parameters hands on the average.
+
+    Args:
+        state: fresh.
+        init: which run, and how.
+        data: of this run; None: whether the splits are the same is not checked.
 
     Returns:
         The state, and what became of each array.
 
     Raises:
-        ValueError: the run is not there, or an array on either side has no partner and no excuse.
+        ValueError: the run is not there, it learned the actions of another split of the same
+            dataset, or an array on either side has no partner and no excuse.
         CheckpointError: its checkpoints cannot be read.
     """
     if not has_checkpoint(Path(init.run)):
@@ -58,6 +68,9 @@ def start_from_run(state: TrainState, init: InitConfig) -> tuple[TrainState, str
             + _how_to_make(init.run)
             + " Or give the folder of another run: --init.run DIR."
         )
+    former = load_config(Path(init.run))
+    if data is not None:
+        _check_split(former, data, init.run)
     saved = load_state(Path(init.run), None)
     params = saved["params"]
     if isinstance(saved["opt_state"], dict) and "average" in saved["opt_state"]:
@@ -67,7 +80,7 @@ def start_from_run(state: TrainState, init: InitConfig) -> tuple[TrainState, str
         {"params": params, "batch_stats": saved.get("batch_stats") or {}},
         init,
     )
-    step, steps = int(saved["step"]), load_config(Path(init.run)).steps
+    step, steps = int(saved["step"]), former.steps
     unfinished = f"; warning: it ended at step {step} of {steps}" if step < steps else ""
     return (
         with_variables(state, variables["params"], variables["batch_stats"]),
@@ -113,6 +126,19 @@ def graft(
             "and name what may differ with --init.run-skip REGEX."
         )
     return result, StartReport(tuple(loaded), tuple(fresh), tuple(unused))
+
+
+def _check_split(former: TrainConfig, data: DataConfig, run: str) -> None:
+    """What one split trains on, another tests on: labels must not come from there."""
+    same = former.data.source == data.source and former.data.annotations == data.annotations
+    learned_actions = KINDS[former.objective.kind][1]
+    if same and learned_actions and former.data.list_number != data.list_number:
+        raise ValueError(
+            f"init.run: {run} learned the actions of split {former.data.list_number} of "
+            f"{data.source}, whose training videos are test videos of split {data.list_number}, "
+            f"which this run is of (data.list_number). Train the stage before on split "
+            f"{data.list_number} in a folder of its own (--run-dir), and name it: --init.run DIR."
+        )
 
 
 def command_of(config: TrainConfig) -> str:

@@ -9,7 +9,7 @@ from small_run import build_small_network, small_config
 
 from afn_jax.data.sources.synthetic_motion import CLASS_NAMES
 from eval.action import ActionConfig, run_action
-from eval.probe import ProbeConfig, probe_line, run_probe
+from eval.probe import ProbeConfig, flow_against_accuracy, gains_over, probe_line, run_probe
 from eval.probes import (
     class_gains,
     frame_order,
@@ -19,7 +19,7 @@ from eval.probes import (
     reordered,
     spread,
 )
-from eval.scores import load_scores
+from eval.scores import Scores, load_scores
 from train.config import ObjectiveConfig
 from train.loop import train
 
@@ -169,3 +169,56 @@ def test_what_a_network_cannot_answer_is_left_out(tmp_path, monkeypatch):
     assert "motion: left out, it does not classify" in console.export_text()
     with pytest.raises(ValueError, match="eval.json. Run `python -m eval action --run"):
         run_probe(ProbeConfig(config.run_dir, runs=(config.run_dir,)))
+
+
+def evaluated(folder, **values):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "eval.json").write_text(json.dumps(values))
+    return str(folder)
+
+
+def test_flow_against_accuracy_takes_the_flow_where_it_was_measured(tmp_path):
+    """ActionFlowNet's Table 3: the error is of Sintel, and classifiers of fixed flow have none."""
+    runs = [evaluated(tmp_path / name, top1=top1) for name, top1 in (("a", 0.517), ("b", 0.696))]
+    for folder, epe in (("a/flow-sintel", 9.12), ("b/flow-sintel", 11.84), ("tvl1", 6.29)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "flow.json").write_text(json.dumps({"epe": epe}))
+    on_tvl1 = evaluated(tmp_path / "c", top1=0.777, epe=1.0)
+    found = flow_against_accuracy((*runs, f"{on_tvl1}={tmp_path / 'tvl1'}"), "sintel")
+    assert [(row["epe"], row["top1"]) for row in found["rows"]] == [
+        (9.12, 0.517),
+        (11.84, 0.696),
+        (6.29, 0.777),
+    ]
+    assert found["rank_correlation"] == pytest.approx(-0.5)  # ranks 2 3 1 against 1 2 3
+    with pytest.raises(ValueError, match="has no endpoint error: .*--flow-dataset sintel"):
+        flow_against_accuracy((runs[0], on_tvl1))
+    with pytest.raises(ValueError, match="flow.json. Run `python -m eval flow --dataset kitti2015"):
+        flow_against_accuracy((runs[0],), "kitti2015")
+    with pytest.raises(ValueError, match="has no accuracy; it does not classify"):
+        flow_against_accuracy((evaluated(tmp_path / "d", epe=1.0),))
+
+
+def test_gains_are_of_what_the_protocol_averages(tmp_path):
+    """Logits prefer the right class, probabilities the other; only the former count in `uf-tsn`."""
+    fields = dict(
+        labels=np.array([0]),
+        names=("v",),
+        class_names=("x", "y"),
+        views=np.ones(1, int),
+        step=1,
+    )
+    good, bad = np.array([[2.0, 1.0]]), np.array([[0.1, 0.9]])
+    for name, protocol, logits in (
+        ("a", "uf-tsn", bad),
+        ("b", "uf-tsn", good),
+        ("c", "clips", bad),
+    ):
+        (tmp_path / name).mkdir()
+        one = Scores(logits=logits, probabilities=bad, protocol=protocol, run=name, **fields)
+        one.save(tmp_path / name / "scores.npz")
+    console = Console(record=True, width=200)
+    assert gains_over(tmp_path / "b", tmp_path / "a", console) == {"x": 1.0}
+    assert "warning" not in console.export_text()
+    assert gains_over(tmp_path / "b", tmp_path / "c", console) == {"x": 1.0}
+    assert "gains are between two protocols, clips of" in console.export_text()

@@ -178,24 +178,24 @@ def folders(tmp_path):
     return str(tmp_path / "spatial"), str(tmp_path / "temporal" / "scores.npz")
 
 
-def say(**fields):
+def say(*scores, **fields):
     out = io.StringIO()
-    values = run_fuse(FuseConfig(**fields), Console(file=out, width=200))
+    values = run_fuse(FuseConfig(scores, **fields), Console(file=out, width=200))
     return values, out.getvalue()
 
 
 def test_the_command_fuses(folders):
-    values, out = say(scores=folders, weights=(1.0, 1.5))
+    values, out = say(folders, weights=(1.0, 1.5))
     # Fused logits: (.8, 1), (0, 2.4), (-.4, -.5): wrong, right, wrong.
     assert values["top1"] == pytest.approx(1 / 3) and values["num_videos"] == 3
     assert "spatial: top1=0.3333 weight=1 " in out and "temporal: top1=0.6667 weight=1.5" in out
     assert fuse_line(values).startswith("top1=0.3333 low=0 high=1 chance=0.5 num_videos=3")
-    assert say(scores=folders[:1])[0]["top1"] == pytest.approx(1 / 3)
-    assert say(scores=folders, weights=(0.0, 1.0))[0]["top1"] == pytest.approx(2 / 3)
+    assert say(folders[:1])[0]["top1"] == pytest.approx(1 / 3)
+    assert say(folders, weights=(0.0, 1.0))[0]["top1"] == pytest.approx(2 / 3)
 
 
 def test_the_sweep(folders):
-    _, out = say(scores=folders, sweep=True)
+    _, out = say(folders, sweep=True)
     rows = [line.split() for line in out.splitlines() if line.startswith("weights 1 : ")]
     found = {float(row[3]): float(row[4].removeprefix("top1=")) for row in rows}
     assert len(found) == 17
@@ -205,12 +205,54 @@ def test_the_sweep(folders):
     best = {float(row[3]) for row in rows if row[-1] == "best"}
     assert best == {weight for weight in found if found[weight] == max(found.values())}
     with pytest.raises(ValueError, match="sweep: got 1 streams, but it weighs two of"):
-        say(scores=folders[:1], sweep=True)
+        say(folders[:1], sweep=True)
 
 
 def test_other_protocols_are_told(folders, tmp_path):
     dataclasses.replace(SPATIAL, protocol="clips").save(tmp_path / "other.npz")
-    _, out = say(scores=(folders[1], str(tmp_path / "other.npz")))
+    _, out = say((folders[1], str(tmp_path / "other.npz")))
     assert "warning: the streams were evaluated by other protocols" in out
-    with pytest.raises(ValueError, match="scores: got none"):
-        say(scores=())
+    for nothing in ((), ((),)):
+        with pytest.raises(ValueError, match="scores: got none"):
+            say(*nothing)
+
+
+def test_weights_and_space_are_those_of_the_protocol(folders, tmp_path):
+    _, out = say(folders)
+    assert "spatial: top1=0.3333 weight=1 " in out and "weight=1.5" in out
+    for one in (SPATIAL, TEMPORAL):
+        dataclasses.replace(one, protocol="clips").save(tmp_path / f"{one.run}.npz")
+    clips = tuple(str(tmp_path / f"{name}.npz") for name in ("spatial", "temporal"))
+    values, out = say(clips)
+    fused = SPATIAL.probabilities + TEMPORAL.probabilities
+    assert values["top1"] == (fused.argmax(-1) == LABELS).mean() and "weight=1.5" not in out
+
+
+def test_splits_are_fused_alone_and_averaged(folders, tmp_path):
+    """Split 2 has one video of its own, which both streams get right; by hand (1/3 + 1) / 2."""
+    other = []
+    for name, logits in (("s2", [[1, 0]]), ("t2", [[2, 0]])):
+        one = scores(logits, run=name, labels=np.array([0]), names=("w.avi",), views=np.ones(1))
+        one.save(tmp_path / f"{name}.npz")
+        other.append(str(tmp_path / f"{name}.npz"))
+    values, out = say(folders, tuple(other))
+    assert values["top1"] == pytest.approx((1 / 3 + 1) / 2)
+    assert (values["splits"], values["num_videos"]) == (2, 4)
+    assert fuse_line(values).startswith("splits=2 top1=0.6667 low=")
+    assert [line.split(":")[0] for line in out.splitlines()] == ["spatial", "temporal", "s2", "t2"]
+    _, out = say(folders, tuple(other), sweep=True)
+    assert "weights 1 : 0    top1=0.6667" in out  # the spatial streams: 1/3 and 1
+    with pytest.raises(ValueError, match="got 2 streams of one split and 1 of another"):
+        say(folders, tuple(other[:1]))
+    with pytest.raises(ValueError, match="spatial is given for more than one split"):
+        say(folders, folders)
+    scores(
+        [[1, 0]],
+        labels=np.array([0]),
+        names=("w",),
+        views=np.ones(1),
+        class_names=("a", "c"),
+        run="x",
+    ).save(tmp_path / "x.npz")
+    with pytest.raises(ValueError, match="spatial and x have other classes, so their mean"):
+        say(folders[:1], (str(tmp_path / "x.npz"),))

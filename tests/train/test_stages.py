@@ -1,6 +1,7 @@
 """Starting from a former run: every array is placed, excused, or an error."""
 
 import dataclasses
+import shutil
 
 import jax
 import numpy as np
@@ -115,6 +116,30 @@ def test_a_run_starts_from_another(former, tmp_path):
     assert int(state.step) == 0
     assert f"{folder}, step 3: " in report and "warning: it ended at step 3 of 4" in report
     assert "fresh here: classifier (bias, kernel)" in report
+
+
+def test_labels_of_another_split_are_refused(former, tmp_path):
+    """Its training videos are among the test videos of this one."""
+    config = small_config(tmp_path)
+    classifier = tmp_path / "classifier"
+    shutil.copytree(former[0], classifier)
+    text = (classifier / "config.json").read_text()
+    (classifier / "config.json").write_text(text.replace('"kind": "flow"', '"kind": "joint"'))
+    other = dataclasses.replace(config.data, list_number=2)
+    elsewhere = dataclasses.replace(other, source="hmdb51")  # as HMDB51 from UCF101
+
+    def start(folder, data):
+        init = InitConfig(run=str(folder), run_skip=("^classifier/",))
+        return start_from_run(fresh_state(config), init, data)
+
+    with pytest.raises(ValueError, match="learned the actions of split 1 of synthetic-motion"):
+        start(classifier, other)
+    for folder, data in (
+        (classifier, config.data),
+        (classifier, elsewhere),
+        (former[0], other),  # flow alone: it has seen no labels
+    ):
+        start(folder, data)
 
 
 def test_the_average_starts_with_the_parameters(former, tmp_path):
