@@ -6,7 +6,7 @@
 | `actionflownet` | 64 random crops of random clips | Ng et al. 2018, section 4.2 |
 | `hidden-two-stream` | 25 clips x 10 crops, mean before softmax | Zhu et al. 2018, section 3.3 |
 | `uf-tsn` | 25 clips, centre crop | UF-TSN, section 3.2 |
-| `representation-flow` | clips that cover the video, mean over frames | Piergiovanni 2019, 3.3 |
+| `representation-flow` | clips that cover the video at the run's stride | Piergiovanni 2018, 3.3 |
 
 Crops are .875 of the largest box where the papers cut 224 from 256 pixels.
 """
@@ -71,7 +71,8 @@ PROTOCOLS: dict[str, Protocol] = {
         # are averaged without softmax.
         Protocol("uf-tsn", Views(25, scale=0.875), "logits", (1.0, 1.0)),
         # The networks average the logits of a clip's frames (Eq. 11). Guessed: that at test time
-        # all frames of the video count, not those of one clip.
+        # the whole video counts, not one clip; at the stride of the training, so that of its every
+        # second frame those between are not seen, as there.
         Protocol("representation-flow", Views(when="cover"), "logits"),
     )
 }

@@ -111,6 +111,8 @@ class OptimConfig:
     """Nesterov's momentum, in sgd."""
     weight_decay: float = 0.0
     """Of kernels; never of biases, scales of norms and parameters of flow layers."""
+    no_decay: tuple[str, ...] = ()
+    """Regular expressions: kernels in whose path one of them is found are not decayed either."""
     clip_norm: float = 0.0
     """Largest global norm of the gradient; 0 means no clipping."""
     groups: tuple[str, ...] = ()

@@ -4,6 +4,8 @@ The order is Caffe's and PyTorch's: the gradient is clipped, weight decay is add
 AdamW, to the step), then come the moments, the learning rate and the factor of the group.
 """
 
+import re
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from train.config import OptimConfig
-from train.param_groups import group_factors
+from train.param_groups import group_factors, path_name
 
 
 def learning_rate(config: OptimConfig, steps: int) -> optax.Schedule:
@@ -34,15 +36,16 @@ def learning_rate(config: OptimConfig, steps: int) -> optax.Schedule:
 def create_optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
     """What `config` says; its `init` raises ValueError if a parameter is in no group."""
     rate, decay = learning_rate(config, steps), config.weight_decay
+    mask = partial(decayed, no_decay=config.no_decay)
     parts = []
     if config.clip_norm:
         parts.append(optax.clip_by_global_norm(config.clip_norm))
     if decay and config.optimizer != "adamw":
-        parts.append(optax.add_decayed_weights(decay, mask=is_kernel))
+        parts.append(optax.add_decayed_weights(decay, mask=mask))
     if config.optimizer == "sgd":
         parts.append(optax.sgd(rate, momentum=config.momentum or None, nesterov=config.nesterov))
     elif config.optimizer == "adamw":
-        parts.append(optax.adamw(rate, weight_decay=decay, mask=is_kernel))
+        parts.append(optax.adamw(rate, weight_decay=decay, mask=mask))
     else:
         parts.append(optax.adam(rate))
     if config.groups:
@@ -51,11 +54,31 @@ def create_optimizer(config: OptimConfig, steps: int) -> optax.GradientTransform
     return _with_average(optimizer, config.ema_decay) if config.ema_decay else optimizer
 
 
-def is_kernel(params: Any) -> Any:
-    """True for the arrays that weight decay is for: those named "kernel"."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: bool(path) and getattr(path[-1], "key", "") == "kernel", params
-    )
+def decayed(params: Any, no_decay: tuple[str, ...] = ()) -> Any:
+    """True for the arrays that weight decay is for: those named "kernel" that nothing excludes.
+
+    Raises:
+        ValueError: an entry of `no_decay` is no regular expression, or is found in no path.
+    """
+    try:
+        patterns = [re.compile(pattern) for pattern in no_decay]
+    except re.error as error:
+        raise ValueError(
+            f"optim.no_decay: got {no_decay}, which is no list of regular expressions ({error})."
+        ) from None
+    paths = jax.tree_util.tree_map_with_path(lambda path, _: path_name(path), params)
+    for pattern in patterns:
+        if not any(pattern.search(path) for path in jax.tree.leaves(paths)):
+            raise ValueError(
+                f"optim.no_decay: {pattern.pattern!r} is found in no path of a parameter; they are "
+                "as encoder/conv1/kernel."
+            )
+
+    def is_decayed(path: str) -> bool:
+        kernel = path.rpartition("/")[2] == "kernel"
+        return kernel and not any(pattern.search(path) for pattern in patterns)
+
+    return jax.tree.map(is_decayed, paths)
 
 
 def _scale_by_group(groups: tuple[str, ...]) -> optax.GradientTransformation:

@@ -20,7 +20,7 @@ def group_factors(groups: tuple[str, ...], params: Any) -> Any:
     if not groups:
         return jax.tree.map(lambda _: 1.0, params)
     factor_of = _factor_of(groups)
-    paths = jax.tree_util.tree_map_with_path(lambda path, _: _join(path), params)
+    paths = jax.tree_util.tree_map_with_path(lambda path, _: path_name(path), params)
     uncovered = [path for path in jax.tree.leaves(paths) if factor_of(path) is None]
     if uncovered:
         raise ValueError(
@@ -43,7 +43,7 @@ def describe_groups(groups: tuple[str, ...], params: Any) -> str:
     parsed = parse_groups(groups)
     members: list[list[tuple[str, int]]] = [[] for _ in parsed]
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        path = _join(path)
+        path = path_name(path)
         for found, (pattern, _) in zip(members, parsed, strict=True):
             if pattern.search(path):
                 found.append((path, leaf.size))
@@ -91,5 +91,6 @@ def _factor_of(groups: tuple[str, ...]) -> Callable[[str], float | None]:
     return factor_of
 
 
-def _join(path: tuple) -> str:
+def path_name(path: tuple) -> str:
+    """As encoder/conv1/kernel."""
     return jax.tree_util.keystr(path, simple=True, separator="/")

@@ -108,6 +108,23 @@ def test_decay_is_for_kernels_alone():
         assert float(params["layer"][name][0]) == pytest.approx(expected, rel=1e-5), name
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_kernels_that_are_not_decayed(optimizer):
+    """Of zero gradients only decay is left."""
+    params = {"deconv5": {"kernel": jnp.ones(1)}, "conv5": {"kernel": jnp.ones(1)}}
+    config = OptimConfig(
+        optimizer=optimizer, learning_rate=0.1, weight_decay=0.3, no_decay=(r"deconv\d",)
+    )
+    transform = create_optimizer(config, 2)
+    state = transform.init(params)
+    updates, _ = transform.update(jax.tree.map(jnp.zeros_like, params), state, params)
+    assert float(updates["deconv5"]["kernel"][0]) == 0
+    assert float(updates["conv5"]["kernel"][0]) < 0
+    for wrong, message in ((("upconv",), "'upconv' is found in no path"), (("(",), "no list of")):
+        with pytest.raises(ValueError, match=f"optim.no_decay: .*{message}"):
+            create_optimizer(dataclasses.replace(config, no_decay=wrong), 2).init(params)
+
+
 def test_adamw_decays_beside_the_moments():
     params = {"kernel": jnp.full((1,), 2.0)}
     config = OptimConfig(optimizer="adamw", learning_rate=0.1, weight_decay=0.3)

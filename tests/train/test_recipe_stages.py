@@ -13,6 +13,7 @@ from eval.action import ActionConfig, run_action
 from train.config import TrainConfig, default_run_dir
 from train.loop import train
 from train.network import build_model
+from train.optim import decayed
 from train.recipes import RECIPES
 from train.stages import graft
 from train.writers import read_metrics
@@ -109,6 +110,8 @@ def test_every_stage_of_the_papers_finds_its_start(recipe):
         return known[key]
 
     for config in by_folder.values():
+        if config.optim.no_decay:  # each entry is found in a path, or this raises
+            decayed(of(config, 101)["params"], config.optim.no_decay)
         if config.init.run:
             assert config.init.run in by_folder, config.stage
             former = by_folder[config.init.run]

@@ -44,9 +44,9 @@ Middlebury, and Fl 30.65 % on KITTI 2015.
 From the authors' released solvers: MotionNet Adam at 3.2e-5, halved at 100k, 200k, 250k, 300k and
 350k of 400k steps, weight decay 4e-4, batch 16. Together SGD, momentum .9, weight decay 5e-4, 128
 clips a step; MotionNet at 1e-6, VGG16 at 1e-3 and its biases at twice that, a tenth of it all from
-5k and 9.5k of 16k steps (HMDB51: 5k and 7k of 8.5k). `accumulate=16` is for one GPU, such as the
-paper's Titan X; with N of them, or larger ones, --optim.accumulate 16 / N. Dropout of VGG16: .9
-and .8.
+5k and 9.5k of 16k steps (HMDB51: 5k and 7k of 8.5k). Transposed convolutions are not decayed.
+`accumulate=16` is for one GPU, such as the paper's Titan X; with N of them, or larger ones,
+--optim.accumulate 16 / N. Dropout of VGG16: .9 and .8.
 
 Guessed: clipping at a norm of 20, which is what TSN clips flow streams at; solvers of `spatial`
 (Wang et al. 2015: 10k steps, a tenth at 4k and 8k) and of TSN (Wang et al. 2016) as they were
@@ -83,6 +83,7 @@ _UCF101 = DataConfig(
 )
 _HMDB51 = replace(_UCF101, source="hmdb51")
 _CLIP_NORM = 20.0  # guessed
+_NO_DECAY = (r"(^|/)(deconv|upflow)\d+/",)
 
 MOTIONNET = TrainConfig(
     recipe="hidden-two-stream",
@@ -99,6 +100,7 @@ MOTIONNET = TrainConfig(
         boundaries=(100_000, 200_000, 250_000, 300_000, 350_000),
         factor=0.5,
         weight_decay=4e-4,
+        no_decay=_NO_DECAY,
         clip_norm=_CLIP_NORM,
     ),
     test_every=5000,
@@ -112,10 +114,12 @@ _SOLVER = OptimConfig(
     schedule="steps",
     boundaries=(5000, 9500),
     weight_decay=5e-4,
+    no_decay=_NO_DECAY,
     clip_norm=_CLIP_NORM,
     groups=("^motionnet/=0.001", "bias$=2", ".*=1"),
     accumulate=16,
 )
+_FRAMES = replace(_SOLVER, no_decay=())  # spatial streams have no transposed convolutions
 _TEMPORAL = replace(
     MOTIONNET,
     steps=16_000,
@@ -147,7 +151,7 @@ def _spatial(stage: str, backbone: str, **changes) -> TrainConfig:
         data=replace(_UCF101, num_frames=1),
         model=ModelConfig(name=f"spatial-{backbone}"),
         objective=ObjectiveConfig(kind="action"),
-        optim=replace(_SOLVER, boundaries=(4000, 8000), groups=("bias$=2", ".*=1"), accumulate=1),
+        optim=replace(_FRAMES, boundaries=(4000, 8000), groups=("bias$=2", ".*=1"), accumulate=1),
     )
     return replace(config, **changes)
 
@@ -198,7 +202,7 @@ SPATIAL_TSN = _spatial(
     steps=3500,
     batch_size=128,
     data=replace(_UCF101, num_frames=3, **_SEGMENTS),
-    optim=replace(_SOLVER, boundaries=(1500, 3000), clip_norm=40.0, groups=(), accumulate=1),
+    optim=replace(_FRAMES, boundaries=(1500, 3000), clip_norm=40.0, groups=(), accumulate=1),
 )
 # Guessed wholly.
 TEMPORAL_C_I3D = _temporal(
@@ -215,7 +219,7 @@ SPATIAL_I3D = _spatial(
     steps=16_000,
     batch_size=64,
     data=replace(_UCF101, num_frames=64),
-    optim=replace(_SOLVER, learning_rate=1e-2, groups=(), accumulate=8),
+    optim=replace(_FRAMES, learning_rate=1e-2, groups=(), accumulate=8),
 )
 
 
