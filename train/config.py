@@ -325,6 +325,14 @@ def check_parts(config: TrainConfig, num_devices: int) -> None:
         )
 
 
+def without_unread_flow(config: TrainConfig) -> TrainConfig:
+    """For the action alone no flow is read or estimated: so does a run folder keep it."""
+    if config.objective.kind != "action":
+        return config
+    data = dataclasses.replace(config.data, teacher="none", stored_flow=False)
+    return dataclasses.replace(config, data=data)
+
+
 def default_run_dir(config: TrainConfig) -> str:
     """Where a run is kept if nobody says otherwise."""
     return "runs/" + "-".join(filter(None, (config.recipe, config.stage, config.scale)))

@@ -64,9 +64,7 @@ def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
     """
     console = console or Console()
     config_lib.check(config)
-    if config.objective.kind == "action":  # nobody would read the flow that a teacher estimates
-        without = dataclasses.replace(config.data, teacher="none", stored_flow=False)
-        config = dataclasses.replace(config, data=without)
+    config = config_lib.without_unread_flow(config)
     devices = local_devices(config.batch_size, config.max_devices)
     config_lib.check_parts(config, len(devices) * jax.process_count())
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from eval.__main__ import main
 from eval.fuse import FuseConfig, fuse_line, run_fuse
 from eval.scores import Scores, accuracy, accuracy_interval, aligned, fuse, load_scores, ranks
 
@@ -218,14 +219,34 @@ def test_other_protocols_are_told(folders, tmp_path):
 
 
 def test_weights_and_space_are_those_of_the_protocol(folders, tmp_path):
+    """Logits (5, 0) and (0, 6) prefer the second class, probabilities of .9 and .6 the first."""
     _, out = say(folders)
     assert "spatial: top1=0.3333 weight=1 " in out and "weight=1.5" in out
-    for one in (SPATIAL, TEMPORAL):
-        dataclasses.replace(one, protocol="clips").save(tmp_path / f"{one.run}.npz")
-    clips = tuple(str(tmp_path / f"{name}.npz") for name in ("spatial", "temporal"))
-    values, out = say(clips)
-    fused = SPATIAL.probabilities + TEMPORAL.probabilities
-    assert values["top1"] == (fused.argmax(-1) == LABELS).mean() and "weight=1.5" not in out
+    streams = {"s": ([[5.0, 0.0]], [[0.9, 0.1]]), "t": ([[0.0, 6.0]], [[0.4, 0.6]])}
+    for protocol, right in (("clips", 1.0), ("uf-tsn", 0.0)):
+        for run, (logits, probabilities) in streams.items():
+            one = scores(
+                logits,
+                probabilities=np.array(probabilities),
+                run=run,
+                protocol=protocol,
+                labels=np.array([0]),
+                names=("v",),
+                views=np.ones(1),
+            )
+            one.save(tmp_path / f"{run}.npz")
+        values, out = say((str(tmp_path / "s.npz"), str(tmp_path / "t.npz")))
+        assert values["top1"] == right and "weight=1.5" not in out
+    assert say((str(tmp_path / "s.npz"), str(tmp_path / "t.npz")), space="probabilities")[0]["top1"]
+
+
+def test_splits_on_the_command_line(folders, tmp_path, monkeypatch, capsys):
+    one = scores([[1, 0]], run="s2", labels=np.array([0]), names=("w.avi",), views=np.ones(1))
+    one.save(tmp_path / "s2.npz")
+    command = ["fuse", "--scores", folders[0], "--scores", str(tmp_path / "s2.npz")]
+    monkeypatch.setattr("sys.argv", ["eval", *command])
+    assert main() == 0
+    assert "splits=2 top1=0.6667" in capsys.readouterr().out
 
 
 def test_splits_are_fused_alone_and_averaged(folders, tmp_path):

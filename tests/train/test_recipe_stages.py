@@ -5,14 +5,13 @@ import io
 import math
 import os
 
-import jax
 import pytest
+from network_shapes import variable_shapes
 from rich.console import Console
 
 from eval.action import ActionConfig, run_action
 from train.config import TrainConfig, default_run_dir
 from train.loop import train
-from train.network import build_model
 from train.optim import decayed
 from train.recipes import RECIPES
 from train.stages import graft
@@ -89,14 +88,6 @@ def test_stages_run_resume_and_evaluate(recipe, stages, tmp_path, monkeypatch):
             assert math.isfinite(values["epe"]) and values["zero_flow_epe"] > 0
 
 
-def shapes(config: TrainConfig, num_classes: int):
-    """Variables of a stage's network as shapes alone."""
-    model = build_model(config, num_classes, axis_name=None)
-    frames = jax.ShapeDtypeStruct((1, config.data.num_frames, *config.data.size, 3), "float32")
-    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), frames)
-    return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
-
-
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_stage_of_the_papers_finds_its_start(recipe):
     """At the size of the papers, without computing: former and new network fit as the rules say."""
@@ -106,7 +97,7 @@ def test_every_stage_of_the_papers_finds_its_start(recipe):
     def of(config, num_classes):
         key = (config.model, config.objective.kind, config.data.num_frames, num_classes)
         if key not in known:
-            known[key] = shapes(config, num_classes)
+            known[key] = variable_shapes(config, num_classes)
         return known[key]
 
     for config in by_folder.values():

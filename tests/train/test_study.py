@@ -5,15 +5,20 @@ import json
 
 import numpy as np
 import pytest
+from network_shapes import variable_shapes
+from small_run import build_small_network, small_config
 
 from eval.scores import Scores
 from train import config as config_lib
+from train.loop import TrainingStopped, train
 from train.recipes import RECIPES
+from train.stages import graft
+from train.study import __main__ as study_main
 from train.study.data import StudyData, leave_one_group_out, open_data
 from train.study.findings import FINDINGS, Claim, Finding, Fused, Stage
 from train.study.report import Tried, write_report
 from train.study.results import Results
-from train.study.runs import Place, configure, fused_arm, learning, with_fields
+from train.study.runs import Place, configure, fused_arm, learning, run_arm, with_fields
 from train.study.verdict import Interval, interval, judge, together
 
 
@@ -86,6 +91,39 @@ def test_every_arm_is_a_chain_of_valid_runs_in_folders_of_their_own(tmp_path, sc
                 )
                 same = folders.setdefault(config.run_dir, config)
                 assert same == config  # a folder means one thing
+
+
+@pytest.mark.parametrize("scale", ["cpu", "gpu"])
+def test_every_arm_is_a_network_that_starts_from_the_one_before(tmp_path, scale):
+    """Without computing: by shapes."""
+    place, known = Place(tmp_path, StudyData("synthetic-motion"), 1, 0, scale), {}
+
+    def of(config):
+        if config.run_dir not in known:
+            known[config.run_dir] = variable_shapes(config, 8)
+        return known[config.run_dir]
+
+    for finding in FINDINGS.values():
+        for arm in finding.arms.values():
+            for count in range(1, len(arm) + 1 if isinstance(arm, tuple) else 0):
+                config = configure(arm[:count], place)
+                variables = of(config)
+                if count > 1:
+                    _, report = graft(
+                        variables, of(configure(arm[: count - 1], place)), config.init
+                    )
+                    assert report.loaded
+
+
+@pytest.mark.parametrize("scale", ["cpu", "gpu"])
+def test_flow_is_judged_by_classifiers_of_one_size(tmp_path, scale):
+    place = Place(tmp_path, StudyData("synthetic-motion"), 1, 0, scale)
+    learned, tvl1 = (configure(arm, place) for arm in FINDINGS["unsupervised"].arms.values())
+    assert learned.data.num_frames == tvl1.data.num_frames == (3 if scale == "cpu" else 16)
+    assert learned.model.width == tvl1.model.width == (16 if scale == "cpu" else 64)
+    three_d = [configure(arm, place) for arm in FINDINGS["3d"].arms.values()]
+    assert {c.steps for c in three_d} == {500 if scale == "cpu" else 5000}
+    assert {c.data.num_frames for c in three_d} == {8 if scale == "cpu" else 16}
 
 
 def test_with_fields_changes_what_it_names_and_nothing_else():
@@ -169,10 +207,21 @@ def test_differences_are_paired_by_seed():
     assert result.verdict(Claim(1.0, ("a", "top1")))[1].mean == pytest.approx(0.5)
 
 
+def test_of_a_group_only_the_seeds_of_both_arms_count():
+    """A study stopped within its second seed: two of arm a, one of arm b."""
+    arms = {
+        "a": {(1, 0): {"top1": 0.5}, (1, 1): {"top1": 0.9}, (2, 0): {"top1": 0.6}},
+        "b": {(1, 0): {"top1": 0.4}, (2, 0): {"top1": 0.4}},
+    }
+    _, difference = Tried("videos", "cpu", arms).verdict(Claim(("a", "top1"), ("b", "top1")))
+    assert difference.mean == pytest.approx(0.15) and difference.count == 2
+
+
 def test_groups_are_the_replications_where_there_are_several():
     arms = {"a": {(f, s): {"top1": f / 10 + s / 100} for f in (1, 2, 3) for s in (0, 2)}}
     result = Tried("videos", "cpu", arms)
-    np.testing.assert_allclose(result.units(("a", "top1"), [1, 2, 3]), [0.11, 0.21, 0.31])
+    shared = result.common([("a", "top1")])
+    np.testing.assert_allclose(result.units(("a", "top1"), shared), [0.11, 0.21, 0.31])
 
 
 def test_the_page_has_every_finding(tmp_path, monkeypatch):
@@ -207,12 +256,9 @@ def test_a_larger_study_has_pictures_and_verdicts_of_its_own(tmp_path, monkeypat
     assert all(f"(page/{picture.name})" in text for picture in pictures)
 
 
-def test_a_study_runs_keeps_and_goes_on(tmp_path, monkeypatch):
-    """Two arms of the smallest network; the second call has nothing left to run."""
-    from small_run import build_small_network, small_config
-
-    from train.study import __main__ as study_main
-
+@pytest.fixture
+def small_study(tmp_path, monkeypatch):
+    """Two arms of the smallest network and their fusion, as a study of its own."""
     for module in ("train.loop", "eval.predict"):
         monkeypatch.setattr(f"{module}.build_model", build_small_network)
     stages = {"": {"toy": dataclasses.replace(small_config(tmp_path), steps=2, run_dir="")}}
@@ -223,22 +269,65 @@ def test_a_study_runs_keeps_and_goes_on(tmp_path, monkeypatch):
         "both": Fused("joint", "action"),
     }
     claims = (Claim(("joint", "top1"), ("action", "top1")),)
-    finding = Finding("A paper", "Something.", claims, arms)
-    monkeypatch.setattr("train.study.findings.FINDINGS", {"small": finding})
-    monkeypatch.setattr("train.study.report.FINDINGS", {"small": finding})
+    findings = {"small": Finding("A paper", "Something.", claims, arms)}
+    monkeypatch.setattr("train.study.findings.FINDINGS", findings)
+    monkeypatch.setattr("train.study.report.FINDINGS", findings)
+    return study_main.StudyConfig(seeds=1, scale="cpu", folder=str(tmp_path / "study"))
+
+
+def test_a_study_runs_keeps_and_goes_on(small_study, tmp_path, monkeypatch):
+    """The second call has nothing left to run."""
     page = tmp_path / "page.md"
-    results = Results(page)
-    config = study_main.StudyConfig(seeds=1, scale="cpu", folder=str(tmp_path / "study"))
-    assert study_main.study(config, StudyData("synthetic-motion"), results)
+    results, data = Results(page), StudyData("synthetic-motion")
+    soon = dataclasses.replace(small_study, minutes=0.0)
+    assert study_main.study(soon, data, results) == study_main.TIME_IS_OVER
+    assert study_main.study(small_study, data, results) == study_main.DONE
     results.write_page()
     written = page.read_text()
     assert "not decided (synthetic-motion)" in written
 
     again = Results(page)
     monkeypatch.setattr("train.study.runs.run_arm", lambda *_: pytest.fail("run again"))
-    assert study_main.study(config, StudyData("synthetic-motion"), again)
+    assert study_main.study(small_study, data, again) == study_main.DONE
     again.write_page()
     assert page.read_text() == written
+
+
+def test_runs_of_other_settings_are_trained_anew(small_study, tmp_path, monkeypatch):
+    trained = []
+
+    def counted(config, console):
+        trained.append(config.run_dir)
+        return train(config, console)
+
+    monkeypatch.setattr("train.study.runs.train", counted)
+    changes = (("objective.kind", "action"), ("init.run_skip", ("^flow/",)))
+    stages = (Stage("small"), Stage("small", changes=changes))
+    place = Place(tmp_path / "study", StudyData("synthetic-motion"), 1, 0, "cpu")
+    numbers = run_arm(stages, place)
+    assert len(trained) == 2
+    assert run_arm(stages, place) == numbers and len(trained) == 2
+    toy = RECIPES["small"][""]["toy"]
+    optim = dataclasses.replace(toy.optim, learning_rate=0.03)
+    monkeypatch.setitem(RECIPES["small"], "", {"toy": dataclasses.replace(toy, optim=optim)})
+    assert run_arm(stages[:1], place) and len(trained) == 3
+    # What started from the former run is not kept either, with whatever settings.
+    assert run_arm(stages, place) and len(trained) == 4
+
+
+def test_a_run_that_diverges_is_told_and_not_tried_again(small_study, tmp_path, monkeypatch):
+    def diverge(stages, place):
+        raise TrainingStopped("the loss is not finite")
+
+    monkeypatch.setattr("train.study.runs.run_arm", diverge)
+    page = tmp_path / "page.md"
+    results = Results(page)
+    assert study_main.study(small_study, StudyData("synthetic-motion"), results) == study_main.DONE
+    results.write_page()
+    assert "| joint | - | 0, 1 diverged |" in page.read_text()
+    assert "**not run**" in page.read_text()
+    monkeypatch.setattr("train.study.runs.run_arm", lambda *_: pytest.fail("run again"))
+    study_main.study(small_study, StudyData("synthetic-motion"), Results(page))
 
 
 def test_streams_that_are_to_be_fused_are_run_where_only_their_numbers_are_known(

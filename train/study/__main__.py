@@ -17,6 +17,9 @@ from train.errors import exit_cleanly
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+DONE, TIME_IS_OVER, STOPPED = 0, 3, 130  # exit codes
+
+
 @dataclasses.dataclass(frozen=True)
 class StudyConfig:
     """Runs the smallest honest experiment for each finding, and writes docs/reproduction.md."""
@@ -30,15 +33,14 @@ class StudyConfig:
     seeds: int = 0
     """Seeds of each arm (in each group of videos). 0: 3 at scale cpu, 5 at scale gpu."""
     minutes: float = 50.0
-    """No new run is begun after so many minutes."""
+    """No new run is begun after so many minutes; the exit code is then 3."""
     scale: Literal["auto", "cpu", "gpu"] = "auto"
     """cpu: the recipes' toy scales; gpu: larger clips and networks, ten times the steps.
     auto: gpu where JAX finds a GPU or a TPU."""
     folder: str = "runs/study"
     """Where the runs are kept."""
     page: str = "docs/reproduction.md"
-    """The report. The numbers are in a folder of its name, so a study goes on from a clone too;
-    another page starts another study."""
+    """The report. The numbers are in a folder of its name, so a study goes on from a clone too."""
     list: bool = False
     """Only list the findings."""
     report_only: bool = False
@@ -66,7 +68,7 @@ def main() -> int:
 
         from train.study.results import Results
 
-        results = Results(Path(config.page))
+        results, code = Results(Path(config.page)), DONE
         if not config.report_only:
             from train.accelerator import start_jax
             from train.study.data import open_data
@@ -74,10 +76,10 @@ def main() -> int:
             start_jax(".cache/jax")
             config = for_backend(config, jax.default_backend())
             data = open_data(config.data, config.root, Path(config.folder))
-            finished = study(config, data, results)
+            code = study(config, data, results)
         results.write_page()
         print(f"report={config.page}")
-    return 0 if config.report_only or finished else 130
+    return code
 
 
 def for_backend(config: StudyConfig, backend: str) -> StudyConfig:
@@ -89,12 +91,17 @@ def for_backend(config: StudyConfig, backend: str) -> StudyConfig:
     return dataclasses.replace(config, scale=scale, seeds=seeds)
 
 
-def study(config: StudyConfig, data, results) -> bool:
-    """All runs that are missing, a seed at a time over all findings. False if a signal came."""
+def study(config: StudyConfig, data, results) -> int:
+    """All runs that are missing, a seed at a time over all findings.
+
+    Returns:
+        The exit code: DONE, TIME_IS_OVER or STOPPED.
+    """
     import jax
 
     from train.loop import TrainingStopped
     from train.study.findings import FINDINGS, Fused
+    from train.study.report import DIVERGED
     from train.study.runs import Place, Stopped, fused_arm, run_arm
 
     console = Console()
@@ -113,7 +120,7 @@ def study(config: StudyConfig, data, results) -> bool:
                         console.print(
                             f"{config.minutes:g} minutes are over; the same command goes on"
                         )
-                        return True
+                        return TIME_IS_OVER
                     started = time.monotonic()
                     try:
                         if isinstance(arm, Fused):
@@ -122,10 +129,10 @@ def study(config: StudyConfig, data, results) -> bool:
                             numbers = run_arm(arm, place)
                     except Stopped:
                         console.print("stopped and saved; the same command goes on from there")
-                        return False
+                        return STOPPED
                     except TrainingStopped as error:  # one arm that diverges stops no other
                         console.print(f"{key}: {name}, fold {fold}, seed {seed}: {error}")
-                        continue
+                        numbers = {DIVERGED: 1.0}
                     finally:
                         jax.clear_caches()  # programs of hundreds of runs would fill the memory
                     results.add(key, name, place, numbers)
@@ -136,7 +143,7 @@ def study(config: StudyConfig, data, results) -> bool:
                         highlight=False,
                         soft_wrap=True,
                     )
-    return True
+    return DONE
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ All is kept by what it is, so that arms share stages, and a study that was stopp
 import dataclasses
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from rich.console import Console
 
 from eval.action import ActionConfig, run_action
 from eval.scores import accuracy, fuse, load_scores
-from train.config import TrainConfig
+from train.checkpoint import CONFIG_FILE, load_config
+from train.config import TrainConfig, flatten, without_unread_flow
 from train.loop import train
 from train.recipes import RECIPES
 from train.study.data import StudyData
@@ -22,6 +24,9 @@ from train.study.findings import Fused, Stage
 from train.writers import read_metrics
 
 NUMBERS = "numbers.json"
+DONE = "done"
+# A dataset may have moved; the rest is where the run is kept, not what it is.
+SAME_RUN = {"run_dir", "init.run", "data.root", "data.annotations", "compilation_cache"}
 
 
 class Stopped(Exception):
@@ -51,9 +56,9 @@ def configure(stages: tuple[Stage, ...], place: Place) -> TrainConfig:
     stage = stages[-1]
     config = RECIPES[stage.recipe][stage.stage]["toy"]
     config = place.data.adapt(config, place.fold)
+    config = with_fields(config, dict(stage.changes))
     if place.scale == "gpu":
         config = _larger(config)
-    config = with_fields(config, dict(stage.changes))
     config = with_fields(
         config,
         {
@@ -74,20 +79,28 @@ def configure(stages: tuple[Stage, ...], place: Place) -> TrainConfig:
 def run_arm(stages: tuple[Stage, ...], place: Place) -> dict[str, float]:
     """Trains what is missing of an arm, evaluates it, and returns its numbers.
 
+    Runs of other settings, as of a recipe that was changed since, and what started from them are
+    removed and trained anew.
+
     Raises:
         Stopped: a signal came.
         ValueError: settings that do not fit each other.
     """
-    kept = place.run_dir(stages) / NUMBERS
-    if kept.exists():
-        return json.loads(kept.read_text())
+    started_from = 0.0
     for count in range(1, len(stages) + 1):
         config = configure(stages[:count], place)
-        if not (Path(config.run_dir) / "done").exists():
+        done = Path(config.run_dir) / DONE
+        if not _is_of(config) or (done.exists() and done.stat().st_mtime < started_from):
+            shutil.rmtree(config.run_dir, ignore_errors=True)
+        if not done.exists():
             if not train(config, Console(quiet=True)).finished:
                 raise Stopped
-            (Path(config.run_dir) / "done").touch()
+            done.touch()
+        started_from = done.stat().st_mtime
     run_dir = place.run_dir(stages)
+    kept = run_dir / NUMBERS
+    if kept.exists():
+        return json.loads(kept.read_text())
     evaluated = run_action(
         ActionConfig(run=(str(run_dir),), examples=0, batch_size=64), Console(quiet=True)
     )[0]
@@ -98,6 +111,18 @@ def run_arm(stages: tuple[Stage, ...], place: Place) -> dict[str, float]:
     } | learning(run_dir)
     kept.write_text(json.dumps(numbers, indent=1) + "\n")
     return numbers
+
+
+def _is_of(config: TrainConfig) -> bool:
+    """Whether the run folder of these settings is empty or holds a run of them."""
+    run_dir = Path(config.run_dir)
+    if not (run_dir / CONFIG_FILE).exists():
+        return not run_dir.exists()
+    try:
+        there, here = flatten(load_config(run_dir)), flatten(without_unread_flow(config))
+    except ValueError:
+        return False
+    return all(there[name] == here[name] for name in here if name not in SAME_RUN)
 
 
 def fused_arm(fused: Fused, arms: dict[str, Any], place: Place) -> dict[str, float]:
@@ -149,9 +174,12 @@ def with_fields(config: Any, fields: dict[str, Any]) -> Any:
 def _larger(config: TrainConfig) -> TrainConfig:
     """For a GPU: 64 x 64, 16 frames instead of several, four times as wide, ten times as long.
 
-    Guessed, like the toy scale that it starts from.
+    Hidden Two-Stream sees 11 frames, as in the paper: the window of its MotionNet. Guessed, like
+    the toy scale that it starts from.
     """
     frames = config.data.num_frames
+    if 2 < frames < 16:
+        frames = 11 if config.recipe == "hidden-two-stream" else 16
     return with_fields(
         config,
         {
@@ -160,7 +188,7 @@ def _larger(config: TrainConfig) -> TrainConfig:
             "model.width": 4 * config.model.width,
             "data.size": (64, 64),
             "data.short_side": 80,
-            "data.num_frames": 16 if 2 < frames < 16 else frames,
+            "data.num_frames": frames,
             "data.num_threads": 8,
         },
     )
