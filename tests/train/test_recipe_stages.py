@@ -56,6 +56,7 @@ def narrowed(config: TrainConfig, steps: int) -> TrainConfig:
     )
 
 
+@pytest.mark.timeout(1800)  # a whole chain takes five minutes of a quick core
 @pytest.mark.parametrize("recipe, stages", EVERY_CHAIN if ALL_STAGES else CHAINS)
 def test_stages_run_resume_and_evaluate(recipe, stages, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
