@@ -375,7 +375,7 @@ def test_mistakes_through_the_command(tmp_path, monkeypatch, capsys):
     for arguments, expected, message in (
         (["action"], 1, "with --run"),
         (["action", "--run", tmp_path, "--protocol", "hts"], 2, "--protocol"),
-        (["fuse"], 2, "--scores"),
+        (["fuse"], 1, "with --scores"),
         (["fuse", "--scores", tmp_path], 1, "there is no"),
     ):
         code, _, err = run_command(monkeypatch, capsys, "eval", *arguments)
