@@ -112,6 +112,17 @@ def flow_starts(model: nn.Module, num_frames: int) -> tuple[int, ...]:
 _PUBLISHED = {"r3d18": "r3d_18", "r2plus1d18": "r2plus1d_18"}
 
 
+def fitting(init: InitConfig) -> dict[str, Any]:
+    """How weights are made to fit, as `afn_jax.weights.load_into` takes it."""
+    return {
+        "part": init.part,
+        "at": init.at or None,
+        "skip": init.skip,
+        "inflate": init.inflate,
+        "input_channels": None if init.input_channels == "rgb" else init.input_channels,
+    }
+
+
 def load_weights(state: TrainState, init: InitConfig, model_name: str) -> tuple[TrainState, str]:
     """The state with published weights in place of fresh ones, and what became of each array.
 
@@ -128,11 +139,7 @@ def load_weights(state: TrainState, init: InitConfig, model_name: str) -> tuple[
         {"params": state.params, "batch_stats": state.batch_stats},
         init.weights,
         architecture,
-        part=init.part,
-        at=init.at or None,
-        skip=init.skip,
-        inflate=init.inflate,
-        input_channels=None if init.input_channels == "rgb" else init.input_channels,
+        **fitting(init),
     )
     batch_stats = variables.get("batch_stats", state.batch_stats)
     return with_variables(state, variables["params"], batch_stats), str(report)

@@ -13,7 +13,7 @@ from afn_jax.models import create_model
 from afn_jax.weights import load_into
 from train import recipes
 from train.cli import parse_chain
-from train.network import build_model
+from train.network import build_model, fitting
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH = 4  # of both networks: names and fits do not depend on it
@@ -70,15 +70,8 @@ def test_published_weights_fit_as_told(command):
     given = jax.tree.map(lambda array: np.ones(array.shape, np.float32), shapes(published))
     if "spatial" in given["params"]:  # VGG16 is that stream of the two
         given = {"params": given["params"]["spatial"]}
-    _, report = load_into(
-        shapes(build_model(config, 101, axis_name=None)),
-        given,
-        part=init.part,
-        at=init.at or None,
-        skip=init.skip,
-        inflate=init.inflate,
-        input_channels=None if init.input_channels == "rgb" else init.input_channels,
-    )
+    model = shapes(build_model(config, 101, axis_name=None))
+    _, report = load_into(model, given, **fitting(init))
     # All but the classifier is loaded, and nothing else of the part is left as it was.
     left = {name.rpartition("/")[0].rpartition("/")[2] for name in (*report.kept, *report.unused)}
     assert left == {"classifier"}

@@ -23,7 +23,7 @@ The streams are trained apart. A two-stream result is the late fusion of the sco
 a temporal stage, 1 to 1.5, each of 25 clips of 10 crops a video (section 3.3).
 
 Published weights come on top: the paper starts VGG16 from ImageNet's, and temporal streams from
-those of flow streams, which are not published for PyTorch; ImageNet's do there what they can:
+those of flow streams. Of the latter torchvision has none, but ImageNet's fit there too:
 
     python -m train hidden-two-stream --stage spatial --data.root UCF101 \\
       --init.weights vgg16-397923af.pth --init.architecture vgg16 --init.skip classifier
