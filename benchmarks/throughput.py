@@ -24,7 +24,8 @@ from afn_jax.data.sources import create_source
 from train import config as config_lib
 from train.accelerator import start_jax
 from train.cli import parse
-from train.loop import build_model, to_batch
+from train.loop import to_batch
+from train.network import build_model, flow_starts
 from train.objectives import create_objective
 from train.optim import create_optimizer
 from train.parallel import AXIS, local_devices, split_batch, train_step_on

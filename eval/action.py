@@ -7,7 +7,9 @@ Several runs, as those of the three splits of UCF101, are evaluated in turn and 
 """
 
 import dataclasses
+import itertools
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +26,7 @@ from afn_jax.data.sources import create_source
 from afn_jax.data.views import Views
 from afn_jax.metrics import EndpointErrorMetric, PerClass
 from afn_jax.ops import resize_flow
-from eval.predict import Predict, load_predict, starts_of
+from eval.predict import Predict, load_predict, moved, starts_of
 from eval.protocols import Protocol, ProtocolName, find_protocol
 from eval.report import write_report
 from eval.report_clips import ReportExample
@@ -51,6 +53,8 @@ class ActionConfig:
     """Test clips shown in the report."""
     data_root: str = ""
     """Where the videos are, if not where the run found them."""
+    annotations: str = ""
+    """Where their lists are, likewise."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,10 +109,7 @@ def run_action(config: ActionConfig, console: Console | None = None) -> list[dic
 
 def _run(config: ActionConfig, run_dir: Path, console: Console) -> tuple[dict, Scores | None]:
     """Evaluates one run: (what is in `eval.json`, what is in `scores.npz`)."""
-    settings = load_config(run_dir)
-    if config.data_root:
-        data = dataclasses.replace(settings.data, root=config.data_root)
-        settings = dataclasses.replace(settings, data=data)
+    settings = moved(load_config(run_dir), config.data_root, config.annotations)
     clips = config.clips or (settings.test_clips if config.protocol == "clips" else 0)
     protocol = find_protocol(config.protocol, clips)
     source = create_source(settings.data, "test", settings.seed)
@@ -143,8 +144,11 @@ def _run(config: ActionConfig, run_dir: Path, console: Console) -> tuple[dict, S
             f"The flow target is an estimate by the teacher {settings.data.teacher!r}, "
             "so the endpoint error is the distance to the teacher."
         )
-    choice = f" --protocol {protocol.name}" if protocol.name != "clips" else ""
-    number = f" --clips {clips}" if clips else ""
+    words = ["python", "-m", "eval", "action", "--run", str(run_dir)]
+    words += ["--protocol", protocol.name] if protocol.name != "clips" else []
+    words += ["--clips", str(clips)] if clips else []
+    words += ["--data-root", config.data_root] if config.data_root else []
+    words += ["--annotations", config.annotations] if config.annotations else []
     report = run_dir / "report.html"
     write_report(
         report,
@@ -155,7 +159,7 @@ def _run(config: ActionConfig, run_dir: Path, console: Console) -> tuple[dict, S
         confusion=np.asarray(confusion.counts),
         examples=example_clips(predict, source, settings.data, config.examples, starts),
         skipped=[(item.path, item.reason) for item in skipped],
-        command=f"python -m eval action --run {run_dir}{choice}{number}",
+        command=shlex.join(words),
         notes=notes,
     )
     cover = protocol.views.when == "cover"
@@ -272,32 +276,33 @@ def example_clips(
 ) -> list[ReportExample]:
     """`count` test clips spread over the classes, with what the network makes of them.
 
-    `starts` are as in `evaluate`; where they are not the first frames one after the other, only the
-    frames that a flow starts at are there. Without any, the flow is left out.
+    In place of a damaged one comes the next. `starts` are as in `evaluate`; where these are not all
+    frames, or all but the last, only the frames that a flow starts at are there. Without any, the
+    flow is left out.
     """
     by_label: dict[int, list[int]] = {}
     for i in range(min(len(source), 4096)):
         by_label.setdefault(source[i].label, []).append(i)
-    chosen = [
-        videos[turn]
-        for turn in range(count)
-        for _, videos in sorted(by_label.items())
-        if turn < len(videos)
-    ][:count]
+    in_turn = itertools.zip_longest(*(videos for _, videos in sorted(by_label.items())))
     reader = ClipReader(source, data)
     examples = []
-    for number in chosen:
+    for number in itertools.chain.from_iterable(in_turn):
+        if len(examples) == count:
+            break
+        if number is None:
+            continue
         example = {name: array[0] for name, array in reader.evaluation_example(number).items()}
         if not example["mask"]:
             continue
         frames = example["frames"]
         prediction = predict(frames[None])
         flow, target, flow_mask = None, example.get("flows"), example.get("flow_mask")
+        times = ()
         if prediction.flows and (starts is None or len(starts)):
             flow = np.asarray(resize_flow(prediction.flows[0][0], frames.shape[1:3]))
             chosen = list(range(len(frames)) if starts is None else starts)[: len(flow)]
-            if chosen != list(range(len(flow))):
-                frames = frames[chosen]
+            if chosen != list(range(len(flow))) or len(flow) < len(frames) - 1:
+                frames, times = frames[chosen], tuple(chosen)
                 target, flow_mask = (x if x is None else x[chosen] for x in (target, flow_mask))
         scores = np.full(len(source.class_names), 1 / len(source.class_names))
         if prediction.logits is not None:
@@ -311,6 +316,7 @@ def example_clips(
                 flow=flow,
                 target=target if flow is not None else None,
                 flow_mask=flow_mask if flow is not None else None,
+                times=times,
             )
         )
     return examples

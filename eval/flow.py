@@ -40,6 +40,7 @@ from eval.flow_methods import FlowMethod, create_method
 from eval.flow_report import FlowExample, write_flow_report
 
 SPEEDS = {"s0_10": (0, 10), "s10_40": (10, 40), "s40": (40, np.inf)}  # px a frame, as Sintel's
+DatasetName = Literal["sintel", "kitti2012", "kitti2015", "middlebury", "flying-chairs"]
 NUMBERS = ("epe", "fl_all", "px1", "px3", "px5")
 
 _count = jax.jit(FlowOutliersMetric.from_batch)
@@ -49,7 +50,7 @@ _count = jax.jit(FlowOutliersMetric.from_batch)
 class FlowConfig:
     """Evaluates the flow of a run, or of a classical method, against ground truth."""
 
-    dataset: Literal["sintel", "kitti2012", "kitti2015", "middlebury", "flying-chairs"]
+    dataset: DatasetName
     """The kind of dataset."""
     root: str
     """Where it is unpacked."""
@@ -144,7 +145,7 @@ def run_flow(config: FlowConfig, console: Console | None = None) -> dict:
     ranked = sorted(results, key=lambda result: -result.epe)
     worst = ranked[: config.examples]
     best = [result for result in reversed(ranked) if result not in worst][: config.examples]
-    out = Path(config.out or _default_out(config))
+    out = flow_folder(config)
     out.mkdir(parents=True, exist_ok=True)
     skipped = [*dataset.skipped, *damaged]
     values = {
@@ -152,6 +153,9 @@ def run_flow(config: FlowConfig, console: Console | None = None) -> dict:
         "dataset": config.dataset + _which(config),
         "method": config.method,
         "run": config.run,
+        "step": method.step,
+        "split": config.split,
+        "count_invalid": config.count_invalid,
         "num_pairs": len(results),
         "repeated_pairs": repeated,
         "groups": groups,
@@ -170,7 +174,7 @@ def run_flow(config: FlowConfig, console: Console | None = None) -> dict:
         best=[_example(method, result) for result in best],
         skipped=values["skipped"],
         notes=notes,
-        command=_command(config),
+        command=flow_command(config),
     )
     temporary = out / "flow.tmp"
     temporary.write_text(json.dumps(values, indent=1) + "\n")
@@ -196,6 +200,16 @@ def flow_line(values: dict) -> str:
 
 def open_dataset(config: FlowConfig) -> FlowDataset:
     """The dataset of the settings, its sequences in one piece. Raises ValueError."""
+    for name, field, only in (
+        ("pass", "render", "sintel"),
+        ("count-invalid", "count_invalid", "sintel"),
+        ("annotations", "annotations", "flying-chairs"),
+    ):
+        if getattr(config, field) != getattr(FlowConfig, field) and config.dataset != only:
+            raise ValueError(
+                f"{name}: got {getattr(config, field)!r}, but only {only} has it and dataset is "
+                f"{config.dataset}; leave it out."
+            )
     split = config.split
     if split == "default":
         split = "test" if config.dataset == "flying-chairs" else "all"
@@ -318,14 +332,18 @@ def _which(config: FlowConfig) -> str:
     return f", {config.render} pass" if config.dataset == "sintel" else ""
 
 
-def _default_out(config: FlowConfig) -> Path:
+def flow_folder(config: FlowConfig) -> Path:
+    """Where `flow.json` and `flow.html` are written."""
+    if config.out:
+        return Path(config.out)
     name = config.dataset + (f"-{config.render}" if config.dataset == "sintel" else "")
     if config.run:
         return Path(config.run) / f"flow-{name}"
     return Path(f"runs/flow-{config.method}-{name}")
 
 
-def _command(config: FlowConfig) -> str:
+def flow_command(config: FlowConfig) -> str:
+    """What a shell runs for these settings."""
     words = ["python", "-m", "eval", "flow"]
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)

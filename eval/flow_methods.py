@@ -30,10 +30,12 @@ class FlowMethod(Protocol):
     Attributes:
         num_frames: frames of a clip.
         positions: the frames of a clip whose flow to the next one in the clip it can give.
+        step: of the checkpoint of a run, None of others.
     """
 
     num_frames: int
     positions: range
+    step: int | None
 
     def __call__(self, frames: np.ndarray, position: int) -> np.ndarray:
         """`[num_frames, H, W, 3]` uint8 RGB -> `[H, W, 2]`, from frame `position` to the next."""
@@ -57,6 +59,7 @@ class PairMethod:
     note: str
     num_frames: int = 2
     positions: range = range(1)
+    step: int | None = None
 
     def __call__(self, frames: np.ndarray, position: int) -> np.ndarray:
         """`[2, H, W, 3]` uint8 RGB -> `[H, W, 2]`."""
@@ -117,8 +120,12 @@ class RunMethod:
             classes = _num_classes(run_dir, settings)
             self._build(settings, classes)
         self.positions = self._positions(outputs, settings, run_dir)
-        self._predict, self._step = load_predict(run_dir, settings, classes)
-        self._note = f"{settings.model.name} of {run_dir}, step {self._step}."
+        self._predict, self.step = load_predict(run_dir, settings, classes)
+        self._note = f"{settings.model.name} of {run_dir}, step {self.step}."
+        if settings.data.brighten != "none":
+            self._note += (
+                f" It was trained on brightened frames ({settings.data.brighten}); these are not."
+            )
         self._sizes: dict[tuple[int, int], tuple[int, int]] = {}
 
     def __call__(self, frames: np.ndarray, position: int) -> np.ndarray:

@@ -62,12 +62,14 @@ def run_fuse(config: FuseConfig, console: Console | None = None) -> dict:
             alone = accuracy(stream.in_space(space), stream.labels)
             console.print(
                 f"{stream.run}: top1={alone['top1']:.4g} weight={weight:g} "
-                f"protocol={stream.protocol} step={stream.step}",
+                f"protocol={stream.protocol} views={np.median(stream.views):g} step={stream.step}",
                 highlight=False,
                 soft_wrap=True,
             )
     if len(protocols) > 1:
         console.print("warning: the streams were evaluated by other protocols", style="yellow")
+    elif any(len({np.median(stream.views) for stream in streams}) > 1 for streams in splits):
+        console.print("warning: the streams have other numbers of views a video", style="yellow")
     if config.sweep:
         _print_sweep(splits, space, console)
     labels = [streams[0].labels for streams in splits]

@@ -1,6 +1,7 @@
 """The network of a run, to be asked."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -37,6 +38,13 @@ def load_predict(run_dir: Path, settings: TrainConfig, num_classes: int) -> tupl
         return jax.tree.map(lambda x: x[:count], outputs)
 
     return predict, int(state.step)
+
+
+def moved(settings: TrainConfig, root: str, annotations: str) -> TrainConfig:
+    """The settings of a run whose videos or lists lie elsewhere now; "": where they were."""
+    data = settings.data
+    data = replace(data, root=root or data.root, annotations=annotations or data.annotations)
+    return replace(settings, data=data)
 
 
 def starts_of(settings: TrainConfig, num_classes: int) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ against accuracy over several runs. One middle clip of each test video, centre c
 import dataclasses
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from rich.console import Console
@@ -16,7 +16,8 @@ from rich.console import Console
 from afn_jax.data.pipeline import ClipReader, evaluation_batches
 from afn_jax.data.sources import create_source
 from eval.action import example_clips
-from eval.predict import Predict, load_predict, starts_of
+from eval.flow import DatasetName, FlowConfig, flow_command, flow_folder
+from eval.predict import Predict, load_predict, moved, starts_of
 from eval.probe_report import write_probe_report
 from eval.probes import (
     ORDERS,
@@ -29,7 +30,7 @@ from eval.probes import (
 )
 from eval.protocols import find_protocol
 from eval.scores import accuracy_interval, aligned, load_scores, ranks
-from train.checkpoint import load_config
+from train.checkpoint import load_config, newest_step
 from train.loop import to_batch
 from train.objectives import flow_and_target
 
@@ -49,7 +50,7 @@ class ProbeConfig:
     error from the flow.json in FOLDER, as of a classical method or of the flow network before."""
     flow_dataset: str = ""
     """For runs without FOLDER: take the error of `python -m eval flow --dataset` of this name, as
-    sintel (Table 3); default: that of the test clips."""
+    sintel (Table 3; its final pass is sintel-final); default: that of the test clips."""
     batch_size: int = 32
     """Clips at a time, over all devices."""
     examples: int = 6
@@ -60,6 +61,8 @@ class ProbeConfig:
     """Pixels from one place of it to the next; 0 means half of its side (guessed)."""
     data_root: str = ""
     """Where the videos are, if not where the run found them."""
+    annotations: str = ""
+    """Where their lists are, likewise."""
 
 
 def run_probe(config: ProbeConfig, console: Console | None = None) -> dict:
@@ -71,21 +74,22 @@ def run_probe(config: ProbeConfig, console: Console | None = None) -> dict:
     """
     console = console or Console(stderr=True)
     run_dir = Path(config.run)
-    settings = load_config(run_dir)
-    if config.data_root:
-        data = dataclasses.replace(settings.data, root=config.data_root)
-        settings = dataclasses.replace(settings, data=data)
+    settings = moved(load_config(run_dir), config.data_root, config.annotations)
     if settings.objective.kind == "action":  # as in training: nobody reads a teacher's flow
         data = dataclasses.replace(settings.data, teacher="none")
         settings = dataclasses.replace(settings, data=data)
+    if config.flow_dataset and not config.runs:
+        raise ValueError(
+            f"flow_dataset: got {config.flow_dataset!r} without runs; give the runs to compare."
+        )
     values: dict = {}
     if config.against:  # first: these fail early
         values["class_gains"] = gains_over(run_dir, Path(config.against), console)
     if config.runs:
         # A run may be among them with the folder of its flow.
-        named = {_run_and_flow(entry)[0] for entry in config.runs}
-        own = () if config.run in named else (config.run,)
-        values["runs"] = flow_against_accuracy((*own, *config.runs), config.flow_dataset)
+        named = {Path(_run_and_flow(entry)[0]) for entry in config.runs}
+        own = () if run_dir in named else (config.run,)
+        values["runs"] = flow_against_accuracy((*own, *config.runs), config.flow_dataset, console)
     source = create_source(settings.data, "test", settings.seed)
     predict, values["step"] = load_predict(run_dir, settings, len(source.class_names))
     starts = starts_of(settings, len(source.class_names))
@@ -94,9 +98,9 @@ def run_probe(config: ProbeConfig, console: Console | None = None) -> dict:
     clips = example_clips(
         predict, source, settings.data, config.examples, starts if all_frames else ()
     )
-    if not clips:
+    if config.examples and not clips:
         raise ValueError(f"run: not one test video of {config.run} can be read.")
-    one = predict(clips[0].frames[None])
+    one = predict(np.zeros((1, settings.data.num_frames, *settings.data.size, 3), np.uint8))
     can = {
         "motion": one.logits is not None and settings.data.num_frames > 1,
         "occlusion": one.logits is not None,
@@ -159,12 +163,13 @@ def gains_over(run_dir: Path, other: Path, console: Console) -> dict[str, float]
     Both are ranked by what their protocol averages, as their top-1 is.
     """
     before, after = aligned([load_scores(other), load_scores(run_dir)])
+    for run, scores in ((other, before), (run_dir, after)):
+        _warn_if_older(run, scores.step, "scores.npz", console)
     if before.protocol != after.protocol:
-        console.print(
-            f"warning: gains are between two protocols, {before.protocol} of {other} and "
+        _warn(
+            f"gains are between two protocols, {before.protocol} of {other} and "
             f"{after.protocol} of {run_dir}",
-            style="yellow",
-            soft_wrap=True,
+            console,
         )
     right = [
         ranks(scores.in_space(find_protocol(scores.protocol).space), scores.labels) < 1
@@ -175,32 +180,45 @@ def gains_over(run_dir: Path, other: Path, console: Console) -> dict[str, float]
     return dict(sorted((pair for pair in named if np.isfinite(pair[1])), key=lambda pair: -pair[1]))
 
 
-def flow_against_accuracy(entries: tuple[str, ...], flow_dataset: str = "") -> dict:
+def flow_against_accuracy(
+    entries: tuple[str, ...], flow_dataset: str = "", console: Console | None = None
+) -> dict:
     """Endpoint error and accuracy of evaluated runs, and Spearman's correlation (Table 3).
 
     Args:
         entries: folders of runs, or RUN=FOLDER, whose flow.json has the endpoint error.
-        flow_dataset: of the others the error is that of RUN/flow-DATASET; "": of their test clips.
+        flow_dataset: of the others the error is that of `python -m eval flow` on it, in the folder
+            where that writes it; "": of their test clips.
+        console: is told what was not measured alike, or of an older checkpoint.
 
     Raises:
         ValueError: something was not evaluated.
     """
+    console = console or Console(stderr=True)
     rows = []
-    for entry in dict.fromkeys(entries):
+    protocols, measured = {}, {}  # what each run was evaluated with
+    for entry in dict.fromkeys(str(Path(entry)) for entry in entries):
         run, folder = _run_and_flow(entry)
+        command = f"python -m eval flow --dataset DATASET --root DIR --run {run} --out {folder}"
         if not folder and flow_dataset:
-            folder = str(Path(run) / f"flow-{flow_dataset}")
+            flow = _flow_config(flow_dataset, run)
+            folder, command = str(flow_folder(flow)), flow_command(flow)
         evaluated = _read(Path(run) / "eval.json", f"python -m eval action --run {run}")
         if "top1" not in evaluated:
             raise ValueError(
                 f"runs: the evaluation of {run} has no accuracy; it does not classify."
             )
+        _warn_if_older(run, evaluated.get("step"), "eval.json", console)
+        views = ("protocol", "clips_per_video", "crops_per_clip")
+        protocols[run] = " ".join(f"{name}={evaluated.get(name)}" for name in views)
+        epe, measured[run] = evaluated.get("epe"), "the test clips"
         if folder:
-            dataset = f"--dataset {flow_dataset or 'DATASET'}"
-            command = f"python -m eval flow {dataset} --root DIR --run {run} --out {folder}"
-            epe = _read(Path(folder) / "flow.json", command).get("epe")
-        else:
-            epe = evaluated.get("epe")
+            flow = _read(Path(folder) / "flow.json", command)
+            if flow.get("run"):
+                _warn_if_older(flow["run"], flow.get("step"), f"{folder}/flow.json", console)
+            epe = flow.get("epe")
+            measured[run] = f"{flow.get('num_pairs')} pairs of {flow.get('dataset')}"
+            measured[run] += ", invalid pixels too" if flow.get("count_invalid") else ""
         if epe is None:
             raise ValueError(
                 f"runs: the evaluation of {run} has no endpoint error: its test clips have no flow "
@@ -209,8 +227,35 @@ def flow_against_accuracy(entries: tuple[str, ...], flow_dataset: str = "") -> d
                 "--flow-dataset sintel, or give RUN=FOLDER, the folder of that flow.json."
             )
         rows.append({"run": run, "epe": epe, "top1": evaluated["top1"]})
+    for what, of_run in (("accuracy", protocols), ("endpoint error", measured)):
+        if len(set(of_run.values())) > 1:
+            texts = "; ".join(f"{run}: {text}" for run, text in of_run.items())
+            _warn(f"the {what} of the runs is not measured alike: {texts}", console)
     correlation = rank_correlation(*([row[name] for row in rows] for name in ("epe", "top1")))
     return {"rows": rows, "rank_correlation": correlation}
+
+
+def _flow_config(dataset: str, run: str) -> FlowConfig:
+    """The settings that a run is evaluated with on a dataset of flow; sintel is its clean pass."""
+    allowed = (*get_args(DatasetName), "sintel-final")
+    if dataset not in allowed:
+        raise ValueError(f"flow_dataset: got {dataset!r}, allowed are {', '.join(allowed)}.")
+    name, render = ("sintel", "final") if dataset == "sintel-final" else (dataset, "clean")
+    return FlowConfig(name, "DIR", run=run, render=render)
+
+
+def _warn_if_older(run: str | Path, step: int | None, file: str, console: Console) -> None:
+    newest = newest_step(Path(run))
+    if None not in (step, newest) and step != newest:
+        _warn(
+            f"{file} of {run} is of step {step}, its newest checkpoint of step {newest}; evaluate "
+            "it again",
+            console,
+        )
+
+
+def _warn(text: str, console: Console) -> None:
+    console.print(f"warning: {text}", style="yellow", soft_wrap=True, highlight=False)
 
 
 def _run_and_flow(entry: str) -> tuple[str, str]:

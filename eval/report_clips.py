@@ -33,6 +33,8 @@ class ReportExample:
         target: true, like `flow`.
         flow_mask: `[T, H, W]` bool, as long as `target`: True where it is to be trusted; None:
             everywhere.
+        times: `[T]` which frames of a longer clip these are, from 0; then the last flow is not to
+            the frame after the clip. Empty: all of it.
 
     Raises:
         ValueError: an array of another shape or type.
@@ -45,6 +47,7 @@ class ReportExample:
     flow: np.ndarray | None = None
     target: np.ndarray | None = None
     flow_mask: np.ndarray | None = None
+    times: tuple[int, ...] = ()
 
     def __post_init__(self):
         frames = np.asarray(self.frames)
@@ -54,6 +57,11 @@ class ReportExample:
                 f"{frames.dtype}, but a clip is [T, H, W, 3] RGB in uint8."
             )
         time, height, width = frames.shape[:3]
+        if self.times and len(self.times) != time:
+            raise ValueError(
+                f"times of example {self.name!r}: got {len(self.times)} for {time} frames; give "
+                "one each, or none."
+            )
         for field, end in (("flow", (2,)), ("target", (2,)), ("flow_mask", ())):
             value = getattr(self, field)
             allowed = [(length, height, width, *end) for length in (time, time - 1) if length]
@@ -115,7 +123,8 @@ def _strip(example: ReportExample) -> str:
     size = {"min_height": 96} if len(times) <= 8 else {}
     flow, target, mask = example.flow, example.target, example.flow_mask
     lengths = [len(value) for value in (flow, target) if value is not None]
-    future = num_frames - 1 if lengths and max(lengths) == num_frames else None
+    whole = lengths and max(lengths) == num_frames and not example.times
+    future = num_frames - 1 if whole else None
 
     rows = [_row("frame", "", example.name, times, fit(example.frames, **size))]
     scale = flow_scale(flow, target, mask)
@@ -139,7 +148,7 @@ def _strip(example: ReportExample) -> str:
     heads = "".join(
         f'<th scope="col" class="future">{time} → future</th>'
         if time == future
-        else f'<th scope="col">{time}</th>'
+        else f'<th scope="col">{example.times[time] if example.times else time}</th>'
         for time in times
     )
     return (

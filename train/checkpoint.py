@@ -167,8 +167,14 @@ def _ignore_abandoned_reads() -> None:
 
 def has_checkpoint(run_dir: Path) -> bool:
     """Whether a run folder holds a checkpoint, readable or not."""
+    return newest_step(run_dir) is not None
+
+
+def newest_step(run_dir: Path) -> int | None:
+    """The step of the newest checkpoint of a run folder, readable or not; None without any."""
     folder = Path(run_dir) / "checkpoints"
-    return folder.is_dir() and any(path.name.isdigit() for path in folder.iterdir())
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return max((int(name) for name in names if name.isdigit()), default=None)
 
 
 def load_config(run_dir: Path) -> TrainConfig:

@@ -186,7 +186,8 @@ class TrainConfig:
 
 # Fields that may differ between a run folder and the command that resumes it: they change how long
 # the run is, where it runs and what is written about it, not what a step minimises. (On another
-# number of devices the random draws of a step are others.)
+# number of devices, or of parts, the random draws of a step are others, and batch statistics are
+# those of other parts.)
 MAY_CHANGE = {
     "run_dir",
     "resume",
@@ -199,7 +200,9 @@ MAY_CHANGE = {
     "test_clips",
     "max_devices",
     "compilation_cache",
+    "optim.accumulate",  # fewer devices take more parts
     "data.root",  # a dataset may be moved
+    "data.annotations",  # with its lists
     "init.run",  # and so may what was read at the start
     "init.weights",
     "data.num_threads",

@@ -23,6 +23,7 @@ from afn_jax.data.clip import Source
 from afn_jax.data.config import DataConfig
 from afn_jax.data.pipeline import ClipReader, evaluation_batches, train_iterator
 from afn_jax.data.sources import create_source
+from afn_jax.data.sources.video_files import CLASS_MARK
 from afn_jax.types import Batch
 from train import config as config_lib
 from train import config_file
@@ -159,7 +160,8 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
 
     # ---------------------------------------------------------------- Loop
     # Do not change the order of what happens in it: metrics of step n are read after step n + 1
-    # is under way, and a checkpoint is taken when the iterator stands behind the step's batch.
+    # is under way; a checkpoint is taken when the iterator stands behind the step's batch, and
+    # before the look at the test clips, which may be long or fail.
     pending: tuple[int, Any] | None = None  # metrics still being computed
     window: list[dict[str, float]] = []  # metrics since the last row
     step = first_step
@@ -167,7 +169,12 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
         terminal.start(step)
         try:
             while step < config.steps and not stop.requested:
-                batch = to_batch(next(iterator))
+                try:
+                    batch = to_batch(next(iterator))
+                except Exception:
+                    if stop.requested:  # the reading processes got the signal too, and ended
+                        break
+                    raise
                 state, metrics = train_step(state, split_batch(batch, len(devices)))
                 step += 1
                 if pending is not None:
@@ -184,15 +191,15 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
                     terminal.row(step, "train", row)
 
                 started = time.perf_counter()
-                if config.test_every and (step % config.test_every == 0 or step == config.steps):
-                    row = look_at_test(state, test_step, test_source, config, len(devices))
-                    writer.write(step, "test", row)
-                    terminal.row(step, "test", row)
-                if step % config.checkpoint_every == 0:
+                if step % config.checkpoint_every == 0 or step == config.steps:
                     if pending is not None:  # never save a state whose loss was not finite
                         window.append(read_metrics(*pending, checkpoints))
                         pending = None
                     checkpoints.save(state, iterator.get_state(), config)
+                if config.test_every and (step % config.test_every == 0 or step == config.steps):
+                    row = look_at_test(state, test_step, test_source, config, len(devices))
+                    writer.write(step, "test", row)
+                    terminal.row(step, "test", row)
                 terminal.exclude(time.perf_counter() - started)
             if pending is not None:
                 read_metrics(*pending, checkpoints)
@@ -262,9 +269,12 @@ def check_classes(source: Source, test_source: Source) -> None:
 
 
 def check_overlap(source: Source, test_source: Source) -> None:
-    """No video may both train and test."""
-    names = {source[i].name for i in range(len(source))}
-    both = sorted(names & {test_source[i].name for i in range(len(test_source))})
+    """No video may both train and test, of whatever classes."""
+    train, test = (
+        {videos[i].name.partition(CLASS_MARK)[0] for i in range(len(videos))}
+        for videos in (source, test_source)
+    )
+    both = sorted(train & test)
     if both:
         raise ValueError(
             f"data: {len(both)} videos are in the training and in the test list, first: "

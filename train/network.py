@@ -29,6 +29,8 @@ def build_model(config: TrainConfig, num_classes: int, *, axis_name: str | None)
         "axis_name": axis_name,
         "flow_stride": config.model.flow_stride,
     }
+    if config.data.sampling == "segments":
+        overrides["num_segments"] = config.data.num_segments
     if config.model.dropout_rate is not None:
         overrides["dropout_rate"] = config.model.dropout_rate
     # What the objective does not need is left out, where a model can do without it.
@@ -79,6 +81,14 @@ def check_outputs(model: nn.Module, config: TrainConfig) -> None:
         lambda frames: model.init_with_output(jax.random.key(0), frames, train=False), frames
     )
     name, kind = config.model.name, config.objective.kind
+    segments = config.data.num_segments if config.data.sampling == "segments" else 1
+    # A network that knows of no segments may score their frames, but has flow from one to the next.
+    expected = getattr(model, "num_segments", segments if kind == "action" else 1)
+    if segments > 1 and segments != expected:
+        raise ValueError(
+            f"data.num_segments: got {segments} with data.sampling 'segments', but {name} takes a "
+            f"clip for {expected}. Add --data.num-segments {expected}, or --data.sampling clip."
+        )
     if kind != "action" and not prediction.flows:
         raise ValueError(
             f"objective.kind: got {kind!r}, but {name} predicts no flow. "

@@ -37,7 +37,7 @@ def run_lock(run_dir: Path) -> Iterator[None]:
 
 def is_lock(path: Path) -> bool:
     """Whether a file of a run folder is its lock, which says nothing of what the folder holds."""
-    return path.name == LOCK_FILE
+    return path.name.startswith(LOCK_FILE)
 
 
 def _take(path: Path) -> None:
@@ -47,22 +47,36 @@ def _take(path: Path) -> None:
                 json.dump({"pid": os.getpid(), "host": socket.gethostname()}, file)
             return
         except FileExistsError:
-            _refuse_if_held(path)
-            path.unlink(missing_ok=True)
+            _set_aside(path, _refuse_if_held(path))
     raise ValueError(f"run_dir: other processes take {path} again and again; start one at a time.")
 
 
-def _refuse_if_held(path: Path) -> None:
-    """Raises ValueError if the process that the lock names runs, or runs on another host."""
+def _set_aside(path: Path, dead: tuple[int, str] | None) -> None:
+    """Removes the lock if it is still that of `dead`; in between another may have taken it over."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    with suppress(FileNotFoundError):
+        path.rename(aside)  # of two processes one gets it
+        if _read(aside) == dead:
+            aside.unlink()
+        else:
+            aside.rename(path)
+
+
+def _refuse_if_held(path: Path) -> tuple[int, str] | None:
+    """(process, host) of a dead lock; None if it is gone or damaged.
+
+    Raises:
+        ValueError: the process that the lock names runs, or runs on another host.
+    """
     values = _read(path)
     if values is None:
         time.sleep(0.2)  # made this moment, it is still empty
         values = _read(path)
     if values is None:
-        return
+        return None
     pid, host = values
     if host == socket.gethostname() and not _runs(pid):
-        return
+        return values
     raise ValueError(
         f"run_dir: {path.parent} is in use: process {pid} on {host} trains in it. Wait for it, "
         f"stop it, or choose another --run-dir. If it no longer runs, delete {path}."

@@ -47,7 +47,7 @@ class DataConfig:
     short_side: int = 128
     """Decoded frames are resized to this short side, before the crop."""
     stored_flow: bool = True
-    """shards: read the flow that is stored with the videos, if any."""
+    """Read the flow that is stored with the videos of shards or frame folders, if any."""
     train_videos: int = 1_000_000
     """synthetic-motion: how many training videos there are."""
     test_videos: int = 512

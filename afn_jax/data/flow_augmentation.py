@@ -42,15 +42,27 @@ class MovingView:
         return self.view @ np.linalg.matrix_power(self.step, time)
 
     def apply(self, clip: Clip) -> Clip:
-        """Transforms all that the clip has. A clip with flow gets a mask."""
+        """Transforms all that the clip has. A clip with flow gets a mask.
+
+        A mask without flow is that of flow to come; each piece of a clip then has one frame more.
+        """
         frames = np.stack([self._frame(frame, t) for t, frame in enumerate(clip.frames)])
-        if clip.flows is None:
-            return Clip(frames)
         known = clip.flow_mask
+        if clip.flows is None:
+            return Clip(frames, None, None if known is None else self._masks(known, len(frames)))
         if known is None:
             known = np.ones(clip.flows.shape[:-1], bool)
         flows = [self._flow(*pair, t) for t, pair in enumerate(zip(clip.flows, known, strict=True))]
         return Clip(frames, np.stack([f for f, _ in flows]), np.stack([m for _, m in flows]))
+
+    def _masks(self, known: np.ndarray, num_frames: int) -> np.ndarray:
+        length = len(known) // max(num_frames - len(known), 1)  # flows of each piece
+        places = [self._places(t + t // length) for t in range(len(known))]
+        return np.stack([self._known(*pair) for pair in zip(known, places, strict=True)])
+
+    def _known(self, known: np.ndarray, places: np.ndarray) -> np.ndarray:
+        unknown = _sampled((~known).astype(np.float32), places)
+        return (unknown == 0) & _inside(places, *known.shape)
 
     def _places(self, time: int) -> np.ndarray:
         """`A_t q` of every pixel q of the result, `[h, w, 2]` float64."""
@@ -69,10 +81,9 @@ class MovingView:
 
     def _flow(self, flow: np.ndarray, known: np.ndarray, time: int):
         places = self._places(time)
-        unknown = _sampled((~known).astype(np.float32), places)
         ends = places + _sampled(flow, places)
         new = _moved(np.linalg.inv(self.matrix(time + 1)), ends) - _grid(self.size)
-        mask = (unknown == 0) & _inside(places, *flow.shape[:2])
+        mask = self._known(known, places)
         return np.where(mask[..., None], new, 0).astype(np.float32), mask
 
 

@@ -10,6 +10,7 @@ A batch is a dict of arrays, with the fields of `afn_jax.types.Batch`; frames st
 import dataclasses
 import functools
 import json
+import signal
 from collections.abc import Iterator
 from typing import Self
 
@@ -178,7 +179,13 @@ def _read_ahead(
     # A worker has a copy of the reader: what its copy finds damaged comes along with the batches.
     batches = dataset.map(functools.partial(_send_damaged, reader)).to_iter_dataset(options)
     workers = grain.MultiprocessingOptions(num_workers=config.num_workers)
-    return iter(batches.mp_prefetch(workers).map(functools.partial(_receive_damaged, reader)))
+    batches = batches.mp_prefetch(workers, _leave_interrupts_to_the_parent)
+    return iter(batches.map(functools.partial(_receive_damaged, reader)))
+
+
+def _leave_interrupts_to_the_parent(worker: int, num_workers: int) -> None:
+    """Ctrl-C in a terminal reaches every process; it is the parent that saves and ends the rest."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _send_damaged(reader: ClipReader, batch: Batch) -> Batch:

@@ -36,7 +36,8 @@ How to make each row of the tables: the model, and what to override. Tables 1 to
 | 6: RGB; TVL-1; Two-Stream | `repflow-r3d18`, as Table 1 but `stacked_flows=1` |
 | 6: Input; After Block 1, 3 | `repflow-r3d18`, `flow_after=0`; `1`; `3` |
 | 7 | `repflow-r2plus1d18`, as Table 6 |
-| 8 and 9: Ours, 2D CNN; FcF | `repflow-resnet50`; `composition="flow-conv-flow"` |
+| 8: Ours | the default, at 224x224 (guessed) |
+| 9: Ours, 2D CNN; FcF | `repflow-resnet50`; `composition="flow-conv-flow"` |
 | 9: Ours, (2+1)D CNN; FcF | `repflow-r2plus1d50`; `composition="flow-conv-flow"` |
 
 Blocks are counted as the paper does, the first being the stem: block 3 is the second stage of

@@ -55,6 +55,10 @@ def test_an_affine_motion_stays_one(seed):
     view = POLICY.draw(60, 80, np.random.default_rng(seed))
     out = view.apply(clip)
     assert out.frames.shape == (3, 40, 50, 3) and out.frames.dtype == np.uint8
+    # Of flow to come there is the mask, here of two pieces of one flow and two frames each.
+    to_come = view.apply(Clip(clip.frames[[0, 1, 2, 2]], None, np.ones((2, 60, 80), bool)))
+    assert to_come.flows is None and len(to_come.frames) == 4
+    np.testing.assert_array_equal(to_come.flow_mask, out.flow_mask[[0, 2]])
     assert out.flows.dtype == np.float32 and out.flow_mask.dtype == bool
     points = grid(40, 50)
     for t in range(3):

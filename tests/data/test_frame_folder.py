@@ -99,6 +99,9 @@ def test_flow_resized_and_scaled(tmp_path):
     expected = [(101 / 255 * 20 - 10) / 2, (51 / 255 * 20 - 10) / 2]
     np.testing.assert_allclose(half.flows[0, 2, 3], expected, atol=1e-5)
     assert half.flow_mask[0].all() and not half.flow_mask[1].any()
+    for stored in (True, False):  # --data.no-stored-flow, as training on the action alone sets it
+        config = DataConfig(source="frame-folder", root=str(root), num_frames=4, stored_flow=stored)
+        assert create_source(config, "train", 0)[0].has_flow == stored
     without = VideoFiles(root, videos, flow_bound=0)[0]
     assert not without.has_flow and without.clip(np.array([0])).flows is None
 

@@ -98,6 +98,27 @@ def test_wrong_roots(root):
             VideoFiles(root, videos, **settings)
 
 
+def test_names_are_unique(root):
+    """As of THUMOS14, whose segments of CliffDiving are those of Diving too."""
+    videos = listed(
+        Entry("Walk/a.avi", 0, 0.08, 0.2),
+        Entry("Walk/a.avi", 1, 0.08, 0.2),
+        Entry("Walk/b.avi", 0),
+        ("Walk/b.avi", 0),
+        ("Jump high/c.avi", 1),
+    )
+    source = VideoFiles(root, videos)
+    assert [(video.name, video.label) for video in source] == [
+        ("Walk/a.avi#t=0.08,0.2#class=Walk", 0),
+        ("Walk/a.avi#t=0.08,0.2#class=Jump high", 1),
+        ("Walk/b.avi", 0),
+        ("Jump high/c.avi", 1),
+    ]
+    assert [(skip.path, skip.reason) for skip in source.skipped] == [
+        (str(root / "Walk/b.avi"), "listed more than once, counts once")
+    ]
+
+
 def test_segments(root):
     """Frames are 0.04 s apart: from .08 s and before .2 s those of numbers 2, 3, 4 are shown."""
     videos = listed(

@@ -16,6 +16,7 @@ from afn_jax.data.views import Views
 from afn_jax.types import Prediction
 from eval import action
 from eval.action import ActionConfig, evaluate, result_line, run_action, summarize
+from eval.report_clips import clip_section
 from eval.scores import load_scores
 from train import config_file
 from train.checkpoint import CheckpointError
@@ -226,6 +227,8 @@ def test_damaged_videos_are_listed_and_not_counted(batch_size):
     }
     expected = [softmax(LOGITS[10 * v + np.array([0, 4])]).mean(0) for v in (1, 2, 4)]
     np.testing.assert_allclose(result.probabilities, expected, rtol=1e-6)
+    shown = action.example_clips(fake_predict, source, DATA, 2)
+    assert [example.name for example in shown] == ["video 1", "video 2"]
 
 
 def test_all_videos_damaged(joint, monkeypatch):
@@ -402,5 +405,13 @@ def test_flows_are_compared_where_they_start(joint):
     assert result.epe == pytest.approx(np.concatenate(errors).mean(), rel=1e-5)
     (example,) = action.example_clips(sparse, source, config.data, 1, starts=(0, 2))
     assert len(example.frames) == len(example.flow) == len(example.target) == 2
+    assert example.times == (0, 2) and "future" not in clip_section(example, source.class_names)
+    assert '<th scope="col">2</th>' in clip_section(example, source.class_names)
+
+    def first_only(frames):
+        return Prediction(logits=None, flows=(sparse(frames).flows[0][:, :1],))
+
+    (example,) = action.example_clips(first_only, source, config.data, 1, starts=(0,))
+    assert len(example.frames) == len(example.flow) == len(example.target) == 1
     (without,) = action.example_clips(sparse, source, config.data, 1, starts=())
     assert without.flow is None and len(without.frames) == 4

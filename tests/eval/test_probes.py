@@ -9,6 +9,7 @@ from small_run import build_small_network, small_config
 
 from afn_jax.data.sources.synthetic_motion import CLASS_NAMES
 from eval.action import ActionConfig, run_action
+from eval.flow import FlowConfig, flow_folder
 from eval.probe import ProbeConfig, flow_against_accuracy, gains_over, probe_line, run_probe
 from eval.probes import (
     class_gains,
@@ -169,6 +170,9 @@ def test_what_a_network_cannot_answer_is_left_out(tmp_path, monkeypatch):
     assert "motion: left out, it does not classify" in console.export_text()
     with pytest.raises(ValueError, match="eval.json. Run `python -m eval action --run"):
         run_probe(ProbeConfig(config.run_dir, runs=(config.run_dir,)))
+    with pytest.raises(ValueError, match="flow_dataset: got 'sintel' without runs"):
+        run_probe(ProbeConfig(config.run_dir, flow_dataset="sintel"))
+    assert set(run_probe(ProbeConfig(config.run_dir, examples=0), console)) == set(values)
 
 
 def evaluated(folder, **values):
@@ -180,23 +184,50 @@ def evaluated(folder, **values):
 def test_flow_against_accuracy_takes_the_flow_where_it_was_measured(tmp_path):
     """ActionFlowNet's Table 3: the error is of Sintel, and classifiers of fixed flow have none."""
     runs = [evaluated(tmp_path / name, top1=top1) for name, top1 in (("a", 0.517), ("b", 0.696))]
-    for folder, epe in (("a/flow-sintel", 9.12), ("b/flow-sintel", 11.84), ("tvl1", 6.29)):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "flow.json").write_text(json.dumps({"epe": epe}))
+    for run, epe in ((runs[0], 9.12), (runs[1], 11.84), (str(tmp_path / "tvl1"), 6.29)):
+        folder = flow_folder(FlowConfig("sintel", "SINTEL", run=run))
+        folder.mkdir(parents=True)
+        written = {"epe": epe, "dataset": "sintel, clean pass", "num_pairs": 1041}
+        (folder / "flow.json").write_text(json.dumps(written))
     on_tvl1 = evaluated(tmp_path / "c", top1=0.777, epe=1.0)
-    found = flow_against_accuracy((*runs, f"{on_tvl1}={tmp_path / 'tvl1'}"), "sintel")
+    tvl1 = f"{on_tvl1}={tmp_path / 'tvl1' / 'flow-sintel-clean'}"
+    console = Console(record=True, width=500)
+    found = flow_against_accuracy((runs[0], f"{runs[0]}/", runs[1], tvl1), "sintel", console)
+    assert "warning" not in console.export_text(clear=False)
     assert [(row["epe"], row["top1"]) for row in found["rows"]] == [
         (9.12, 0.517),
         (11.84, 0.696),
         (6.29, 0.777),
     ]
     assert found["rank_correlation"] == pytest.approx(-0.5)  # ranks 2 3 1 against 1 2 3
+    with pytest.raises(ValueError, match="flow-sintel-final has no .*--pass final"):
+        flow_against_accuracy(runs, "sintel-final")
+    with pytest.raises(ValueError, match="got 'sintle', allowed are sintel, kitti2012"):
+        flow_against_accuracy(runs, "sintle")
     with pytest.raises(ValueError, match="has no endpoint error: .*--flow-dataset sintel"):
         flow_against_accuracy((runs[0], on_tvl1))
     with pytest.raises(ValueError, match="flow.json. Run `python -m eval flow --dataset kitti2015"):
         flow_against_accuracy((runs[0],), "kitti2015")
     with pytest.raises(ValueError, match="has no accuracy; it does not classify"):
         flow_against_accuracy((evaluated(tmp_path / "d", epe=1.0),))
+
+
+def test_what_is_not_measured_alike_or_old_is_told(tmp_path):
+    runs = [
+        evaluated(tmp_path / "a", top1=0.5, epe=1.0, step=10, clips_per_video=25),
+        evaluated(tmp_path / "b", top1=0.6, epe=0.9, step=10, clips_per_video=1),
+        evaluated(tmp_path / "c", top1=0.7, step=10, clips_per_video=25),
+    ]
+    (tmp_path / "b" / "checkpoints" / "20").mkdir(parents=True)
+    written = {"epe": 2.0, "dataset": "kitti2015", "num_pairs": 7, "run": runs[1], "step": 10}
+    (tmp_path / "c" / "flow.json").write_text(json.dumps(written))
+    console = Console(record=True, width=500)
+    flow_against_accuracy((*runs[:2], f"{runs[2]}={runs[2]}"), "", console)
+    told = console.export_text()
+    assert told.count("is of step 10, its newest checkpoint of step 20; evaluate it again") == 2
+    assert "the accuracy of the runs is not measured alike" in told
+    assert "the endpoint error of the runs is not measured alike" in told
+    assert "7 pairs of kitti2015" in told
 
 
 def test_gains_are_of_what_the_protocol_averages(tmp_path):

@@ -213,6 +213,9 @@ def test_other_protocols_are_told(folders, tmp_path):
     dataclasses.replace(SPATIAL, protocol="clips").save(tmp_path / "other.npz")
     _, out = say((folders[1], str(tmp_path / "other.npz")))
     assert "warning: the streams were evaluated by other protocols" in out
+    dataclasses.replace(SPATIAL, views=SPATIAL.views + 9).save(tmp_path / "more.npz")
+    _, out = say((folders[1], str(tmp_path / "more.npz")))
+    assert "warning: the streams have other numbers of views a video" in out
     for nothing in ((), ((),)):
         with pytest.raises(ValueError, match="scores: got none"):
             say(*nothing)

@@ -97,7 +97,8 @@ def test_what_does_not_change_learning_may_change():
         checkpoint_every=5,
         keep_checkpoints=9,
         compilation_cache="",
-        data=dataclasses.replace(SYNTHETIC, num_threads=7, prefetch=1),
+        data=dataclasses.replace(SYNTHETIC, num_threads=7, prefetch=1, annotations="elsewhere"),
+        optim=dataclasses.replace(VALID.optim, accumulate=4),
     )
     assert config_file.differences(VALID, new) == {}
 

@@ -164,6 +164,45 @@ def test_a_signal_saves_and_the_same_command_goes_on(config, monkeypatch, number
     assert_same_state(resumed.state, whole.state)
 
 
+@pytest.mark.parametrize("asked", [True, False])
+def test_reading_processes_that_a_signal_ends(config, monkeypatch, asked):
+    """A scheduler's SIGTERM goes to the whole group; the work is saved all the same."""
+    begin = loop.train_iterator
+
+    class Dying:
+        def __init__(self, *arguments, **options):
+            self.iterator, self.left = begin(*arguments, **options), 3
+            self.get_state = self.iterator.get_state
+
+        def __next__(self):
+            self.left -= 1
+            if self.left:
+                return next(self.iterator)
+            if asked:
+                signal.raise_signal(signal.SIGTERM)
+            raise RuntimeError("Worker process was terminated unexpectedly")
+
+    monkeypatch.setattr(loop, "train_iterator", Dying)
+    if not asked:
+        with pytest.raises(RuntimeError, match="terminated unexpectedly"):
+            run(config)
+        return
+    result, text = run(config)
+    assert not result.finished and "stopped at step 2 and saved" in text
+    assert saved_steps(config.run_dir)[-1] == 2
+
+
+def test_a_look_at_the_test_clips_that_fails_costs_nothing(config, monkeypatch):
+    def fail(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(loop, "look_at_test", fail)
+    config = dataclasses.replace(config, test_every=3, checkpoint_every=3)
+    with pytest.raises(MemoryError):
+        run(config)
+    assert saved_steps(config.run_dir) == [3]
+
+
 @pytest.mark.parametrize("second, later", [(signal.SIGTERM, 0.0), (signal.SIGINT, 1.5)])
 def test_a_second_signal_stops_at_once(monkeypatch, second, later):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
@@ -205,6 +244,18 @@ def test_a_video_that_trains_and_tests_is_named():
     check_overlap(first, second[1:])
     with pytest.raises(ValueError, match="1 videos are in the training and in the test list.* c"):
         check_overlap(first, second)
+
+
+def test_a_video_of_several_classes_is_one():
+    class Listed(list):
+        class_names = ("a",)
+
+    train, test = (
+        Listed(types.SimpleNamespace(name=n) for n in names)
+        for names in (("x.avi#class=a", "x.avi#class=b"), ("x.avi",))
+    )
+    with pytest.raises(ValueError, match="in the training and in the test list, first: x.avi"):
+        check_overlap(train, test)
 
 
 def test_a_gradient_that_is_not_finite_stops_the_run():

@@ -93,6 +93,29 @@ def test_a_network_that_cannot_meet_the_objective(name, kind, message):
 
 
 @pytest.mark.parametrize(
+    ("name", "kind", "options", "expected"),
+    [
+        ("hidden-temporal-tsn", "motionnet-joint", (), 2),
+        ("hidden-temporal-tsn", "action", ("num_segments=3",), "got 2 .*takes a clip for 3"),
+        ("actionflownet", "joint", (), "got 2 with .* takes a clip for 1. Add .* --data.sampling"),
+        ("resnet18", "action", (), None),
+    ],
+)
+def test_segments_of_the_data_are_those_of_the_network(name, kind, options, expected):
+    """A flow from one segment to the next would be learned as if it were motion."""
+    config = of(name, kind, options)
+    data = dataclasses.replace(TOY.data, sampling="segments", num_segments=2, num_frames=6)
+    config = dataclasses.replace(config, data=data)
+    model = build_model(config, 3, axis_name=None)
+    if isinstance(expected, str):
+        with pytest.raises(ValueError, match=expected):
+            check_outputs(model, config)
+        return
+    assert getattr(model, "num_segments", None) == expected
+    check_outputs(model, config)
+
+
+@pytest.mark.parametrize(
     ("name", "options", "num_frames", "starts"),
     [
         ("actionflownet", (), 4, [0, 1, 2, 3]),

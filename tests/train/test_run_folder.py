@@ -12,6 +12,7 @@ from loop_runs import contents, run
 
 from train import config_file
 from train.checkpoint import CONFIG_FILE
+from train.run_lock import _set_aside
 
 pytestmark = pytest.mark.usefixtures("small_network")
 
@@ -76,6 +77,17 @@ def test_a_lock_left_behind_blocks_no_folder(config, content):
     (folder / "training.lock").write_text(content)
     assert run(dataclasses.replace(config, steps=1))[0].finished
     assert not (folder / "training.lock").exists()
+
+
+def test_a_lock_that_another_took_over_in_between_stays(tmp_path):
+    """Both saw the dead lock; by the time that the second removes it, it is that of the first."""
+    path = tmp_path / "training.lock"
+    live = json.dumps({"pid": os.getppid(), "host": socket.gethostname()})
+    path.write_text(live)
+    _set_aside(path, (7, socket.gethostname()))
+    assert path.read_text() == live and list(tmp_path.iterdir()) == [path]
+    _set_aside(path, (os.getppid(), socket.gethostname()))
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_resume_refuses_an_existing_run(config):

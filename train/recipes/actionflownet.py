@@ -1,6 +1,6 @@
 """ActionFlowNet (Ng, Choi, Neumann, Davis 2018): flow and action of the same network.
 
-    python -m train actionflownet                                    # multi-frame, from nothing
+    python -m train actionflownet --data.root VIDEOS                 # multi-frame, from nothing
     python -m train actionflownet --stage flow --data.root UCF101    # or in stages, as the paper
     python -m train actionflownet --stage joint --data.root UCF101
     python -m train actionflownet --scale toy
@@ -29,7 +29,8 @@ Top-1 in % on split 1, of Table 1, and of Table 3 for `stacked-2f-chairs`:
       --init.weights resnet18-f37072fd.pth --init.skip classifier
 
 Endpoint errors of Table 3, on Sintel (`python -m eval flow`): 9.12 px of `flow-2f-chairs`, 11.84 of
-`flow-2f`; `python -m eval probe --runs RUN=FLOW_FOLDER ...` sets them against the accuracies.
+`flow-2f`; `python -m eval probe --run RUN --runs RUN=FLOW_FOLDER ...` sets them against the
+accuracies.
 
 All: 224 x 224, Adam at 3e-4 for 80,000 steps, dropout .5, multi-scale crops and flips; colour
 jitter where the action is learned (section 4.2). The paper names no hardware; `joint` is for a
@@ -157,6 +158,7 @@ def _all_paper() -> list[TrainConfig]:
         flow_2f,
         stage="flow-2f-chairs",
         data=replace(_PAIRS, source="flying-chairs", crop="flownet"),
+        test_clips=1,  # a pair has one place for a clip
     )
     flow = _stage("flow", "flownet", "flow")
     action = [

@@ -77,7 +77,7 @@ def _files(
             root,
             videos,
             short_side=config.short_side,
-            flow_bound=config.flow_bound,
+            flow_bound=config.flow_bound if config.stored_flow else 0.0,
             cache_folder=None if config.index_cache == "none" else cache,
         )
 

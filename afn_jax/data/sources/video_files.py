@@ -4,6 +4,7 @@ import dataclasses
 import logging
 import math
 import os
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from afn_jax.data.sources.video_list import Entry, VideoList
 from afn_jax.data.video import LENIENT, VideoIndex, index_video, read_frames
 
 SAVE_EVERY = 5000  # newly indexed files; guessed: minutes of work, lost if the run is stopped
+CLASS_MARK = "#class="  # what follows in a name is the class of a video that has several
 MANY = 2000  # files to index that are worth a word; guessed: about the number of some ten seconds
 
 
@@ -33,6 +35,7 @@ class VideoFile:
 
     Attributes:
         name: path relative to the root, with `/`; a segment's ends in `#t=START,END`, in seconds.
+            That of a video with several classes ends in `#class=NAME`, so that names are unique.
         label: 0-based class.
         path: where the file is.
         packed_index: where its frames are; packed, as there may be 240,000 of them.
@@ -78,7 +81,7 @@ class VideoFiles:
     Attributes:
         class_names: by label.
         skipped: what was left out: unreadable, too short, listed but missing, segments that are
-            not inside their video.
+            not inside their video, a video that is listed again with the same class.
     """
 
     def __init__(
@@ -136,7 +139,7 @@ class VideoFiles:
             else:
                 video = _frame_folder(root, name, entry, *indexed[name], min_frames, flow_bound)
             results.append(video)
-        results = _with_flow_if_most_have(root, results)
+        results = _told_apart(root, _with_flow_if_most_have(root, results), self.class_names)
         self._videos = tuple(
             dataclasses.replace(video, short_side=short_side)
             for video in results
@@ -287,6 +290,27 @@ def _frame_folder(
     if len(frames.numbers) < min_frames:
         return Skipped(path, f"{len(frames.numbers)} frames, fewer than {min_frames}")
     return FrameFolder(name, entry.label, frames, flow if flow_bound else None, flow_bound)
+
+
+def _told_apart(root: str, results: list, class_names: tuple[str, ...]) -> list:
+    """Each name once: with its class where it has several, and left out where it is there again."""
+    labels = defaultdict(set)
+    for video in results:
+        if not isinstance(video, Skipped):
+            labels[video.name].add(video.label)
+    apart, seen = [], set()
+    for video in results:
+        if not isinstance(video, Skipped):
+            entry = (video.name, video.label)
+            if entry in seen:
+                path = os.path.join(root, video.name)
+                video = Skipped(path, "listed more than once, counts once")
+            elif len(labels[video.name]) > 1:
+                name = f"{video.name}{CLASS_MARK}{class_names[video.label]}"
+                video = dataclasses.replace(video, name=name)
+            seen.add(entry)
+        apart.append(video)
+    return apart
 
 
 def _with_flow_if_most_have(root: str, results: list) -> list:
