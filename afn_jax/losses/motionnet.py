@@ -115,9 +115,7 @@ def motionnet_loss(
             "caffe" = the authors': pixel and smoothness means divided by the batch size, SSIM
             summed over channels and patches, those that reach out of the image among them.
         normalization: of the frames for the loss. "lrn" = local response normalisation across the
-            channels of all frames, which evens out brightness; "none" = as they come. The first and
-            the last frames have fewer neighbours in it, so with "lrn" a clip at rest does not reach
-            the smallest pixel term.
+            channels of each frame, which evens out brightness; "none" = as they come.
 
     Returns:
         The loss, and its three terms ("pixel", "smooth", "ssim"), weighted and summed over scales.
@@ -180,20 +178,21 @@ def motionnet_loss(
 
 
 def local_response_normalize(
-    frames: Float[Array, "*batch time h w 3"],
+    frames: Float[Array, "*batch h w 3"],
     *,
     size: int = 9,
     alpha: float = 1.0,
     beta: float = 0.7,
-) -> Float[Array, "*batch time h w 3"]:
-    """`x / (1 + alpha * mean of the squares of the channels around)**beta`, on mean-free BGR.
+) -> Float[Array, "*batch h w 3"]:
+    """`x / (1 + alpha / size * sum of the squares of the channels)**beta`, on mean-free BGR.
 
-    The channels of all frames lie in one row, as the authors' network stacks them, so the `size`
-    channels around one are those of its frame and of the frames before and after.
+    Each frame by itself, as the layers `img0Norm` to `img10Norm` of the authors' network. Caffe's
+    window of `size` channels is wider than the three that a frame has: it holds them all, and the
+    sum is divided by `size` all the same.
 
     Args:
-        frames: `[..., T, H, W, 3]`, RGB in [0, 1].
-        size: odd number of channels in the window; what is outside the row is 0.
+        frames: `[..., H, W, 3]`, RGB in [0, 1].
+        size: of the window, 5 or more, so that all three channels are in it.
         alpha: weight of the mean.
         beta: exponent.
 
@@ -203,15 +202,8 @@ def local_response_normalize(
     mean_free = frames[..., ::-1] - jnp.reshape(
         jnp.asarray(_BGR_MEAN, frames.dtype), (1,) * (frames.ndim - 1) + (3,)
     )
-    *leading, num_frames, height, width, _ = frames.shape
-    channels = jnp.moveaxis(mean_free, -4, -2).reshape(*leading, height, width, 3 * num_frames)
-    reach = size // 2
-    padding = [(0, 0)] * (channels.ndim - 1) + [(reach, reach)]
-    squares = jnp.pad(jnp.square(channels), padding)
-    total = sum(squares[..., i : i + channels.shape[-1]] for i in range(size))
-    normalized = channels / (1 + alpha / size * total) ** beta
-    normalized = normalized.reshape(*leading, height, width, num_frames, 3)
-    return jnp.moveaxis(normalized, -2, -4)
+    total = jnp.sum(jnp.square(mean_free), -1, keepdims=True)
+    return mean_free / (1 + alpha / size * total) ** beta
 
 
 def _inside_border(height: int, width: int) -> Array:
