@@ -70,7 +70,7 @@ def jointflow3d_loss(
         )
     if not p > 0:
         raise ValueError(f"p is {p}; pass a number above 0: the exponent is 1 / p")
-    dtype = jnp.promote_types(previous.dtype, jnp.float32)
+    dtype = jnp.promote_types(jnp.result_type(previous, current, flows), jnp.float32)
     reconstruction = warp(jnp.asarray(current, dtype), jnp.asarray(flows, dtype))
     terms = {
         "cross_entropy": jnp.mean(cross_entropy(logits, labels)),

@@ -140,7 +140,7 @@ def motionnet_loss(
     if default and reduction == "paper":
         weights = effective_weights(weights, sizes, batch_size=16, num_pairs=num_pairs)
 
-    dtype = jnp.promote_types(frames.dtype, jnp.float32)
+    dtype = jnp.promote_types(jnp.result_type(frames, *flows), jnp.float32)
     frames = jnp.asarray(frames, dtype)
     if normalization == "lrn":
         frames = local_response_normalize(frames)

@@ -77,7 +77,8 @@ def uf_tsn_loss(
                 "be [..., h, w, 2] with the same leading axes"
             )
 
-    dtype = jnp.promote_types(image1.dtype, jnp.float32)
+    every = (image1, image2, *flows, *backward_flows)
+    dtype = jnp.promote_types(jnp.result_type(*every), jnp.float32)
     directions = [(image1, image2, flows)]
     if backward_flows:
         directions.append((image2, image1, backward_flows))

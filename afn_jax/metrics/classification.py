@@ -36,6 +36,7 @@ class TopK:
         # who is not behind, so that NaN, which compares False, is never right.
         later = jnp.arange(scores.shape[1])[None] >= labels[:, None]
         rank = jnp.sum(~((scores < own) | ((scores == own) & later)), -1)
+        rank = jnp.where(jnp.isnan(own[:, 0]), 5, rank)  # few classes would be in the top five
         return cls(
             top1=jnp.sum((rank < 1) & mask, dtype=jnp.float32),
             top5=jnp.sum((rank < 5) & mask, dtype=jnp.float32),
@@ -61,12 +62,16 @@ class PerClass:
     def from_batch(cls, scores: Array, labels: Array, mask: Array) -> Self:
         """Counts one batch; arguments as for `TopK.from_batch`.
 
-        A label that is no class is left out.
+        A label that is no class is left out. Scores with NaN are wrong, as for `TopK`: they count
+        for the first class whose score is NaN, or if that is the true one, for the next.
         """
         scores, labels, mask = _checked(scores, labels, mask)
         num_classes = scores.shape[1]
+        predicted = jnp.argmax(scores, -1)
+        lucky = jnp.isnan(scores).any(-1) & (predicted == labels)
+        predicted = jnp.where(lucky, (predicted + 1) % num_classes, predicted)
         counts = jnp.zeros((num_classes, num_classes), jnp.float32)
-        return cls(counts.at[labels, jnp.argmax(scores, -1)].add(mask.astype(jnp.float32)))
+        return cls(counts.at[labels, predicted].add(mask.astype(jnp.float32)))
 
     def merge(self, other: Self) -> Self:
         return jax.tree.map(operator.add, self, other)
@@ -89,6 +94,7 @@ class PerClass:
 
 def _checked(scores: Array, labels: Array, mask: Array) -> tuple[Array, Array, Array]:
     scores, labels, mask = jnp.asarray(scores), jnp.asarray(labels), jnp.asarray(mask, bool)
+    scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
     if scores.ndim != 2 or labels.shape != scores.shape[:1] or mask.shape != scores.shape[:1]:
         raise ValueError(
             f"scores have shape {scores.shape}, labels {labels.shape} and mask {mask.shape}; they "

@@ -27,6 +27,9 @@ class EndpointErrorMetric:
             flow: `[..., H, W, 2]`, in pixels.
             target: the same shape. Its values outside the mask are not looked at.
             mask: `[..., H, W]` bool, True = counts; None = every pixel counts.
+
+        Raises:
+            ValueError: a mask of another shape or type.
         """
         flow, target = jnp.asarray(flow), jnp.asarray(target)
         mask = _checked(mask, target)
@@ -109,4 +112,7 @@ def _checked(mask: Array | None, target: Array) -> Array:
             f"mask has shape {mask.shape}, but target {target.shape}; the mask must be "
             f"{target.shape[:-1]}"
         )
-    return jnp.asarray(mask)
+    mask = jnp.asarray(mask)
+    if mask.dtype != bool:
+        raise ValueError(f"mask has dtype {mask.dtype}; it must be bool: pass mask > 0")
+    return mask

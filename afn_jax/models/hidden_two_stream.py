@@ -22,7 +22,8 @@ Guessed, because the released files do not say (they have VGG16 alone): TSN's se
 each; I3D on 61 frames, six times ten flows, which is near its 64, with dropout .5; dropout .7 for
 ResNets; `flow_scale`. The authors' weights expect the range of -128 to 127 (`flow_scale=1`),
 I3D's that of -1 to 1 (1 / 127.5); torchvision's, and training from random numbers, about unit
-variance, and that is the default.
+variance, and that is the default. The authors draw the last layer of VGG16 with a standard
+deviation of .001; here it is Flax's default, 1 / sqrt(4096).
 """
 
 from typing import Any

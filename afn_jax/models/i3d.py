@@ -23,6 +23,7 @@ from jaxtyping import Array, Float
 
 from afn_jax.nn.conv import Implementation
 from afn_jax.nn.i3d import InceptionI3D
+from afn_jax.ops.checks import check_float
 from afn_jax.types import Prediction
 
 
@@ -62,5 +63,6 @@ class I3D(nn.Module):
 
 
 def signed_frames(frames: Float[Array, "b t h w c"]) -> Float[Array, "b t h w c"]:
-    """[0, 1] -> [-1, 1]."""
+    """[0, 1] -> [-1, 1]. Raises ValueError for integers, which would wrap around."""
+    check_float(frames=frames)
     return 2 * frames - 1

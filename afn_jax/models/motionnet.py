@@ -36,6 +36,7 @@ from jaxtyping import Array, Float
 from afn_jax.models.two_frame import pooled_scores
 from afn_jax.nn.conv2d import Conv2D, ConvTranspose2D
 from afn_jax.nn.flow_decoder import FlowDecoder
+from afn_jax.ops.checks import check_float
 from afn_jax.types import Prediction
 
 CAFFE_MEAN = (123.0, 117.0, 104.0)  # RGB of 255
@@ -163,7 +164,11 @@ class MotionNet(nn.Module):
 
 
 def caffe_normalize(frames: Float[Array, "*batch h w 3"]) -> Float[Array, "*batch h w 3"]:
-    """RGB in [0, 1] -> RGB of 255 without the mean colour, as networks of Caffe see it."""
+    """RGB in [0, 1] -> RGB of 255 without the mean colour, as networks of Caffe see it.
+
+    Raises ValueError for integers, which would wrap around.
+    """
+    check_float(frames=frames)
     mean = jnp.array(CAFFE_MEAN).reshape((1,) * (frames.ndim - 1) + (3,))
     return frames * 255 - mean
 

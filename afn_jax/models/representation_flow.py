@@ -59,6 +59,11 @@ Guessed, because the paper does not say:
 - The authors' own (2+1)D networks add the flow to the features (`fusion="residual"`); the paper
   does not. Their 50 layers have no padding in the stem and two norms in a row in each shortcut;
   here the stem is padded by half its kernel and the norm is one.
+  Theirs also pads strided convolutions and pools as TensorFlow does, and its stem's norm has an
+  epsilon of 1e-3; their 3D ResNet-18 pools time around frames 0, 2, 4, this around 1, 3, 5.
+- Convolutions start from He's normal numbers by the inputs; the authors' by the outputs.
+- The kernels that the layer learns are shared by its channels, as the paper's w_x and w_y can be
+  read. The authors' code has one for each channel, and learns both sets together.
 - Normalisation of the input (ImageNet's); none after the layer, unless "residual".
 """
 
@@ -86,6 +91,7 @@ from afn_jax.nn.representation_flow import (
 )
 from afn_jax.nn.resnet import ResNetEncoder
 from afn_jax.ops import TVL1Config, tvl1_flow
+from afn_jax.ops.checks import check_float
 from afn_jax.types import Prediction
 
 FLOW_BOUND = 20.0  # pixels: TV-L1 flow is clipped to it, as two-stream networks store it
@@ -378,6 +384,7 @@ def _fuse(fusion: str, features: Array, flow: Array) -> Array:
 
 def _tvl1_input(frames: Array, config: TVL1Config, composition: str, stacked: int) -> Array:
     """What a flow network sees of TV-L1: stacks of flow, or of the flow of flow; no gradient."""
+    check_float(frames=frames)
 
     def flow_between(x):
         x = jax.lax.stop_gradient(x.astype(jnp.float32))

@@ -34,6 +34,7 @@ from jaxtyping import Array, Float
 from afn_jax.nn.normalization import imagenet_normalize
 from afn_jax.nn.vgg import VGG16
 from afn_jax.ops import TVL1Config, normalize_flow, tvl1_flow
+from afn_jax.ops.checks import check_float
 from afn_jax.types import Prediction
 
 
@@ -153,6 +154,7 @@ def flow_stack(
 
     Pixels are those of `frames`: flow beyond 20 of them is cut.
     """
+    check_float(frames=frames)
     frames = jax.lax.stop_gradient(frames.astype(jnp.float32))
     flow = tvl1_flow(frames[:, :-1], frames[:, 1:], config)
     flow = normalize_flow(jax.lax.stop_gradient(flow)) - 128

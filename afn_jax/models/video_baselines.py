@@ -32,6 +32,7 @@ from afn_jax.nn.conv import Conv3D, Implementation
 from afn_jax.nn.normalization import batch_norm, imagenet_normalize
 from afn_jax.nn.resnet import BasicBlock, ResNetEncoder
 from afn_jax.nn.vgg import adaptive_average_pool, dense_layers, max_pool_halves
+from afn_jax.ops.checks import check_float
 from afn_jax.types import Prediction
 
 KINETICS_MEAN = (0.43216, 0.394666, 0.37645)  # RGB in [0, 1], of torchvision's video networks
@@ -76,6 +77,7 @@ class VideoResNet(nn.Module):
             raise ValueError(
                 f"convolution: got {self.convolution!r}, allowed are '3d' and '2plus1d'."
             )
+        check_float(frames=frames)
         factorize = self.convolution == "2plus1d"
         mean, std = (
             jnp.array(values).reshape(1, 1, 1, 1, 3) for values in (KINETICS_MEAN, KINETICS_STD)

@@ -7,12 +7,18 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from afn_jax.ops.checks import check_float
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB in [0, 1]
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def imagenet_normalize(frames: Float[Array, "*batch h w 3"]) -> Float[Array, "*batch h w 3"]:
-    """RGB in [0, 1] -> zero mean and unit variance over ImageNet."""
+    """RGB in [0, 1] -> zero mean and unit variance over ImageNet.
+
+    Raises ValueError for integers, which are in [0, 255].
+    """
+    check_float(frames=frames)
     shape = (1,) * (frames.ndim - 1) + (3,)
     return (frames - jnp.reshape(jnp.array(IMAGENET_MEAN), shape)) / jnp.reshape(
         jnp.array(IMAGENET_STD), shape

@@ -2,6 +2,7 @@
 
 from jaxtyping import Float
 
+from afn_jax.ops.checks import check_float
 from afn_jax.types import Array
 
 _WEIGHTS = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601
@@ -11,8 +12,9 @@ def rgb_to_grey(image: Float[Array, "*batch c"]) -> Float[Array, "*batch 1"]:
     """The luma of RGB, in the range of the image; one channel is grey already.
 
     Raises:
-        ValueError: channels other than 1 or 3.
+        ValueError: channels other than 1 or 3, or integers, of which a small weight leaves nothing.
     """
+    check_float(image=image)
     if image.shape[-1] == 1:
         return image
     if image.shape[-1] != 3:

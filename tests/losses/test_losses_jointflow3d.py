@@ -15,6 +15,16 @@ NAMES = ("cross_entropy", "photometric", "smooth")
 LOGITS, LABELS = np.zeros((1, 4), np.float32), np.array([0])
 
 
+def test_flow_in_double_precision_is_not_rounded(float64):
+    """As in a finite difference towards flow, with frames as they are read."""
+    frames = np.random.default_rng(0).random((2, 1, 2, 4, 5, 1)).astype(np.float32)
+    flow = np.full((1, 2, 4, 5, 2), 0.1)
+    mixed, exact = (
+        LOSS(LOGITS, LABELS, *frames.astype(dtype), flow)[0] for dtype in (np.float32, np.float64)
+    )
+    assert mixed[0] == exact[0] and mixed[0].dtype == "float64"
+
+
 @pytest.mark.parametrize(
     "size, options",
     [

@@ -115,6 +115,14 @@ def test_normalization_does_not_know_of_other_frames():
     np.testing.assert_array_equal(NORMALIZE(frames), expected)
 
 
+def test_flow_in_double_precision_is_not_rounded(float64):
+    frames, flows = example()
+    flows = [flow.astype(np.float64) for flow in flows]
+    mixed, _ = LOSS(frames, flows)
+    exact, _ = LOSS(frames.astype(np.float64), flows)
+    assert mixed == exact and mixed.dtype == "float64"
+
+
 @pytest.mark.parametrize(
     "weights, batch, ssim",
     [

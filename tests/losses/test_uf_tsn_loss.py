@@ -23,6 +23,14 @@ def example(*leading, size=(9, 8)):
     return *images, flows, backward_flows
 
 
+def test_flow_in_double_precision_is_not_rounded(float64):
+    image1, image2, flows, _ = example()
+    image1, image2 = image1.astype(np.float32), image2.astype(np.float32)
+    mixed, _ = uf_tsn_loss(image1, image2, flows)
+    exact, _ = uf_tsn_loss(image1.astype(np.float64), image2.astype(np.float64), flows)
+    assert mixed == exact and mixed.dtype == "float64"
+
+
 def terms_by_loops(image1, image2, flows, level_weights=(1.0, 1.0), lambdas=LAMBDAS):
     """Pairs of images in one direction: the three weighted terms."""
     terms = np.zeros(3)

@@ -44,7 +44,11 @@ def test_nan_scores_and_labels_that_are_no_class_are_wrong():
     labels = np.array([0, 3, -1, 8])
     result = TopK.from_batch(scores, labels, np.ones(4, bool)).compute()
     assert result == {"top1": 0, "top5": 0}
-    assert PerClass.from_batch(scores, labels, np.ones(4, bool)).counts.sum() == 2
+    confusion = PerClass.from_batch(scores, labels, np.ones(4, bool))
+    assert confusion.counts.sum() == 2 and confusion.compute()["accuracy"] == 0
+    # Of few classes every label would be in the top five.
+    few = TopK.from_batch(scores[:3, :3], np.array([0, 1, -1]), np.ones(3, bool)).compute()
+    assert few == pytest.approx({"top1": 0, "top5": 1 / 3})
 
 
 def test_the_confusion_matrix_counts_true_then_predicted():

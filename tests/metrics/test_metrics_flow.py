@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from afn_jax.metrics import EndpointErrorMetric
+from afn_jax.metrics import EndpointErrorMetric, FlowOutliersMetric
 
 
 def example(*leading, seed=0):
@@ -88,6 +88,12 @@ def test_low_precision_sums_in_float32():
 
 
 def test_bad_masks_are_named():
+    flow = np.zeros((2, 3, 2), np.float32)
+    for metric in (EndpointErrorMetric, FlowOutliersMetric):
+        with pytest.raises(
+            ValueError, match="mask has dtype uint8; it must be bool: pass mask > 0"
+        ):
+            metric.from_batch(flow, flow, np.full((2, 3), 255, np.uint8))
     flow, target, _ = example(2)
     with pytest.raises(ValueError, match=r"mask has shape \(4, 5\), but target \(2, 4, 5, 2\)"):
         EndpointErrorMetric.from_batch(flow, target, np.ones((4, 5), bool))

@@ -129,6 +129,17 @@ def test_full_size(name):
     assert TREES[name] == {"side": side, "parameters": count, "digest": tree_digest(params)}
 
 
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_frames_of_integers_are_refused(name, untyped):
+    """A network would take them, and see them 255 times too bright or wrapped around."""
+    model = small(name)
+    clip = jax.ShapeDtypeStruct((1, model.num_frames, 32, 48, 3), jnp.uint8)
+    with pytest.raises(
+        ValueError, match="has dtype uint8; it must be float: convert an image with"
+    ):
+        jax.eval_shape(lambda clip: model.init(jax.random.key(0), clip, train=False), clip)
+
+
 @pytest.mark.parametrize("name", sorted(COMPUTED))
 def test_evaluation_is_finite_and_of_each_example_alone(name):
     _, clip, variables = filled(name)
