@@ -63,7 +63,8 @@ class FlowConfig:
     count_invalid: bool = False
     """sintel: let pixels count whose flow is marked as invalid, as many evaluations do."""
     split: Literal["default", "train", "test", "all"] = "default"
-    """default: the official validation pairs of flying-chairs, all of the others."""
+    """default: the official validation pairs of flying-chairs; of the others all, or for a run that
+    was trained on the dataset those scenes that it was not trained on."""
     annotations: str = ""
     """flying-chairs: the file of the official split, if it is not beside the pairs."""
     most: int = 0
@@ -117,9 +118,10 @@ def run_flow(config: FlowConfig, console: Console | None = None) -> dict:
             f"most and examples: got {config.most} and {config.examples}, but each must be 0 or "
             "more."
         )
-    dataset = open_dataset(config)
-    pairs = choose_pairs(dataset, config.most)
     method = create_method(config.method, config.run)
+    split = _split(config, method)
+    dataset = open_dataset(config, split)
+    pairs = choose_pairs(dataset, config.most)
     results, damaged = [], []
     for item in track(
         evaluate(method, pairs), total=len(pairs), console=console, disable=not console.is_terminal
@@ -133,6 +135,9 @@ def run_flow(config: FlowConfig, console: Console | None = None) -> dict:
     summary, groups = summarize(results)
     repeated = sum(result.repeated for result in results)
     notes = [*method.notes(), f"Pairs of {config.dataset}{_which(config)}: {len(results)}."]
+    if method.trained_on == config.dataset:
+        which = "the run was not trained on these" if split == "test" else "some trained the run"
+        notes.append(f"Split {split} of {config.dataset}: {which}.")
     told = sum("occluded" in result.metrics for result in results)
     if 0 < told < len(results):
         notes.append(f"What is occluded is known for {told} of them.")
@@ -154,7 +159,7 @@ def run_flow(config: FlowConfig, console: Console | None = None) -> dict:
         "method": config.method,
         "run": config.run,
         "step": method.step,
-        "split": config.split,
+        "split": split,
         "count_invalid": config.count_invalid,
         "num_pairs": len(results),
         "repeated_pairs": repeated,
@@ -198,7 +203,14 @@ def flow_line(values: dict) -> str:
     return " ".join([*numbers, f"pairs={values['num_pairs']}", f"report={values['report']}"])
 
 
-def open_dataset(config: FlowConfig) -> FlowDataset:
+def _split(config: FlowConfig, method: FlowMethod) -> str:
+    if config.split != "default":
+        return config.split
+    held_out = config.dataset == "flying-chairs" or method.trained_on == config.dataset
+    return "test" if held_out else "all"
+
+
+def open_dataset(config: FlowConfig, split: str) -> FlowDataset:
     """The dataset of the settings, its sequences in one piece. Raises ValueError."""
     for name, field, only in (
         ("pass", "render", "sintel"),
@@ -210,9 +222,6 @@ def open_dataset(config: FlowConfig) -> FlowDataset:
                 f"{name}: got {getattr(config, field)!r}, but only {only} has it and dataset is "
                 f"{config.dataset}; leave it out."
             )
-    split = config.split
-    if split == "default":
-        split = "test" if config.dataset == "flying-chairs" else "all"
     if config.dataset == "sintel":
         return sintel(
             config.root, split=split, render=config.render, count_invalid=config.count_invalid

@@ -31,11 +31,13 @@ class FlowMethod(Protocol):
         num_frames: frames of a clip.
         positions: the frames of a clip whose flow to the next one in the clip it can give.
         step: of the checkpoint of a run, None of others.
+        trained_on: source of the data of a run, "" of others.
     """
 
     num_frames: int
     positions: range
     step: int | None
+    trained_on: str
 
     def __call__(self, frames: np.ndarray, position: int) -> np.ndarray:
         """`[num_frames, H, W, 3]` uint8 RGB -> `[H, W, 2]`, from frame `position` to the next."""
@@ -60,6 +62,7 @@ class PairMethod:
     num_frames: int = 2
     positions: range = range(1)
     step: int | None = None
+    trained_on: str = ""
 
     def __call__(self, frames: np.ndarray, position: int) -> np.ndarray:
         """`[2, H, W, 3]` uint8 RGB -> `[H, W, 2]`."""
@@ -114,6 +117,7 @@ class RunMethod:
         settings = load_config(run_dir)
         self._size = tuple(settings.data.size)
         self.num_frames = settings.data.num_frames
+        self.trained_on = settings.data.source
         classes = 1
         outputs = self._build(settings, classes)
         if outputs.logits is not None:  # or else there is no layer that knows of classes

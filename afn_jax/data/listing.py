@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from afn_jax.data import splits
@@ -52,6 +53,10 @@ def list_dataset(
             findings.append(Finding(True, f"the {split} list cannot be used", (str(error),)))
             if source in ("video-folder", "frame-folder", "ucf101"):
                 _read_by_folder(catalogue, given, split, list_number, lists, findings)
+    skipped = dict.fromkeys(skip for videos in lists.values() for skip in videos.skipped)
+    if skipped:
+        texts = tuple(f"{skip.path}: {skip.reason}" for skip in skipped)
+        findings.append(Finding(True, "left out", texts))
     everything = catalogue.videos or catalogue.frame_folders
     if not lists and not everything:
         raise ValueError(findings[0].items[0])
@@ -97,6 +102,11 @@ def _guess(catalogue: Catalogue, given: Path | None) -> str:
     for base in [given] if given else [catalogue.root, catalogue.root.resolve().parent]:
         if any(base.glob("*_test_split[0-9].txt")) or any(base.glob("*/*_test_split[0-9].txt")):
             return "hmdb51"
+    lists = given or splits.find_lists(catalogue.root)
+    if lists and (lists / "classInd.txt").is_file():
+        with suppress(ValueError, OSError):
+            if len(splits.read_class_names(lists / "classInd.txt")) == 101:
+                return "ucf101"
     if not catalogue.videos and _flow_names(catalogue.root):
         return "flow-files"
     return "video-folder" if catalogue.videos else "frame-folder"

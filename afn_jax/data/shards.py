@@ -50,11 +50,14 @@ class ShardWriter:
     Used with `with`: a shard that was not finished leaves nothing behind.
     """
 
-    def __init__(self, path: Path):
-        """Opens a temporary file beside `path`. Raises OSError if that cannot be done."""
+    def __init__(self, path: Path, mark: str = "1-of-1"):
+        """Opens a temporary file beside `path`, with `mark` in its name, whose run may remove it.
+
+        Raises OSError if that cannot be done.
+        """
         self._path = path
         # A name of its own for each writer: two runs may make the same shard without harm.
-        self._part = path.with_name(f"{path.name}.{uuid.uuid4().hex}{PART}")
+        self._part = path.with_name(f"{path.name}.{mark}.{uuid.uuid4().hex}{PART}")
         self._part.touch()  # for a Python error where the folder cannot be written to
         self._writer = ArrayRecordWriter(str(self._part), _WRITER_OPTIONS)
         self.num_records = 0

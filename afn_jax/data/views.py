@@ -86,7 +86,9 @@ class Views:
         return (CenterCrop(size, self.scale).draw(height, width),)
 
     def _rng(self, name: str, clip: int, use: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, zlib.crc32(name.encode()), clip, use])
+        return np.random.default_rng(
+            [self.seed, zlib.crc32(name.encode(errors="surrogateescape")), clip, use]
+        )
 
 
 WHEN = ("uniform", "random", "cover")

@@ -257,9 +257,17 @@ def test_csv_splits(tmp_path):
     path.write_text("path,label,split\na.mp4,0,train\nb.mp4,2,Val\nc.mp4,0,test\n")
     assert [paths(read_csv(tmp_path, s, path, 1)) for s in ("train", "test")] == [
         ["a.mp4"],
-        ["b.mp4", "c.mp4"],
+        ["c.mp4"],
     ]
     assert read_csv(tmp_path, "train", path, 1).class_names == ("0", "1", "2")
+    path.write_text("path,label,split\na.mp4,0,train\nb.mp4,1,Val\n")
+    assert paths(read_csv(tmp_path, "test", path, 1)) == ["b.mp4"]
+    for name in ("train", "val", "test"):
+        (tmp_path / f"{name}.csv").write_text(f"{name}.mp4,x\n")
+    path.unlink()
+    assert paths(read_csv(tmp_path, "test", tmp_path, 1)) == ["test.mp4"]
+    (tmp_path / "test.csv").unlink()
+    assert paths(read_csv(tmp_path, "test", tmp_path, 1)) == ["val.mp4"]
     # Without a split: all segments of a video on one side, of each class some on both.
     rows = [f"{v}.mp4,{v % 2},{s},{s + 1}" for v in range(20) for s in range(3)]
     path.write_text("\n".join([*rows, "0.mp4,1,5,6"]))
@@ -283,6 +291,10 @@ def test_csv_splits(tmp_path):
         ("path,label,start\na.mp4,x,1\n", "the columns are path, label, start; allowed are"),
         ("path,label,youtube_id\na.mp4,x,1\n", "the columns are path, label, youtube_id"),
         ("path,label,split\na.mp4,x,training\n", "no row for the test split"),
+        (
+            "path,label,split\na.mp4,x,train\nb.mp4,x,tset\n",
+            "line 3: the split is 'tset'",
+        ),
         ("split,rel,cls,group,bytes\n", "the columns are split, rel, cls, group, bytes; allowed"),
         ("\n \n", "no rows"),
         ("größe.mp4,x\n".encode("latin-1"), "list.csv: byte 2 is not UTF-8"),

@@ -130,6 +130,27 @@ def test_damaged_pictures(tmp_path):
         with pytest.raises(VideoReadError, match=message):
             video.clip(np.array(indices))
     assert not video.clip(np.array([3])).flow_mask.any()
+    cv2.imwrite(str(folder / "flow_x_00001.png"), np.zeros((7, 20), np.uint8))
+    with pytest.raises(VideoReadError, match="flow_x_00001.png: 20 x 7 pixels, but the picture of"):
+        video.clip(np.array([0]))
+
+
+def test_folders_of_pictures_that_are_no_video_are_skipped(tmp_path):
+    """Cameras name pictures by the time, in nanoseconds or in more digits than a number holds."""
+    root = make(tmp_path, "from 0")
+    times = {"times": (1403636579763555584, 1403636579813555456), "digits": (10**20, 10**20 + 1)}
+    for name, numbers in times.items():
+        for number in numbers:
+            write_picture(root / "Walk" / name / f"{number}.png", 100)
+    sources = [
+        VideoFiles(root, read_video_folder(root, split, None, 1, frames=True), flow_bound=0)
+        for split in ("train", "test")
+    ]
+    skipped = [skip for source in sources for skip in source.skipped]
+    assert [(s.path.rpartition("/")[2], s.reason) for s in skipped] == [
+        ("digits", "numbers of more than 18 digits")
+    ]
+    assert sum(len(source) for source in sources) == 11
 
 
 def test_some_videos_without_flow(tmp_path):

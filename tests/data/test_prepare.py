@@ -99,7 +99,7 @@ def test_killed_and_started_again(tmp_path, capsys):
     done = contents(tmp_path)
     kept = {name: data for name, data in done.items() if name.endswith(".arrayrecord")}
     assert 1 <= len(kept) < 8
-    (tmp_path / "train-00007-of-00008.arrayrecord.0123.part").write_bytes(b"half")
+    (tmp_path / "train-00007-of-00008.arrayrecord.1-of-1.0123.part").write_bytes(b"half")
     assert main([*options, "--workers", "1"]) == 0
     printed = capsys.readouterr().out
     assert f"{8 - len(kept)} of {8 - len(kept)} shards" in printed and "24 videos" in printed
@@ -186,6 +186,18 @@ def test_two_runs_at_once(tmp_path, whole, capsys):
         assert main(command) == 1
     assert "another run prepares part 1/1" in capsys.readouterr().err
     assert main(command) == 0
+
+
+def test_a_run_leaves_the_unfinished_shards_of_other_parts(tmp_path, whole):
+    """They may be under way on another machine; those of a killed run of this part are removed."""
+    command = [str(tmp_path), *SYNTHETIC, "--flow", "dis", "--workers", "1"]
+    assert main([*command, "--shard", "1/2"]) == 0
+    done = sorted(path.name for path in tmp_path.glob("*.arrayrecord"))
+    mine, other = (tmp_path / f"{done[0]}.{part}.{7:032x}.part" for part in ("1-of-2", "1-of-1"))
+    for path in (mine, other):
+        path.touch()
+    assert main([*command, "--shard", "1/2"]) == 0
+    assert not mine.exists() and other.exists()
 
 
 def test_a_full_disk(tmp_path, whole):

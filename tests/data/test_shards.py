@@ -11,11 +11,13 @@ import pytest
 from array_record.python.array_record_module import ArrayRecordReader
 
 from afn_jax.data.clip import VideoReadError
+from afn_jax.data.config import DataConfig
 from afn_jax.data.flow_codec import FlowFormat
 from afn_jax.data.frame_codec import FrameFormat, decode_frames, encode_frames
 from afn_jax.data.prepare.run import prepare
 from afn_jax.data.prepared import PreparedDataset, StoredFlow, describe_split
 from afn_jax.data.shards import ShardWriter, read_index, read_records
+from afn_jax.data.sources import create_source
 from afn_jax.data.sources.shards import Shards
 from afn_jax.data.sources.synthetic_motion import SyntheticMotion
 from afn_jax.data.teacher import create_teacher
@@ -112,6 +114,24 @@ def test_layout(folder):
         ("train-0-1", 1, 0),
         ("train-0-3", 3, 3),
     ]
+
+
+def test_settings_that_shards_have_fixed(folder, caplog):
+    def opened(**fields):
+        data = DataConfig(source="shards", root=str(folder), num_frames=4, **fields)
+        return create_source(data, "train", 0)
+
+    for fields, message in (
+        ({"list_number": 2}, "data.list_number: got 2, but .* was prepared with 1. Use that"),
+        ({"classes": ("a", "b")}, "data.classes: got .* was prepared with ()"),
+        ({"annotations": "list.csv"}, "data.annotations: shards hold the list"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            opened(**fields)
+    opened(size=(8, 8))
+    assert not caplog.records
+    opened(size=(224, 224), short_side=256)
+    assert "are enlarged; prepare them with --data.short-side 256" in caplog.text
 
 
 def test_outside_a_video(folder):

@@ -106,10 +106,14 @@ def test_unreadable_and_short_videos_are_skipped(folder):
     (folder / "Walk/empty.avi").write_bytes(b"")
     (folder / "Walk/text.mp4").write_text("no video")
     (folder / "Walk/notes.txt").write_text("not even called a video")
+    for name in ("Fly/a.vob", "lists/trainlist.txt"):
+        (folder / name).parent.mkdir()
+        (folder / name).write_text("")
     write_video(folder / "Walk/one.avi", num_frames=1)
     sources = [VideoFolder(folder, split=split) for split in ("train", "test")]
     reasons = {s.path.rsplit("/", 1)[1]: s.reason for source in sources for s in source.skipped}
-    assert set(reasons) == {"empty.avi", "text.mp4", "one.avi"}
+    assert set(reasons) == {"empty.avi", "text.mp4", "one.avi", "Fly"}
+    assert reasons["Fly"].startswith("no class: no video in it, but Fly/a.vob; videos are")
     assert reasons["one.avi"] == "1 frames, fewer than 2"
     assert "Invalid data" in reasons["text.mp4"]
     assert sum(len(source) for source in sources) == 11

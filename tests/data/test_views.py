@@ -24,6 +24,11 @@ def test_uniform_clips_by_hand():
     ]
 
 
+def test_names_that_are_not_unicode():
+    name = b"gr\xf6\xdfe.avi".decode(errors="surrogateescape")
+    assert 0 <= Views(2, when="random").starts(name, 24, 1, CONFIG)[0] <= 20
+
+
 def test_a_clip_has_all_its_crops():
     assert Views(when="cover").num_clips(9, CONFIG) == 3 and Views(7).num_clips(9, CONFIG) == 7
     for views, count in ((Views(), 1), (Views(crops="ten"), 10), (Views(crops="random"), 1)):

@@ -223,6 +223,25 @@ def test_what_a_network_of_many_frames_is_shown(
     assert ("frames were repeated" in " ".join(values["notes"])) == repeated
 
 
+def test_a_run_is_evaluated_on_scenes_that_it_was_not_trained_on(tmp_path, monkeypatch):
+    make_kitti(tmp_path, count=10)
+    counts = {}
+    for source in ("kitti2015", "kitti2012"):
+        use_network(monkeypatch, tmp_path, Constant(1), 2)
+        config = flow_methods.load_config(tmp_path)
+        data = dataclasses.replace(config.data, source=source)
+        config = dataclasses.replace(config, data=data)
+        monkeypatch.setattr(flow_methods, "load_config", lambda run_dir, config=config: config)
+        options = dict(method="run", run=str(tmp_path), examples=0)
+        for split in ("default", "all"):
+            values = evaluated(tmp_path, tmp_path / "out", split=split, **options)
+            counts[source, split] = values["num_pairs"], " ".join(values["notes"])
+    assert [number for number, _ in counts.values()] == [2, 10, 10, 10]
+    assert "Split test of kitti2015: the run was not trained" in counts["kitti2015", "default"][1]
+    assert "Split all of kitti2015: some trained the run" in counts["kitti2015", "all"][1]
+    assert "Split" not in counts["kitti2012", "default"][1]
+
+
 def test_classes_of_a_run_come_from_its_dataset(tmp_path, monkeypatch):
     use_network(monkeypatch, tmp_path, Constant(1, classify=True), 2)
     asked = []

@@ -90,7 +90,7 @@ def prepare(
         jobs = _jobs(folder, dataset, part)
         total = sum(sources[job.split][i].num_frames for job in jobs for i in job.videos)
         with show_progress(total, len(jobs)) as update:
-            workers = min(workers or len(os.sched_getaffinity(0)), len(jobs))
+            workers = min(workers or _num_cores(), len(jobs))
             if workers > 1:
                 _make_in_processes(dataset, sources, jobs, workers, update)
             elif jobs:
@@ -101,6 +101,13 @@ def prepare(
             why = "; ".join(f"{skip.path}: {skip.reason}" for skip in split.skipped[:3])
             raise ValueError(f"source: none of the {name} videos can be decoded ({why})")
     return reports
+
+
+def _num_cores() -> int:
+    """Those that this process may use, where the system tells."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _check_flow(dataset: PreparedDataset, sources: dict[str, Source]) -> None:
@@ -129,11 +136,11 @@ def _jobs(folder: Path, dataset: PreparedDataset, part: tuple[int, int]) -> list
         missing = set(missing_shards(folder, name, split))
         for number in range(i - 1, split.num_shards, n):
             shard = shard_name(name, number, split.num_shards)
-            for remains in folder.glob(f"{shard}.*{PART}"):
+            for remains in folder.glob(f"{shard}.{i}-of-{n}.*{PART}"):
                 remains.unlink(missing_ok=True)
             if shard in missing:
                 videos = tuple(range(number, split.num_videos, split.num_shards))
-                jobs.append(ShardJob(folder / shard, name, videos))
+                jobs.append(ShardJob(folder / shard, name, videos, f"{i}-of-{n}"))
     return jobs
 
 

@@ -35,11 +35,13 @@ class ShardJob:
         path: of the file.
         split: whose videos it holds.
         videos: their places in the source.
+        part: whose job it is, in the name of the file while it is made.
     """
 
     path: Path
     split: str
     videos: tuple[int, ...]
+    part: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +90,7 @@ class ShardMaker:
         videos: list[dict[str, Any]] = []
         skipped: list[Skipped] = []
         error = FlowError()
-        with ShardWriter(job.path) as writer:
+        with ShardWriter(job.path, job.part) as writer:
             for place in job.videos:
                 video = self._sources[job.split][place]
                 record = writer.num_records

@@ -1,11 +1,13 @@
 """Sources of labelled videos by name. A new one is one file and one line here."""
 
 import functools
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 from afn_jax.data.clip import Source
 from afn_jax.data.config import DataConfig
+from afn_jax.data.prepared import read_dataset
 from afn_jax.data.sources.activitynet import read_activitynet
 from afn_jax.data.sources.csv_list import read_csv
 from afn_jax.data.sources.flying_chairs import flying_chairs
@@ -119,12 +121,29 @@ def _middlebury(config: DataConfig, split: str, seed: int) -> Source:
 
 def _shards(config: DataConfig, split: str, seed: int) -> Source:
     root = _root(config, "the folder that python -m afn_jax.data.prepare made")
+    if config.annotations:
+        raise ValueError("data.annotations: shards hold the list they were made of. Leave it out.")
+    prepared = read_dataset(root).source
+    for field in ("list_number", "classes"):
+        stored, wanted = prepared.get(field, getattr(DataConfig, field)), getattr(config, field)
+        stored = tuple(stored) if isinstance(stored, list) else stored
+        if wanted != stored and wanted != ():
+            raise ValueError(
+                f"data.{field}: got {wanted!r}, but {root} was prepared with {stored!r}. Use that, "
+                "or prepare the videos again into another folder."
+            )
     source = Shards(root, split=split, with_flow=config.stored_flow)
     if config.stored_flow and source.flow_stride not in (0, config.stride):
         raise ValueError(
             f"data.stride: got {config.stride}, but the flow in {root} leads {source.flow_stride} "
             f"frames ahead. Use --data.stride {source.flow_stride}, or leave the stored flow out "
             "with --data.no-stored-flow."
+        )
+    if split == "train" and min(source[0].size) < min(config.size):
+        logging.getLogger(__name__).warning(
+            "the frames in %s have a short side of %d pixels, from which clips of %d x %d are "
+            "enlarged; prepare them with --data.short-side %d",
+            *(root, min(source[0].size), *config.size, config.short_side),
         )
     return source
 

@@ -15,7 +15,11 @@ from urllib.parse import unquote
 from afn_jax.data.clip import Skipped
 from afn_jax.data.sources.video_list import Entry, VideoList, spelled
 
-EXTENSIONS = (".avi", ".mp4", ".mkv", ".webm", ".mov", ".mpg", ".mpeg", ".m4v", ".wmv")
+EXTENSIONS = (
+    *(".avi", ".mp4", ".mkv", ".webm", ".mov", ".mpg", ".mpeg", ".m4v", ".wmv"),
+    *(".flv", ".3gp", ".mts", ".m2ts", ".ogv"),
+)
+NO_VIDEOS = (".txt", ".csv", ".json", ".xml", ".md", ".mat", ".jpg", ".jpeg", ".png", ".zip")
 NUMBERED_PICTURE = re.compile(r"(.*?)(\d+)(\.jpe?g|\.png)", re.IGNORECASE)
 
 
@@ -27,12 +31,14 @@ class Catalogue:
     Attributes:
         root: the folder.
         unreadable: folders that could not be looked into.
+        others: files that are no videos by their extension, nor lists or pictures; after `videos`.
     """
 
     def __init__(self, root: str | Path):
         """Raises ValueError if `root` is no folder."""
         self.root = Path(root)
         self.unreadable: list[Skipped] = []
+        self.others: list[str] = []
         if not self.root.is_dir():
             raise ValueError(
                 f"root: {str(root)!r} is not a folder; give the folder that holds one "
@@ -108,6 +114,8 @@ class Catalogue:
                             videos.append(item.name)
                         elif NUMBERED_PICTURE.fullmatch(item.name):
                             pictures += 1
+                        elif not item.name.lower().endswith(NO_VIDEOS):
+                            self.others.append(prefix + item.name)
             except OSError as error:
                 path = str(self.root / folder)
                 self.unreadable.append(Skipped(path, error.strerror or str(error)))

@@ -13,7 +13,7 @@ from afn_jax.data import splits
 from afn_jax.data.sources.video_list import Entry, VideoList, check_seconds, find_annotations
 
 _COLUMNS = ("path", "label", "start", "end", "split")
-_SPLITS = {"train": ("train", "training"), "test": ("test", "val", "valid", "validation")}
+_TRAIN, _TEST, _VAL = ("train", "training"), ("test", "testing"), ("val", "valid", "validation")
 
 
 def read_csv(root: Path, split: str, annotations: Path | None, list_number: int) -> VideoList:
@@ -22,7 +22,8 @@ def read_csv(root: Path, split: str, annotations: Path | None, list_number: int)
     The first line names the columns, or is already a row `path,label` or `path,label,start,end`.
     Columns may be separated by commas, semicolons or tabs. Labels are names of classes, or the
     numbers 0, 1, ... The column `split` says `train` or `test` (or `val`); without it a single file
-    is split by `splits.split_by_name`, class by class, all segments of a video together.
+    is split by `splits.split_by_name`, class by class, all segments of a video together. Where both
+    are there, `test` tests and `val` is left for you.
 
     Args:
         root: the folder that the paths start from; absolute paths are fine too.
@@ -45,14 +46,18 @@ def read_csv(root: Path, split: str, annotations: Path | None, list_number: int)
     class_names, label_of = _classes(rows, files)
     entry_of = {row["where"]: _entry(row, label_of) for row in rows}  # all are checked
     if "split" in rows[0]:
-        rows = [row for row in rows if row["split"].casefold() in _SPLITS[split]]
+        for row in rows:
+            if row["split"].casefold() not in (*_TRAIN, *_TEST, *_VAL):
+                raise ValueError(
+                    f"{row['where']}: the split is {row['split']!r}; give "
+                    f"{', '.join((*_TRAIN, *_TEST, *_VAL))}"
+                )
+        named = _of_split(split, {row["split"].casefold() for row in rows})
+        rows = [row for row in rows if row["split"].casefold() in named]
     elif len(files) > 1:
-        rows = [
-            row
-            for path in files
-            if path.name.casefold().startswith(_SPLITS[split])
-            for row in by_file[path]
-        ]
+        stems = {path: path.name.casefold() for path in files}
+        named = _of_split(split, {n for n in _TEST if any(s.startswith(n) for s in stems.values())})
+        rows = [row for path in files if stems[path].startswith(named) for row in by_file[path]]
     else:
         # A video of several classes goes with its first, so that it is on one side only.
         by_class: dict[str, list[str]] = {}
@@ -69,6 +74,13 @@ def read_csv(root: Path, split: str, annotations: Path | None, list_number: int)
         )
     entries = dict.fromkeys(entry_of[row["where"]] for row in rows)
     return VideoList(class_names, tuple(entries), f"{split} rows of {', '.join(map(str, files))}")
+
+
+def _of_split(split: str, there: set[str]) -> tuple[str, ...]:
+    """What "train" or "test" is called, of the names that are there; validation if none tests."""
+    if split == "train":
+        return _TRAIN
+    return _TEST if there & {*_TEST} else _VAL
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

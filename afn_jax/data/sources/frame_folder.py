@@ -124,7 +124,13 @@ class FrameFolder:
             shape = (len(numbers), *size)
             return np.zeros((*shape, 2), np.float32), np.zeros(shape, bool)
         wanted = numbers[there] + shift
-        grey = np.stack([_read(part, wanted, cv2.IMREAD_GRAYSCALE) for part in self.flow], -1)
+        x, y = (_read(part, wanted, cv2.IMREAD_GRAYSCALE) for part in self.flow)
+        if x.shape != y.shape:
+            raise VideoReadError(
+                f"{self.flow[0].path(int(wanted[0]))}: {x.shape[2]} x {x.shape[1]} pixels, but the "
+                f"picture of the other direction has {y.shape[2]} x {y.shape[1]}"
+            )
+        grey = np.stack([x, y], -1)
         flows = np.zeros((len(numbers), *grey.shape[1:]), np.float32)
         known = np.zeros(flows.shape[:-1], bool)
         flows[there] = (grey * np.float32(2 / 255) - 1) * np.float32(self.flow_bound)
@@ -173,7 +179,10 @@ def _groups(folder: str) -> dict[str, NumberedPictures]:
         raise VideoReadError(f"{folder}: {error.strerror or error}") from error
     groups = {}
     for (prefix, extension), digits in sorted(names.items(), key=lambda item: len(item[1])):
-        numbers = np.unique(np.array([int(number) for number in digits], np.int32))
+        try:
+            numbers = np.unique(np.array([int(number) for number in digits], np.int64))
+        except OverflowError:
+            raise VideoReadError(f"{folder}: numbers of more than 18 digits") from None
         shortest = min(len(number) for number in digits)
         groups[prefix] = NumberedPictures(folder, prefix, shortest, extension, numbers)
     return groups

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from afn_jax.data import splits
+from afn_jax.data.clip import Skipped
 from afn_jax.data.sources.catalogue import EXTENSIONS, Catalogue
 from afn_jax.data.sources.video_files import VideoFiles
 from afn_jax.data.sources.video_list import Entry, VideoList
@@ -164,8 +165,12 @@ def _list_by_name(
         chosen = splits.split_by_name(paths, split=split, test_fraction=test_fraction)
         entries += [Entry(path, label) for path in chosen]
     origin = f"{split} videos under {root!r}"
-    skipped = tuple(catalogue.unreadable)
-    return VideoList(tuple(by_class), tuple(entries), origin, skipped=skipped)
+    skipped = list(catalogue.unreadable)
+    for name, files in _by_class(tuple(catalogue.others)).items():
+        if name not in by_class and not frames:
+            reason = f"no class: no video in it, but {files[0]}; videos are {', '.join(EXTENSIONS)}"
+            skipped.append(Skipped(str(catalogue.root / name), reason))
+    return VideoList(tuple(by_class), tuple(entries), origin, skipped=tuple(skipped))
 
 
 def _by_class(paths: tuple[str, ...]) -> dict[str, list[str]]:
