@@ -69,3 +69,21 @@ def untyped():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def run_main(monkeypatch, capsys):
+    """`run_main("train", *arguments) -> (exit code, stdout, stderr)`, in this process."""
+
+    def run(command, *arguments):
+        module = __import__(f"{command}.__main__", fromlist=["main"])
+        monkeypatch.setattr("sys.argv", [command, *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            code = module.main()
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

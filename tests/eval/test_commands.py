@@ -28,44 +28,32 @@ def test_result_line():
     assert result_line(flow) == "epe=0.3123 zero_flow_epe=1.5 report=runs/a/report.html"
 
 
-def run_command(monkeypatch, capsys, name, *arguments):
-    module = __import__(f"{name}.__main__", fromlist=["main"])
-    monkeypatch.setattr("sys.argv", [name, *map(str, arguments)])
-    capsys.readouterr()
-    try:
-        code = module.main()
-    except SystemExit as stop:
-        code = stop.code
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-def test_the_commands_with_the_real_network(tmp_path, monkeypatch, capsys):
+def test_the_commands_with_the_real_network(tmp_path, monkeypatch, run_main):
     """From `python -m train` to the line that scripts read, with nothing replaced but the cache."""
     monkeypatch.setattr("eval.__main__.COMPILATION_CACHE", "")
     run_dir = tmp_path / "run"
-    code, out, err = run_command(
-        *(monkeypatch, capsys, "train", "actionflownet", "--scale", "toy"),
+    code, out, err = run_main(
+        *("train", "actionflownet", "--scale", "toy"),
         *("--run-dir", run_dir, "--steps", 1, "--batch-size", 4, "--compilation-cache", ""),
         *("--data.num-frames", 4, "--data.size", 16, 16, "--data.test-videos", NUM_VIDEOS),
         *("--model.width", 2, "--model.flow-stride", 4, "--test-every", 0, "--max-devices", 1),
     )
     assert (code, err) == (0, "")
     printed = out.strip().splitlines()[-1].removeprefix("evaluate it with: python -m eval ")
-    code, out, err = run_command(monkeypatch, capsys, "eval", *printed.split())
+    code, out, err = run_main("eval", *printed.split())
     assert (code, err) == (0, "")
     match = LINE.match(out.strip().splitlines()[-1])
     assert match and match["report"] == str(run_dir / "report.html")
     assert float(match["epe"]) > 0 and float(match["zero"]) > 0
     assert (run_dir / "report.html").exists()
-    code, out, err = run_command(monkeypatch, capsys, "eval", "fuse", "--scores", run_dir, run_dir)
+    code, out, err = run_main("eval", "fuse", "--scores", run_dir, run_dir)
     assert (code, err) == (0, "")
     assert out.strip().splitlines()[-1].startswith(f"top1={match['top1']} low=")
 
 
-def test_mistakes_through_the_command(tmp_path, monkeypatch, capsys):
+def test_mistakes_through_the_command(tmp_path, monkeypatch, run_main):
     monkeypatch.setattr("eval.__main__.COMPILATION_CACHE", "")
-    code, _, err = run_command(monkeypatch, capsys, "eval", "action", "--run", tmp_path)
+    code, _, err = run_main("eval", "action", "--run", tmp_path)
     assert code == 1
     assert "error: " in err and "is not a run folder" in err and "Traceback" not in err
     for arguments, expected, message in (
@@ -74,5 +62,5 @@ def test_mistakes_through_the_command(tmp_path, monkeypatch, capsys):
         (["fuse"], 1, "with --scores"),
         (["fuse", "--scores", tmp_path], 1, "there is no"),
     ):
-        code, _, err = run_command(monkeypatch, capsys, "eval", *arguments)
+        code, _, err = run_main("eval", *arguments)
         assert code == expected and message in err and "Traceback" not in err
