@@ -54,10 +54,10 @@ published there, of I3D wholly; `branched` as `temporal-c`. Rarely it diverges i
 a lower rate first helps, say the authors, as --optim.warmup-steps 500.
 
 TOY: the same on `synthetic_motion`, 6 frames of 32 x 32 (TSN: 3 x 6, I3D: 11). Measured, on 512
-test clips: after `motionnet` an endpoint error of 0.56 px where no motion has 0.80; 58 to 59 %
-top-1 after `temporal-c` (three seeds), chance being 12.5 %. A single frame says nothing about these
-classes, so spatial streams stay at chance. VGG16 warms up for 120 steps, because with 30 of them
-some seeds stayed at chance.
+test clips, three seeds: after `motionnet` an endpoint error of 0.56 to 0.58 px where no motion has
+0.82 to 0.85; 58 to 60 % top-1 after `temporal-c`, chance being 12.5 %. A single frame says nothing
+about these classes, so spatial streams stay at chance. VGG16 warms up for 120 steps, because with
+30 of them some seeds stayed at chance.
 """
 
 import re
