@@ -15,7 +15,10 @@ import numpy as np
 import pytest
 
 from afn_jax import losses, nn, ops
-from tests.gradient_cases import CASES, Case, in_float64, random_array
+from tests.gradient_cases import Case, in_float64, nn_cases, ops_cases, random_array
+from tests.gradient_loss_cases import loss_cases
+
+CASES = (*ops_cases(), *loss_cases(), *nn_cases())
 
 TABLE = Path(__file__).resolve().parent.parent / "docs" / "gradient-checks.md"
 LARGEST_FIRST, LARGEST_SECOND, LARGEST_MISMATCH = 1e-5, 1e-4, 1e-9

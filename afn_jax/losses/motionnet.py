@@ -198,7 +198,12 @@ def local_response_normalize(
 
     Returns:
         The same shape, BGR order within a frame.
+
+    Raises:
+        ValueError: a narrower window.
     """
+    if size < 5:
+        raise ValueError(f"size is {size}; pass 5 or more: the window must hold all three channels")
     mean_free = frames[..., ::-1] - jnp.reshape(
         jnp.asarray(_BGR_MEAN, frames.dtype), (1,) * (frames.ndim - 1) + (3,)
     )

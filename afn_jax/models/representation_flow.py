@@ -8,8 +8,7 @@ Piergiovanni, Ryoo: Representation Flow for Action Recognition, first version, 2
 | flow of flow, flow-conv-flow | section 3.2, Figure 4 | `composition` |
 | fusion with RGB | section 4, Figure 2 | `fusion` |
 | prediction of every frame, averaged over time | section 3.3 | `ResNetStream` |
-| 3D-ResNet-18, (2+1)D-ResNet-18 | section 4 | `backbone` |
-| (2+1)D-ResNet-50 of Table 9 | the authors' code | `backbone` |
+| 3D- and (2+1)D-ResNet-18; (2+1)D-ResNet-50 | section 4; the authors' code | `backbone` |
 
 How to make each row of the tables: the model, and what to override. Tables 1 to 5 are
 `repflow-resnet34` at 16x112x112.
@@ -22,10 +21,8 @@ How to make each row of the tables: the model, and what to override. Tables 1 to
 | 1: RGB Input; After Block k | `learned=(), flow_after=0`; `flow_after=k` |
 | 2: None | `learned=()` |
 | 2: Sobel kernels | `kernels="sobel", learned=("image_gradient", "flow_gradient")` |
-| 2: Divergence | `learned=("divergence",)` |
-| 2: tau, lambda, theta | `learned=("tau", "lam", "theta")` |
-| 2: All | `learned=LEARNABLE`, of `afn_jax.nn.representation_flow` |
-| 2: Divergence + tau, lambda, theta | the default |
+| 2: Divergence; tau, lambda, theta | `learned=("divergence",)`; `("tau", "lam", "theta")` |
+| 2: All; Divergence + tau, lambda, theta | `learned=nn.representation_flow.LEARNABLE`; default |
 | 3 | `num_iterations=1, 5, 10, 20, 50`; not learned: `learned=()` |
 | 4: None, Late, Add, Multiply, Concat | `fusion="none", "late", "add", "multiply", "concat"` |
 | 4: Layer + Multiply | `fusion="late+multiply"` |
@@ -36,34 +33,29 @@ How to make each row of the tables: the model, and what to override. Tables 1 to
 | 6: RGB; TVL-1; Two-Stream | `repflow-r3d18`, as Table 1 but `stacked_flows=1` |
 | 6: Input; After Block 1, 3 | `repflow-r3d18`, `flow_after=0`; `1`; `3` |
 | 7 | `repflow-r2plus1d18`, as Table 6 |
-| 8: Ours | the default, at 224x224 (guessed) |
+| 8: Ours (guessed) | the default, at 224x224 |
 | 9: Ours, 2D CNN; FcF | `repflow-resnet50`; `composition="flow-conv-flow"` |
 | 9: Ours, (2+1)D CNN; FcF | `repflow-r2plus1d50`; `composition="flow-conv-flow"` |
 
-Blocks are counted as the paper does, the first being the stem: block 3 is the second stage of
-residual blocks, 28x28 at 224x224. The flow at index t is that of frames t and t + 1, and it is
-fused with the features of frame t; each flow layer takes one frame off the end.
+Blocks are counted as the paper does: the first is the stem, block 3 is 28x28 at 224x224. Flow t is
+that of frames t and t + 1, fused with the features of frame t; each layer takes one frame off.
 
 Guessed, because the paper does not say:
 
-- Flow of RGB is that of the three colours as they are, without the 1x1 convolution that would
-  "reduce" 3 channels to 32 (flow-conv-flow has it); the 3x3 convolution brings it back to three.
-- Flow-of-flow takes the flow of all 64 maps of flow, so 128 come out.
-- "Layer + Multiply", a row of Table 4 that the text does not mention, is read as a slip of the pen
-  for "Late + Multiply": late fusion of the RGB network and the multiplying one. Late fusion
-  averages the logits. Concatenated features go to the next block with twice the channels.
+- Flow of RGB is that of the three colours as they are, without the 1x1 convolution to 32 channels
+  (flow-conv-flow has it). Flow-of-flow is of all 64 maps of flow, so 128 come out.
+- "Layer + Multiply" of Table 4 is read as a slip of the pen for "Late + Multiply": late fusion of
+  the RGB network and the multiplying one. Late fusion averages the logits. Concatenated features go
+  to the next block with twice the channels.
 - Table 1 does not learn the layer's parameters: its 59.4 is that of "None" in Table 2.
-- TV-L1 is this library's, not OpenCV's, its flow clipped to 20 pixels. Twice: the x and the y map
-  of the flow are taken for two grey videos. Stacks of ten begin at every frame.
+- TV-L1 is this library's, its flow clipped to 20 pixels. Twice: of the maps of x and y flow, as two
+  grey videos. Stacks of ten begin at every frame.
 - The time of `r2plus1d18` is that of the authors' 3D network: pooling and stages 3 to 5 halve it.
 - The authors' own (2+1)D networks add the flow to the features (`fusion="residual"`); the paper
-  does not. Their 50 layers have no padding in the stem and two norms in a row in each shortcut;
-  here the stem is padded by half its kernel and the norm is one.
-  Theirs also pads strided convolutions and pools as TensorFlow does, and its stem's norm has an
-  epsilon of 1e-3; their 3D ResNet-18 pools time around frames 0, 2, 4, this around 1, 3, 5.
-- Convolutions start from He's normal numbers by the inputs; the authors' by the outputs.
-- The kernels that the layer learns are shared by its channels, as the paper's w_x and w_y can be
-  read. The authors' code has one for each channel, and learns both sets together.
+  does not. Their 50 layers pad as TensorFlow does, the stem not at all, and have two norms in a row
+  in each shortcut; their 3D ResNet-18 pools time around frames 0, 2, 4, this around 1, 3, 5.
+- He's initial numbers are by the inputs of a convolution, the authors' by its outputs.
+- The layer's learned kernels are shared by its channels (w_x, w_y); the authors' have one for each.
 - Normalisation of the input (ImageNet's); none after the layer, unless "residual".
 """
 

@@ -9,6 +9,7 @@ from test_video import encode, moving_picture
 from afn_jax.data.check import main
 from afn_jax.data.doctor import Dataset, Inspected, Listed, diagnose, group_of, label_base
 from afn_jax.data.flow_io import write_flo
+from afn_jax.data.listing import list_dataset
 
 TRAIN = [f"{c}/v_{c}_g0{g}_c01.avi" for c in ("Jump", "Run") for g in (2, 3)]
 TEST = [f"{c}/v_{c}_g01_c01.avi" for c in ("Jump", "Run")]
@@ -161,6 +162,26 @@ def test_official_lists(official, capsys, number):
     assert f"{'readable':<20} {0:>8} {0:>8}\n" in text
     assert code == 1 and text.count("HARM") == 2  # all are empty, so all classes are
     assert f"HARM {train + test:>6}  cannot be read" in text
+
+
+def test_a_class_without_a_known_video_is_told(data, capsys):
+    (data / "videos" / "Swim").mkdir()
+    (data / "videos" / "Swim" / "a.vob").write_bytes(b"")
+    shutil.rmtree(data / "lists")
+    code, text = check(data / "videos", capsys)
+    assert code != 0 and "left out" in text and "no video in it, but Swim/a.vob" in text
+
+
+def test_ucf101_without_class_folders_is_recognised(tmp_path):
+    names = [f"Class{i}" for i in range(1, 102)]
+    (tmp_path / "classInd.txt").write_text("".join(f"{i} {n}\n" for i, n in enumerate(names, 1)))
+    (tmp_path / "trainlist01.txt").write_text("Class1/v_a_g01_c01.avi 1\n")
+    (tmp_path / "testlist01.txt").write_text("Class2/v_b_g01_c01.avi\n")
+    (tmp_path / "videos").mkdir()
+    for name in ("v_a_g01_c01", "v_b_g01_c01"):
+        encode(tmp_path / "videos" / f"{name}.avi", "mpeg4", moving_picture(8))
+    dataset, _ = list_dataset(tmp_path / "videos")
+    assert [video.name for video in dataset.videos] == ["v_a_g01_c01.avi", "v_b_g01_c01.avi"]
 
 
 def test_a_wrong_number_of_official_videos_is_told():

@@ -109,6 +109,11 @@ def test_normalization_evens_out_contrast():
     np.testing.assert_allclose(normalized, 3**0.7 * 1e4**-0.4, rtol=1e-3)
 
 
+def test_a_window_that_does_not_hold_a_frame():
+    with pytest.raises(ValueError, match="size is 3; pass 5 or more"):
+        local_response_normalize(np.zeros((1, 1, 3), np.float32), size=3)
+
+
 def test_normalization_does_not_know_of_other_frames():
     frames = np.random.default_rng(0).random((4, 2, 3, 3)).astype(np.float32)
     expected = np.stack([NORMALIZE(frame) for frame in frames])
