@@ -36,10 +36,11 @@ WEIGHTS = {
     "multiscale": {f"epe_scale{r}": alpha for r, alpha in enumerate(SCALE_WEIGHTS, 1)},
     "motionnet": {"pixel": 1.0, "smooth": 1.0, "ssim": 1.0},
     "uf-tsn": {"diff": LAMBDA_DIFF, "census": LAMBDA_CENSUS, "smooth": LAMBDA_SMOOTH},
-    "jointflow3d": {"photometric": 1.0, "smooth": 1.0},  # guessed, see afn_jax.losses.jointflow3d
+    "jointflow3d": {"photometric": 1.0, "smooth": 1.0},  # guessed; the recipe has others
 }
 # Batch sizes of the authors of Hidden Two-Stream, which are part of their weights.
 PRETRAIN_BATCH, JOINT_BATCH = 16, 8
+WINDOW = 10  # pairs of frames that MotionNet sees at once
 
 
 def endpoint_terms(
@@ -73,7 +74,11 @@ def multiscale_terms(
 
 
 def motionnet_terms(prediction: Prediction, batch: Batch, *, joint: bool) -> dict[str, Term]:
-    """Hidden Two-Stream Eq. 6: pixel, smoothness and SSIM terms, each summed over the scales."""
+    """Hidden Two-Stream Eq. 6: pixel, smoothness and SSIM terms, each summed over the scales.
+
+    The authors' SSIM is a sum over the pairs of frames that MotionNet sees, so that its weight is
+    that of up to ten, however many windows of them a clip has.
+    """
     num_frames, num_pairs = batch.frames.shape[1], _num_pairs(prediction)
     # Each segment of a clip has one flow less than frames.
     segments = num_frames - num_pairs
@@ -88,7 +93,7 @@ def motionnet_terms(prediction: Prediction, batch: Batch, *, joint: bool) -> dic
         MotionNetWeights(*(term[: len(prediction.flows)] for term in weights)),
         [flow.shape[-3:-1] for flow in prediction.flows],
         batch_size=batch_size,
-        num_pairs=num_pairs // segments,
+        num_pairs=min(num_pairs // segments, WINDOW),
     )
 
     def of_example(frames, flows):

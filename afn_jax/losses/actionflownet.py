@@ -1,8 +1,8 @@
 """The losses of ActionFlowNet (section 3, Eq. 1-4): flow, and action with flow.
 
 The paper sums endpoint errors over pixels and frames and does not tell its lambda. Here they are
-means, so that a lambda means the same at every size: the paper's lambda is ours divided by the
-number of flow vectors of a clip.
+means, so that a lambda means the same at every size: for Eq. 2, the paper's lambda is ours divided
+by the number of flow vectors of a clip.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,13 @@ from afn_jax.losses.endpoint import endpoint_error, masked_mean
 from afn_jax.losses.multiscale import multiscale_endpoint_error
 from afn_jax.types import Array
 
-# Of the outputs at 1/4 to 1/32 of the size (alpha of Eq. 3). Guessed: the paper gives none; these
-# are the four finest of the five that FlowNetS is trained with.
-SCALE_WEIGHTS = (0.005, 0.01, 0.02, 0.08)
+# Of the four finest of the five outputs that FlowNetS is trained with, at 1/4 to 1/32 of the size:
+# for sums over pixels, of errors in pixels of the full size.
+FLOWNET_WEIGHTS = (0.005, 0.01, 0.02, 0.08)
+# The same balance (alpha of Eq. 3) for means, of errors in pixels of the map itself: a map has a
+# quarter of the pixels of the finer one, and its errors are half as large. Guessed: the paper gives
+# none.
+SCALE_WEIGHTS = tuple(alpha / 2**scale for scale, alpha in enumerate(FLOWNET_WEIGHTS))
 
 
 def flow_loss(

@@ -65,10 +65,10 @@ def effective_weights(
         weights: for `reduction="caffe"`.
         sizes: (height, width) of the flow at each scale, finest first.
         batch_size: of the step, over which the authors' means are divided once more.
-        num_pairs: frame pairs of a clip.
+        num_pairs: frame pairs of what the network sees at once; 10 in the paper.
 
     Returns:
-        Weights for `reduction="paper"` with the same windows of SSIM.
+        Weights for `reduction="paper"`.
 
     Raises:
         ValueError: a number of weights that is not that of the scales.
@@ -103,17 +103,19 @@ def motionnet_loss(
     of the flow, and 1 - SSIM. What the authors' code does and the paper does not say: the warp
     reads 0 outside the image, a border of a tenth does not count for pixel and smoothness terms,
     SSIM has a Gaussian window, and the frames are normalised across channels first.
-    One departure: frames are resized with half-pixel centres, as everywhere here, where the
-    authors' layer aligns corners.
+    Two departures: frames are resized with half-pixel centres, as everywhere here, where the
+    authors' layer aligns corners; and a difference of flow counts for smoothness where both its
+    pixels are inside the border, theirs where the first is.
 
     Args:
         frames: `[batch, T, H, W, 3]`, RGB in [0, 1]. They get no gradient.
         flows: finest first, each `[batch, T - 1, h, w, 2]`, in pixels of its own map.
         weights: None = those of pre-training, `CAFFE_PRETRAIN`, translated by `effective_weights`
             to a batch of 16 where the reduction is "paper".
-        reduction: "paper" = Eq. 1, 2 and 4: plain means, SSIM over the patches inside the image.
-            "caffe" = the authors': pixel and smoothness means divided by the batch size, SSIM
-            summed over channels and patches, those that reach out of the image among them.
+        reduction: "paper" = Eq. 1, 2 and 4: plain means. "caffe" = the authors': pixel and
+            smoothness means divided by the batch size, SSIM summed over channels and patches. Both
+            take patches that reach out of the image on the right and below; a map smaller than one
+            patch is a patch by itself for "paper", and a part of one for "caffe".
         normalization: of the frames for the loss. "lrn" = local response normalisation across the
             channels of each frame, which evens out brightness; "none" = as they come.
 
@@ -164,7 +166,7 @@ def motionnet_loss(
             window_size=_WINDOW,
             stride=_WINDOW,
             window="gaussian",
-            edge="partial" if reduction == "caffe" else "inside",
+            edge="partial" if reduction == "caffe" or min(height, width) > _WINDOW else "inside",
         )
         if reduction == "caffe":
             pixel, smooth = pixel / batch_size, smooth / (3 * batch_size)

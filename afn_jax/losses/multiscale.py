@@ -23,12 +23,14 @@ def multiscale_endpoint_error(
     Two departures from the letter of Eq. 3. Each scale takes the mean over its pixels and not the
     sum, so that a weight, and the lambda of the multitask loss (Eq. 4), means the same at every
     size. And the target is resized with its values, so that each scale is in its own pixels, where
-    FlowNet's training code leaves them in pixels of the full size.
+    FlowNet's training code leaves them in pixels of the full size. So FlowNet's weight of a map n
+    times smaller than the finest is to be divided by n here: n**2 for its fewer pixels, times n for
+    its smaller errors (`SCALE_WEIGHTS` in `afn_jax.losses.actionflownet`).
 
     Args:
         flows: finest first, each `[..., h, w, 2]` in pixels of its own map.
         target: `[..., H, W, 2]`, in its own pixels.
-        weights: one a scale; FlowNet trains its 1/4 to 1/64 scales with .005, .01, .02, .08, .32.
+        weights: one a scale.
         mask: `[..., H, W]`, True where the target is known. A coarse pixel counts only if all that
             it covers is known, and is interpolated from known flow alone: what the target holds
             elsewhere, NaN too, has no part in the loss.

@@ -5,7 +5,8 @@ Ng, Choi, Neumann, Davis: ActionFlowNet: Learning Motion Representation for Acti
 
 | part | paper | here |
 |---|---|---|
-| encoder | section 3.1, Figure 1: ResNet-18 with k x k x 3 kernels | `ResNetEncoder`, stem 3x7x7 |
+| encoder | section 3.1, Figure 1: ResNet-18 with k x k x 3 kernels | `ResNetEncoder`, stem 3x7x7, \
+shortcuts 1x1x1 |
 | no temporal pooling | section 3.1 | the one max pooling is spatial |
 | time halves with space after the third block | section 3.1 | res3, res4, res5: 16 -> 8 -> 4 -> 2 |
 | decoder | section 3.1: 3D deconvolutions, skips as in FlowNet | `FlowDecoder` |
@@ -13,8 +14,10 @@ Ng, Choi, Neumann, Davis: ActionFlowNet: Learning Motion Representation for Acti
 | classifier | section 3.2: mean of 512 x 2 x 7 x 7, dropout .5, linear | `classifier` |
 
 Guessed, because the paper does not say: the flow's resolution (`flow_stride=4`, that of the paper's
-two-frame models); channels of the decoder (halved at each level, as FlowNet-S); leaky ReLU and
-batch normalisation in the decoder; He initialisation; normalisation of the input (ImageNet's).
+two-frame models); kernels of the shortcuts' convolutions (1 x 1 x 1 as in other 3D ResNets, not
+1 x 1 x 3) and of the deconvolutions (4 x 4 x 4, not 4 x 4 x 3); channels of the decoder (halved at
+each level, as FlowNet-S); leaky ReLU and batch normalisation in the decoder; He initialisation;
+normalisation of the input (ImageNet's).
 """
 
 from functools import partial

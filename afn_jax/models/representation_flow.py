@@ -11,7 +11,7 @@ Piergiovanni, Ryoo: Representation Flow for Action Recognition, first version, 2
 | 3D- and (2+1)D-ResNet-18; (2+1)D-ResNet-50 | section 4; the authors' code | `backbone` |
 
 How to make each row of the tables: the model, and what to override. Tables 1 to 5 are
-`repflow-resnet34` at 16x112x112.
+`repflow-resnet34` at 16x112x112; tables 1, 4 and 5 have `learned=()` in every row.
 
 | rows | overrides |
 |---|---|
@@ -20,7 +20,7 @@ How to make each row of the tables: the model, and what to override. Tables 1 to
 | 1: Two-Stream CNN | that with `fusion="late"` |
 | 1: RGB Input; After Block k | `learned=(), flow_after=0`; `flow_after=k` |
 | 2: None | `learned=()` |
-| 2: Sobel kernels | `kernels="sobel", learned=("image_gradient", "flow_gradient")` |
+| 2: Sobel kernels | `learned=("image_gradient", "flow_gradient")` |
 | 2: Divergence; tau, lambda, theta | `learned=("divergence",)`; `("tau", "lam", "theta")` |
 | 2: All; Divergence + tau, lambda, theta | `learned=nn.representation_flow.LEARNABLE`; default |
 | 3 | `num_iterations=1, 5, 10, 20, 50`; not learned: `learned=()` |
@@ -40,20 +40,25 @@ How to make each row of the tables: the model, and what to override. Tables 1 to
 Blocks are counted as the paper does: the first is the stem, block 3 is 28x28 at 224x224. Flow t is
 that of frames t and t + 1, fused with the features of frame t; each layer takes one frame off.
 
-Guessed, because the paper does not say:
+Guessed, because the paper does not say, or its authors' code says otherwise:
+
+- The layer differentiates as that code, not with Sobel kernels (Eq. 8 and 10), also where
+  Table 2 learns "Sobel kernels": `kernels="sobel"` in all rows gives the printed equations.
 
 - Flow of RGB is that of the three colours as they are, without the 1x1 convolution to 32 channels
   (flow-conv-flow has it). Flow-of-flow is of all 64 maps of flow, so 128 come out.
 - "Layer + Multiply" of Table 4 is read as a slip of the pen for "Late + Multiply": late fusion of
-  the RGB network and the multiplying one. Late fusion averages the logits. Concatenated features go
-  to the next block with twice the channels.
+  the RGB network and the multiplying one. Late fusion averages the logits, and trains both
+  networks on that mean; the paper trains them apart, as two runs and `python -m eval fuse` would.
+  Concatenated features go to the next block with twice the channels.
 - Table 1 does not learn the layer's parameters: its 59.4 is that of "None" in Table 2.
 - TV-L1 is this library's, its flow clipped to 20 pixels. Twice: of the maps of x and y flow, as two
-  grey videos. Stacks of ten begin at every frame.
+  grey videos. Stacks of ten begin at every frame (the authors' loader: at every second).
 - The time of `r2plus1d18` is that of the authors' 3D network: pooling and stages 3 to 5 halve it.
 - The authors' own (2+1)D networks add the flow to the features (`fusion="residual"`); the paper
   does not. Their 50 layers pad as TensorFlow does, the stem not at all, and have two norms in a row
-  in each shortcut; their 3D ResNet-18 pools time around frames 0, 2, 4, this around 1, 3, 5.
+  in each shortcut; their 3D ResNet-18 pools time around frames 0, 2, 4, this around 1, 3, 5 where
+  their number is even.
 - He's initial numbers are by the inputs of a convolution, the authors' by its outputs.
 - The layer's learned kernels are shared by its channels (w_x, w_y); the authors' have one for each.
 - Normalisation of the input (ImageNet's); none after the layer, unless "residual".

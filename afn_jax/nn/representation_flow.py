@@ -99,8 +99,9 @@ class RepresentationFlow(nn.Module):
     1x1 convolution to `channels`, each clip to [0, 255], the flow of consecutive frames, 3x3
     convolution back to C. Composition gives the variants of Table 5: two layers without the
     convolutions between are flow-of-flow, see `FlowConvFlow` for those with. With
-    `fusion="residual"` it is the authors' code: `relu(x[:, :-1] + batch norm(flow))`, the scale of
-    the norm starting at 0, so that the layer starts as the identity.
+    `fusion="residual"` it is `relu(x[:, :-1] + batch norm(flow))` as in the authors' code, with the
+    3x3 convolution and the scale of the norm, 0 at first, of its older version: the layer starts as
+    the identity.
 
     Attributes:
         channels: the flow is computed of so many (32 in the paper).
@@ -135,7 +136,8 @@ class FlowConvFlow(RepresentationFlow):
     """Flow, 3x3 convolution, flow (FcF; Figure 4, Table 5): `[batch, T, H, W, C]` -> T - 2 frames.
 
     As the authors' code has it: 1x1 to `channels`, flow, 3x3 to 2 * `channels`, 1x1 to `channels`,
-    flow, 3x3 back to C. The attributes are those of `RepresentationFlow`, and:
+    flow, 3x3 back to C. With `fusion="residual"`, too: what the flow is added to is the mean of the
+    frames that it is of, T - 2 times three. The attributes are those of `RepresentationFlow`, and:
 
     Attributes:
         num_flows: 2; 3 = flow-conv-flow-conv-flow, with T - 3 frames.
@@ -185,14 +187,17 @@ def _layer(module: nn.Module, x: Array, between: tuple[int, ...], train: bool) -
         return y
     y = nn.BatchNorm(
         use_running_average=not train,
-        momentum=0.99,  # the authors' .01 in PyTorch's counting, and their epsilon
-        epsilon=1e-3,
+        momentum=0.9,
+        epsilon=1e-5,
         scale_init=nn.initializers.zeros,
         dtype=module.dtype,
         axis_name=module.axis_name,
         name="norm",
     )(y)
-    return jax.nn.relu(jnp.asarray(x[:, :-num_flows], module.dtype) + y)
+    # One flow is added to the frame that it starts at, as in the authors' code, and not to a mean.
+    frames = range(1 if num_flows == 1 else num_flows + 1)
+    under = sum(x[:, t : x.shape[1] - num_flows + t] for t in frames) / len(frames)
+    return jax.nn.relu(jnp.asarray(under, module.dtype) + y)
 
 
 def _conv(module: nn.Module, features: int, size: int, name: str) -> nn.Conv:

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from afn_jax.losses import flow_loss, multitask_loss, two_frame_multitask_loss
-from afn_jax.losses.actionflownet import SCALE_WEIGHTS
 from tests import references
 
 MULTITASK = jax.jit(jax.value_and_grad(multitask_loss, argnums=(0, 2), has_aux=True))
@@ -82,14 +81,17 @@ def test_equation_4_by_hand(float64):
     assert not np.any(gradients[0][:, :2, :2]) and not np.any(gradients[1][:, 0, 0])
 
 
-def test_the_four_scales_have_the_weights_of_flownet():
+def test_the_four_scales_are_balanced_as_in_flownet():
+    """FlowNet sums errors over pixels, in full-size pixels, with .005, .01, .02 and .08."""
     logits, labels = classes()
-    target = np.zeros((2, 8, 8, 2), np.float32)
-    flows = [
-        np.broadcast_to(np.array([0.6, 0.8], np.float32) * error, (2, side, side, 2))
-        for error, side in ((5, 8), (10, 4), (15, 2), (20, 1))
-    ]
+    size, full_size_flow = 64, np.array([3.0, -4.0], np.float32)
+    target = np.broadcast_to(full_size_flow, (2, size, size, 2))
+    flows, flownet = [], 0.0
+    # What a network says at 1/4 to 1/32, in full-size pixels: each scale errs by another amount.
+    for alpha, side, error in ((0.005, 16, 1.0), (0.01, 8, 7.0), (0.02, 4, 2.0), (0.08, 2, 5.0)):
+        said = full_size_flow + np.array([0.6, 0.8], np.float32) * error
+        flows.append(np.broadcast_to(said * side / size, (2, side, side, 2)))
+        flownet += alpha * error * side * side
     _, terms = jax.jit(two_frame_multitask_loss)(logits.astype(np.float32), labels, flows, target)
-    assert SCALE_WEIGHTS == (0.005, 0.01, 0.02, 0.08)
-    expected = 0.005 * 5 + 0.01 * 10 + 0.02 * 15 + 0.08 * 20
-    np.testing.assert_allclose(terms["multiscale_epe"], expected, rtol=1e-5)
+    # Ours divides by the pixels of the finest map and is in its pixels, of which 4 x 4 are one.
+    np.testing.assert_allclose(terms["multiscale_epe"], flownet / (16 * 16) / 4, rtol=1e-5)

@@ -233,7 +233,9 @@ def test_gradients_reach_every_parameter_and_stay_with_their_example(name, kerne
 def test_residual_fusion_starts_as_the_identity(name, lost, train):
     x, layer = clips(), LAYERS[name](fusion="residual")
     output, _ = apply(layer, init(layer, x), x, train=train, mutable=["batch_stats"])
-    np.testing.assert_array_equal(output, np.maximum(x[:, :-lost], 0))
+    # Flow-conv-flow is added to the mean of the frames that it is of: avg_pool3d(x, (3, 1, 1)).
+    under = x[:, :-1] if lost == 1 else (x[:, :-2] + x[:, 1:-1] + x[:, 2:]) / 3
+    np.testing.assert_allclose(output, np.maximum(under, 0), rtol=1e-6, atol=1e-7)
 
 
 def test_residual_fusion_is_relu_of_the_sum_with_the_normalised_flow():
@@ -244,11 +246,11 @@ def test_residual_fusion_is_relu_of_the_sum_with_the_normalised_flow():
     flow = np.asarray(apply(alone, {"params": shared}, x), np.float64)
     output, updated = apply(fused, variables, x, train=True, mutable=["batch_stats"])
     axes = (0, 1, 2, 3)
-    normalised = (flow - flow.mean(axes)) / np.sqrt(flow.var(axes) + 1e-3)
+    normalised = (flow - flow.mean(axes)) / np.sqrt(flow.var(axes) + 1e-5)  # PyTorch's norm
     expected = np.maximum(np.asarray(x[:, :-1]) + 0.7 * normalised, 0)
     np.testing.assert_allclose(output, expected, atol=1e-4)
     mean = updated["batch_stats"]["norm"]["mean"]
-    np.testing.assert_allclose(mean, 0.01 * flow.mean(axes), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(mean, 0.1 * flow.mean(axes), rtol=1e-3, atol=1e-6)
 
 
 def test_bfloat16_convolves_in_bfloat16_and_computes_flow_in_float32():

@@ -25,11 +25,14 @@ random = np.random.default_rng(0)
 
 def clip(batch, frames, *, target=True, mask=None):
     shape = (batch, frames, SIDE, SIDE)
+    # By quarters of the image, so that some are known at every size.
+    known = random.random((batch, frames, 2, 2)) < 0.7
+    known = known.repeat(SIDE // 2, axis=2).repeat(SIDE // 2, axis=3)
     return Batch(
         frames=random.random((*shape, 3)).astype(np.float32),
         labels=random.integers(0, 3, batch).astype(np.int32),
         flows=random.normal(size=(*shape, 2)).astype(np.float32) if target else None,
-        flow_mask=random.random(shape) < 0.7 if target else None,
+        flow_mask=known if target else None,
         mask=np.ones(batch, bool) if mask is None else np.array(mask),
     )
 
@@ -70,12 +73,12 @@ def test_motionnet_before_training_together():
 
 
 def test_motionnet_and_action_have_the_authors_weights_for_a_batch_of_eight():
-    batch, prediction = clip(8, 3, target=False), predicted(8, 2, (8, 4))
+    batch, prediction = clip(8, 3, target=False), predicted(8, 2, (12, 8))  # four patches, one
     weights = CAFFE_JOINT._replace(**{n: getattr(CAFFE_JOINT, n)[:2] for n in CAFFE_JOINT._fields})
     authors = jax.jit(lambda f, v: motionnet_loss(f, v, weights=weights, reduction="caffe")[1])
     expected = authors(batch.frames, prediction.flows)
     found = terms_of(prediction, batch, "motionnet-joint")
-    for name in ("pixel", "smooth"):  # their SSIM counts patches that reach out of the image
+    for name in ("pixel", "smooth", "ssim"):
         assert means(found)[name] == pytest.approx(float(expected[name]), rel=1e-4), name
     assert {name: term.weight for name, term in found.items()} == {
         "cross_entropy": 1,
@@ -84,6 +87,24 @@ def test_motionnet_and_action_have_the_authors_weights_for_a_batch_of_eight():
         "smooth": 1,
         "ssim": 1,
     }
+
+
+def test_the_weight_of_ssim_does_not_grow_with_windows():
+    """Twenty pairs are two windows of MotionNet's ten: each weighs as much as one alone."""
+    batch, prediction = clip(1, 21, target=False), predicted(1, 20, (8,))
+    found = means(terms_of(prediction, batch, "motionnet-flow"))
+    alone = jax.jit(create_objective("motionnet-flow"))
+    halves = [
+        means(
+            alone(
+                prediction.replace(flows=(prediction.flows[0][:, start : start + 10],)),
+                batch.replace(frames=batch.frames[:, start : start + 11]),
+            )
+        )
+        for start in (0, 10)
+    ]
+    for name in ("pixel", "smooth", "ssim"):
+        assert found[name] == pytest.approx((halves[0][name] + halves[1][name]) / 2, rel=1e-5)
 
 
 def test_segments_have_no_flow_from_one_to_the_next():

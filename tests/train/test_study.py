@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -313,6 +315,49 @@ def test_runs_of_other_settings_are_trained_anew(small_study, tmp_path, monkeypa
     assert run_arm(stages[:1], place) and len(trained) == 3
     # What started from the former run is not kept either, with whatever settings.
     assert run_arm(stages, place) and len(trained) == 4
+
+
+def test_what_starts_from_a_run_trained_anew_is_begun_again(small_study, tmp_path, monkeypatch):
+    """A second stage that was stopped half-way has a checkpoint: not to be gone on from."""
+    changes = (("objective.kind", "action"), ("init.run_skip", ("^flow/",)))
+    stages = (Stage("small"), Stage("small", changes=changes))
+    place = Place(tmp_path / "study", StudyData("synthetic-motion"), 1, 0, "cpu")
+    run_arm(stages, place)
+    half = place.run_dir(stages)
+    (half / "done").unlink()
+    (half / "numbers.json").unlink()
+    shutil.rmtree(place.run_dir(stages[:1]))
+    found = []
+
+    def look(config, console):
+        found.append((Path(config.run_dir) / "checkpoints").exists())
+        return train(config, console)
+
+    monkeypatch.setattr("train.study.runs.train", look)
+    run_arm(stages, place)
+    assert found == [False, False]
+
+
+def test_a_changed_recipe_is_run_again(small_study, tmp_path, monkeypatch, capsys):
+    page, data = tmp_path / "page.md", StudyData("synthetic-motion")
+    study_main.study(small_study, data, Results(page))
+    assert "run again" not in capsys.readouterr().out
+    toy = RECIPES["small"][""]["toy"]
+    quicker = dataclasses.replace(toy, data=dataclasses.replace(toy.data, num_threads=7))
+    monkeypatch.setitem(RECIPES["small"], "", {"toy": quicker})
+    monkeypatch.setattr("train.study.runs.run_arm", lambda *_: pytest.fail("run again"))
+    study_main.study(small_study, data, Results(page))
+    optim = dataclasses.replace(toy.optim, learning_rate=0.03)
+    monkeypatch.setitem(RECIPES["small"], "", {"toy": dataclasses.replace(toy, optim=optim)})
+    monkeypatch.setattr("train.study.runs.run_arm", lambda *_: {"top1": 0.125})
+    monkeypatch.setattr("train.study.runs.fused_arm", lambda *_: {"top1": 0.25})
+    study_main.study(small_study, data, Results(page))
+    assert capsys.readouterr().out.count("its recipe has changed since it was run") == 3
+    again = Results(page)
+    again.write_page()
+    assert "| joint | 0.125 | 1 |" in page.read_text()
+    study_main.study(small_study, data, again)
+    assert "run again" not in capsys.readouterr().out
 
 
 def test_a_run_that_diverges_is_told_and_not_tried_again(small_study, tmp_path, monkeypatch):

@@ -36,17 +36,24 @@ All: 224 x 224, Adam at 3e-4 for 80,000 steps, dropout .5, multi-scale crops and
 jitter where the action is learned (section 4.2). The paper names no hardware; `joint` is for a
 GPU.
 
-Guessed, because the paper does not say: batch size; lambda, 1 over the mean endpoint error for 16
-frames and 10 over the weighted sum of scales for two; strength of the jitter; the same solver for
-every stage, HMDB51 too; test clips evenly spaced. The flow target is OpenCV's DIS instead of
-EpicFlow.
+Guessed, because the paper does not say: batch size; lambda, 1 times the mean endpoint error for 16
+frames and 400 times the weighted sum of scales for two, which makes an error of one full-size pixel
+in all maps cost 1 as well; the weights of the scales (FlowNetS', see
+`afn_jax/losses/actionflownet.py`); strength of the jitter; the same solver for every stage, HMDB51
+too. The flow of 16 frames is compared at the target's size, not at its own. The flow target is
+OpenCV's DIS instead of EpicFlow.
+
+The paper tests with 64 random crops a video (section 4.2); the accuracies that training reports are
+of 64 clips evenly spaced:
+
+    python -m eval action --run RUN --protocol actionflownet
 
 TOY: the same stages on `synthetic_motion`, 8 or 2 frames of 32 x 32. Without a stage under 10
 minutes on 2 CPU cores, and the README says what it reaches. With two frames a stage takes a minute
 or two: `flow-2f` reaches an endpoint error of 0.48 px where no motion has 0.79, `joint-2f` 0.49 px
 and a top-1 of 0.59, `stacked-2f` 0.71 (chance 0.125). At 1/16 and 1/32 of 32 x 32 almost every
 pixel of the target mixes two motions and is left out, so these scales have no weight there: with
-FlowNetS' weights, which favour them, the flow was no better than none after 2000 steps.
+weights that favoured them the flow was no better than none after 2000 steps.
 `flow-2f-chairs` sees the same clips under FlowNet's augmentation, which makes them other pictures.
 """
 
@@ -116,7 +123,7 @@ def _stage(name: str, model: str, kind: str, init: InitConfig | None = None):
         stage=name,
         data=_PAIRS if two else _UCF101,
         model=ModelConfig(name=model, dropout_rate=0.5),
-        objective=ObjectiveConfig(kind=kind, flow_weight=10.0 if two else 1.0),
+        objective=ObjectiveConfig(kind=kind, flow_weight=400.0 if two else 1.0),
         augment=AugmentConfig() if kind.endswith("flow") else JITTER,
         batch_size=64 if two else 16,  # guessed
         init=init or InitConfig(),

@@ -4,7 +4,7 @@
     python -m train uf-tsn --stage warm-up --data.root UCF101
     python -m train uf-tsn --stage end-to-end --data.root UCF101
     python -m train uf-tsn --stage spatial --data.root UCF101 \\
-      --init.weights resnet152-f82ba261.pth --init.skip classifier
+      --init.weights resnet152-394f9c45.pth --init.skip classifier
     python -m train uf-tsn --stage all --scale toy
 
 | stage | section 3.2 | starts from |

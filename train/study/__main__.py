@@ -102,7 +102,7 @@ def study(config: StudyConfig, data, results) -> int:
     from train.loop import TrainingStopped
     from train.study.findings import FINDINGS, Fused
     from train.study.report import DIVERGED
-    from train.study.runs import Place, Stopped, fused_arm, run_arm
+    from train.study.runs import Place, Stopped, fused_arm, run_arm, settings_of
 
     console = Console()
     chosen = config.findings or [
@@ -114,13 +114,19 @@ def study(config: StudyConfig, data, results) -> int:
             place = Place(Path(config.folder), data, fold, seed, config.scale)
             for key in chosen:
                 for name, arm in FINDINGS[key].arms.items():
-                    if results.has(key, name, place):
+                    settings = settings_of(arm, FINDINGS[key].arms, place)
+                    if results.has(key, name, place, settings):
                         continue
                     if time.monotonic() > end:
                         console.print(
                             f"{config.minutes:g} minutes are over; the same command goes on"
                         )
                         return TIME_IS_OVER
+                    if results.was_other(key, name, place, settings):
+                        console.print(
+                            f"{key}: {name}, fold {fold}, seed {seed}: its recipe has changed "
+                            "since it was run; it is run again"
+                        )
                     started = time.monotonic()
                     try:
                         if isinstance(arm, Fused):
@@ -135,7 +141,7 @@ def study(config: StudyConfig, data, results) -> int:
                         numbers = {DIVERGED: 1.0}
                     finally:
                         jax.clear_caches()  # programs of hundreds of runs would fill the memory
-                    results.add(key, name, place, numbers)
+                    results.add(key, name, place, settings, numbers)
                     seconds = time.monotonic() - started
                     console.print(
                         f"{key}: {name}, fold {fold}, seed {seed}, {seconds:.0f} s: "

@@ -17,24 +17,33 @@ class Results:
         self._page = page
         self._file = page.with_suffix("") / FILE
         self._rows: dict[tuple, dict[str, float]] = {}
+        self._settings: dict[tuple, str] = {}
         for line in self._file.read_text().splitlines() if self._file.exists() else ():
             try:
                 row = json.loads(line)
-                self._rows[tuple(row["run"])] = row["numbers"]
+                key = tuple(row["run"])
+                self._rows[key], self._settings[key] = row["numbers"], row["settings"]
             except (json.JSONDecodeError, KeyError, TypeError):
                 continue
 
-    def has(self, finding: str, arm: str, place: Place) -> bool:
-        """Whether that arm has been run there."""
-        return _key(finding, arm, place) in self._rows
+    def has(self, finding: str, arm: str, place: Place, settings: str) -> bool:
+        """Whether that arm has been run there, with these settings (`runs.settings_of`)."""
+        return self._settings.get(_key(finding, arm, place)) == settings
 
-    def add(self, finding: str, arm: str, place: Place, numbers: dict[str, float]) -> None:
-        """Keeps the numbers of a run, at once."""
+    def was_other(self, finding: str, arm: str, place: Place, settings: str) -> bool:
+        """Whether it has been run there, with other settings than these."""
+        return self._settings.get(_key(finding, arm, place), settings) != settings
+
+    def add(
+        self, finding: str, arm: str, place: Place, settings: str, numbers: dict[str, float]
+    ) -> None:
+        """Keeps the numbers of a run, at once, in place of those of other settings."""
         key = _key(finding, arm, place)
-        self._rows[key] = numbers
+        self._rows[key], self._settings[key] = numbers, settings
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with open(self._file, "a") as file:
-            file.write(json.dumps({"run": key, "numbers": numbers}) + "\n")
+            row = {"run": key, "settings": settings, "numbers": numbers}
+            file.write(json.dumps(row) + "\n")
 
     def write_page(self) -> None:
         """Writes the report of all that has been run."""

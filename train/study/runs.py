@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,16 @@ from train.config import TrainConfig, flatten, without_unread_flow
 from train.loop import train
 from train.recipes import RECIPES
 from train.study.data import StudyData
-from train.study.findings import Fused, Stage
+from train.study.findings import Arm, Fused, Stage
 from train.writers import read_metrics
 
 NUMBERS = "numbers.json"
-DONE = "done"
+DONE = "done"  # holds when a run was finished; what starts from it keeps this beside its folder
+FORMER = ".former"
 # A dataset may have moved; the rest is where the run is kept, not what it is.
 SAME_RUN = {"run_dir", "init.run", "data.root", "data.annotations", "compilation_cache"}
+# How fast and how often, which changes no number.
+SAME_NUMBERS = SAME_RUN | {"data.num_threads", "data.num_workers", "data.prefetch", "log_every"}
 
 
 class Stopped(Exception):
@@ -80,23 +84,26 @@ def run_arm(stages: tuple[Stage, ...], place: Place) -> dict[str, float]:
     """Trains what is missing of an arm, evaluates it, and returns its numbers.
 
     Runs of other settings, as of a recipe that was changed since, and what started from them are
-    removed and trained anew.
+    removed and trained anew, finished or not.
 
     Raises:
         Stopped: a signal came.
         ValueError: settings that do not fit each other.
     """
-    started_from = 0.0
+    former = ""
     for count in range(1, len(stages) + 1):
         config = configure(stages[:count], place)
-        done = Path(config.run_dir) / DONE
-        if not _is_of(config) or (done.exists() and done.stat().st_mtime < started_from):
-            shutil.rmtree(config.run_dir, ignore_errors=True)
+        run_dir = Path(config.run_dir)
+        done, started_from = run_dir / DONE, run_dir.with_name(run_dir.name + FORMER)
+        if not (_is_of(config) and started_from.exists() and started_from.read_text() == former):
+            shutil.rmtree(run_dir, ignore_errors=True)
         if not done.exists():
+            run_dir.parent.mkdir(parents=True, exist_ok=True)
+            started_from.write_text(former)
             if not train(config, Console(quiet=True)).finished:
                 raise Stopped
-            done.touch()
-        started_from = done.stat().st_mtime
+            done.write_text(str(time.time_ns()))
+        former = done.read_text()
     run_dir = place.run_dir(stages)
     kept = run_dir / NUMBERS
     if kept.exists():
@@ -111,6 +118,29 @@ def run_arm(stages: tuple[Stage, ...], place: Place) -> dict[str, float]:
     } | learning(run_dir)
     kept.write_text(json.dumps(numbers, indent=1) + "\n")
     return numbers
+
+
+def settings_of(arm: Arm, arms: dict[str, Arm], place: Place) -> str:
+    """A name for all settings of an arm's runs that are not the default: others, other name.
+
+    Settings that come new to the project, with their defaults, change no name.
+    """
+    if isinstance(arm, Fused):
+        streams = [settings_of(arms[name], arms, place) for name in (arm.spatial, arm.temporal)]
+        said = repr((streams, arm.weights))
+    else:
+        default = flatten(TrainConfig())
+        said = repr(
+            [
+                sorted(
+                    (name, value)
+                    for name, value in flatten(configure(arm[: count + 1], place)).items()
+                    if name not in SAME_NUMBERS and value != default[name]
+                )
+                for count in range(len(arm))
+            ]
+        )
+    return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 
 def _is_of(config: TrainConfig) -> bool:

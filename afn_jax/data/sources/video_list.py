@@ -58,7 +58,7 @@ def spelled(name: str) -> str:
 def choose_classes(videos: VideoList, classes: Sequence[str]) -> VideoList:
     """The videos of some classes, renumbered 0, 1, ... in the order of `classes`.
 
-    Mini-Kinetics is such a choice of 200 of Kinetics' classes.
+    Mini-Kinetics is such a choice of Kinetics' classes: 200 (Xie et al.), or 150 (Piergiovanni).
 
     Args:
         videos: of all classes.
