@@ -12,7 +12,7 @@ from train.checkpoint import load_state
 from train.config import TrainConfig
 from train.network import build_model, flow_starts
 from train.optim import create_optimizer
-from train.parallel import join_batch, predict_on, split_batch
+from train.parallel import join_batch, predict_on, replicate, split_batch
 from train.state import create_state, evaluation_variables
 from train.step import make_predict
 
@@ -26,8 +26,8 @@ def load_predict(run_dir: Path, settings: TrainConfig, num_classes: int) -> tupl
     shape = (1, settings.data.num_frames, *settings.data.size, 3)
     template = create_state(model, optimizer, shape, settings.seed)
     state = load_state(run_dir, template)
-    variables = evaluation_variables(state)
     devices = jax.local_devices()
+    variables = replicate(evaluation_variables(state), devices)
     apply = predict_on(devices, make_predict(model))
 
     def predict(frames: np.ndarray) -> Prediction:

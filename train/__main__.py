@@ -18,12 +18,23 @@ def main() -> int:
         from train.loop import train
 
         start_jax(configs[0].compilation_cache)
-        for config in configs:
+        for number, config in enumerate(configs, 1):
             result = train(config)
-            if not result.finished:
+            if result.finished:
+                print(f"evaluate it with: {evaluation_of(config, result.run_dir)}")
+            if not result.finished or (result.signalled and number < len(configs)):
                 return 130
-            print(f"evaluate it with: python -m eval action --run {result.run_dir}")
+            del result  # the state, from the devices
     return 0
+
+
+def evaluation_of(config, run_dir) -> str:
+    """The command that measures a run: at the papers' scale by the protocol of its paper."""
+    from eval.protocols import PROTOCOLS
+
+    own = config.scale == "paper" and config.recipe in PROTOCOLS
+    protocol = f" --protocol {config.recipe}" if own else ""
+    return f"python -m eval action --run {run_dir}{protocol}"
 
 
 if __name__ == "__main__":

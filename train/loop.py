@@ -53,21 +53,24 @@ class TrainResult:
     run_dir: Path
     finished: bool
     """False if a signal stopped it early (it was saved)."""
+    signalled: bool = False
+    """A signal came, be it that there was nothing left to stop."""
 
 
 def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
     """Trains, or goes on training, the run that `config` describes.
 
     Raises:
-        ValueError: settings that are wrong or contradict the run folder.
+        ValueError: settings that are wrong or contradict the run folder, or several hosts.
         TrainingStopped: the loss stopped being finite.
         CheckpointError: a checkpoint cannot be written or read.
     """
     console = console or Console()
     config_lib.check(config)
+    check_one_host()
     config = config_lib.without_unread_flow(config)
     devices = local_devices(config.batch_size, config.max_devices)
-    config_lib.check_parts(config, len(devices) * jax.process_count())
+    config_lib.check_parts(config, len(devices))
 
     # ---------------------------------------------------------------- Run folder
     run_dir = Path(config.run_dir or config_lib.default_run_dir(config))
@@ -90,10 +93,8 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
         reader,
         len(source),
         config.data,
-        batch_size=config.batch_size // jax.process_count(),
+        batch_size=config.batch_size,
         seed=config.seed,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
     )
 
     # ---------------------------------------------------------------- Model, optimiser, state
@@ -107,12 +108,15 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
     state = create_state(model, optimizer, shape, config.seed)
 
     # ---------------------------------------------------------------- Resume
+    former = config_file.load(run_dir / CONFIG_FILE) if has_checkpoint(run_dir) else config
     config_file.save(config, run_dir / CONFIG_FILE)
     checkpoints = Checkpoints(run_dir, config.keep_checkpoints)
     restored = checkpoints.restore(state)
     if restored is not None:
         state, data_state = restored
         iterator.set_state(data_state)
+        config = keep_start(config, former, console)
+        config_file.save(config, run_dir / CONFIG_FILE)
         for warning in checkpoints.warnings:
             console.print(f"warning: {warning}", style="yellow")
     else:
@@ -217,7 +221,7 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
         )
     if step < config.steps:
         console.print(f"stopped at step {step} and saved; the same command goes on from there")
-    return TrainResult(state, run_dir, finished=step >= config.steps)
+    return TrainResult(state, run_dir, step >= config.steps, signalled=stop.requested)
 
 
 def initialize(state: TrainState, config: TrainConfig, console: Console) -> TrainState:
@@ -229,6 +233,31 @@ def initialize(state: TrainState, config: TrainConfig, console: Console) -> Trai
         state, report = load_weights(state, config.init, config.model.name)
         console.print(f"{config.init.weights}: {report}", highlight=False, soft_wrap=True)
     return state
+
+
+def keep_start(config: TrainConfig, former: TrainConfig, console: Console) -> TrainConfig:
+    """The settings with what the run did start from, which a resumed one does not read again."""
+    started = {name: getattr(former.init, name) for name in ("run", "weights")}
+    for name, value in started.items():
+        now = getattr(config.init, name)
+        if now != value:
+            console.print(
+                f"warning: init.{name}: {now!r} is not read: this run has started already, from "
+                f"{value!r}. For another start choose another --run-dir.",
+                style="yellow",
+                soft_wrap=True,
+            )
+    return dataclasses.replace(config, init=dataclasses.replace(config.init, **started))
+
+
+def check_one_host() -> None:
+    """Refuses to be one of several processes, each of which would train by itself."""
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"this is process {jax.process_index()} of {jax.process_count()}, and training is on "
+            "the devices of one host, all of its GPUs or TPUs. Start one process, without "
+            "jax.distributed.initialize."
+        )
 
 
 def check_run_dir(run_dir: Path, config: TrainConfig) -> None:

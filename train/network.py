@@ -38,6 +38,8 @@ def build_model(config: TrainConfig, num_classes: int, *, axis_name: str | None)
         overrides["predict_flow"] = False
     if not KINDS[objective][1]:
         overrides["classify"] = False
+    if KINDS[objective][0] != "uf-tsn":  # no other asks for it
+        overrides["bidirectional"] = False
     known = model_fields(name)
     overrides = {field: value for field, value in overrides.items() if field in known}
     return create_model(

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 
 AXIS = "devices"
 
 
 def local_devices(batch_size: int, max_devices: int = 0) -> list[jax.Device]:
-    """The devices of this process to train on.
+    """The devices to train on.
 
     Raises:
         ValueError: the batch cannot be divided among them.
@@ -25,7 +26,7 @@ def local_devices(batch_size: int, max_devices: int = 0) -> list[jax.Device]:
     devices = jax.local_devices()
     if max_devices:
         devices = devices[:max_devices]
-    total = len(devices) * jax.process_count()
+    total = len(devices)
     if batch_size % total:
         fitting = [n for n in range(len(devices), 0, -1) if batch_size % n == 0][0]
         raise ValueError(
@@ -55,6 +56,13 @@ def predict_on(
 ) -> Callable[[Any, Any], Any]:
     """`predict(variables, batch) -> outputs` over devices; outputs keep the device axis."""
     return jax.pmap(predict, axis_name=AXIS, in_axes=(None, 0), out_axes=0, devices=devices)
+
+
+def replicate(tree: Any, devices: list[jax.Device]) -> Any:
+    """The same tree with a copy of each array on every device, for `predict_on` to find there."""
+    mesh = jax.sharding.Mesh(np.array(devices), (AXIS,))
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    return jax.device_put(tree, everywhere)
 
 
 def split_batch(batch: Any, num_devices: int) -> Any:

@@ -18,9 +18,11 @@ from afn_jax.data.config import DataConfig
 from afn_jax.data.pipeline import ClipReader, evaluation_batches
 from afn_jax.data.sources import create_source
 from train import loop
+from train.__main__ import evaluation_of
 from train.checkpoint import CheckpointError, Checkpoints, load_config
 from train.config import OptimConfig
 from train.loop import TrainingStopped, check_overlap, stop_on_signals
+from train.recipes import RECIPES
 from train.writers import read_metrics
 
 pytestmark = pytest.mark.usefixtures("small_network")
@@ -345,6 +347,42 @@ def test_a_signal_gives_exit_code_130(config, monkeypatch, run_main):
     code, stdout, _ = run_main("train")
     assert code == 0
     assert f"evaluate it with: python -m eval action --run {config.run_dir}" in stdout
+
+
+def test_a_signal_at_the_end_of_a_stage_starts_no_other(config, monkeypatch, run_main):
+    first = dataclasses.replace(config, test_every=config.steps)
+    second = dataclasses.replace(config, run_dir=config.run_dir + "-second")
+    monkeypatch.setattr("train.cli.parse_chain", lambda arguments: [first, second])
+    look = loop.look_at_test
+
+    def slow(*arguments):
+        signal.raise_signal(signal.SIGTERM)
+        return look(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "look_at_test", slow)
+        code, stdout, _ = run_main("train")
+    assert code == 130 and f"--run {first.run_dir}\n" in stdout
+    assert not Path(second.run_dir).exists()
+    code, stdout, _ = run_main("train")
+    assert code == 0 and f"--run {second.run_dir}\n" in stdout
+
+
+def test_the_protocol_of_its_paper_is_offered():
+    paper, toy = (
+        evaluation_of(RECIPES["uf-tsn"]["end-to-end"][scale], "x") for scale in ("paper", "toy")
+    )
+    assert paper == "python -m eval action --run x --protocol uf-tsn"
+    assert toy == "python -m eval action --run x"
+    odabasi = RECIPES["odabasi"][""]["paper"]
+    assert evaluation_of(odabasi, "x") == "python -m eval action --run x"
+
+
+def test_several_hosts_are_refused(config, monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 4)
+    with pytest.raises(ValueError, match="process 0 of 4, and training is on the devices of one"):
+        run(config)
+    assert not Path(config.run_dir).exists()
 
 
 def test_batch_that_devices_cannot_share(config):

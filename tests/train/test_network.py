@@ -74,6 +74,13 @@ def test_what_the_objective_does_not_need_is_left_out(kind, flow, classify):
     check_outputs(model, config)
 
 
+@pytest.mark.parametrize("kind", ["flow", "joint", "action"])
+def test_backward_flow_is_left_out_where_nothing_asks_for_it(kind):
+    """Of two frames it would be taken for the future flow."""
+    assert not build_model(of("uf-tsn", kind), 3, axis_name=None).bidirectional
+    assert build_model(of("uf-tsn", "uf-tsn-joint"), 3, axis_name=None).bidirectional
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "message"),
     [

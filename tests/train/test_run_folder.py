@@ -11,7 +11,8 @@ import pytest
 from loop_runs import contents, run
 
 from train import config_file
-from train.checkpoint import CONFIG_FILE
+from train.checkpoint import CONFIG_FILE, load_config
+from train.config import InitConfig
 from train.run_lock import _set_aside
 
 pytestmark = pytest.mark.usefixtures("small_network")
@@ -101,6 +102,14 @@ def test_no_resume_refuses_an_existing_run(config):
 def test_no_resume_starts_in_a_new_folder(config):
     result, text = run(dataclasses.replace(config, steps=1, resume=False))
     assert result.finished and "fresh start" in text
+
+
+def test_a_resumed_run_keeps_what_it_started_from(config):
+    run(dataclasses.replace(config, steps=1))
+    other = dataclasses.replace(config, steps=2, init=InitConfig(run="elsewhere"))
+    result, text = run(other)
+    assert result.finished and "init.run: 'elsewhere' is not read: this run has started" in text
+    assert load_config(Path(config.run_dir)).init.run == ""
 
 
 def test_a_folder_that_is_no_run_is_refused(config):

@@ -100,9 +100,11 @@ def run_arm(stages: tuple[Stage, ...], place: Place) -> dict[str, float]:
         if not done.exists():
             run_dir.parent.mkdir(parents=True, exist_ok=True)
             started_from.write_text(former)
-            if not train(config, Console(quiet=True)).finished:
+            result = train(config, Console(quiet=True))
+            if result.finished:
+                done.write_text(str(time.time_ns()))
+            if result.signalled or not result.finished:
                 raise Stopped
-            done.write_text(str(time.time_ns()))
         former = done.read_text()
     run_dir = place.run_dir(stages)
     kept = run_dir / NUMBERS
