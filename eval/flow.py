@@ -135,7 +135,7 @@ def run_flow(config: FlowConfig, console: Console | None = None) -> dict:
     summary, groups = summarize(results)
     repeated = sum(result.repeated for result in results)
     notes = [*method.notes(), f"Pairs of {config.dataset}{_which(config)}: {len(results)}."]
-    if method.trained_on == config.dataset:
+    if config.dataset in method.trained_on:
         which = "the run was not trained on these" if split == "test" else "some trained the run"
         notes.append(f"Split {split} of {config.dataset}: {which}.")
     told = sum("occluded" in result.metrics for result in results)
@@ -206,7 +206,7 @@ def flow_line(values: dict) -> str:
 def _split(config: FlowConfig, method: FlowMethod) -> str:
     if config.split != "default":
         return config.split
-    held_out = config.dataset == "flying-chairs" or method.trained_on == config.dataset
+    held_out = config.dataset == "flying-chairs" or config.dataset in method.trained_on
     return "test" if held_out else "all"
 
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from afn_jax.data.prepared import read_dataset
 from afn_jax.data.sources import create_source
 from afn_jax.data.teacher import DISTeacher
 from afn_jax.ops import resize_flow
@@ -31,13 +32,13 @@ class FlowMethod(Protocol):
         num_frames: frames of a clip.
         positions: the frames of a clip whose flow to the next one in the clip it can give.
         step: of the checkpoint of a run, None of others.
-        trained_on: source of the data of a run, "" of others.
+        trained_on: sources of the data of a run and of those that it started from.
     """
 
     num_frames: int
     positions: range
     step: int | None
-    trained_on: str
+    trained_on: tuple[str, ...]
 
     def __call__(self, frames: np.ndarray, position: int) -> np.ndarray:
         """`[num_frames, H, W, 3]` uint8 RGB -> `[H, W, 2]`, from frame `position` to the next."""
@@ -62,7 +63,7 @@ class PairMethod:
     num_frames: int = 2
     positions: range = range(1)
     step: int | None = None
-    trained_on: str = ""
+    trained_on: tuple[str, ...] = ()
 
     def __call__(self, frames: np.ndarray, position: int) -> np.ndarray:
         """`[2, H, W, 3]` uint8 RGB -> `[H, W, 2]`."""
@@ -100,6 +101,27 @@ def _no_motion(frames: np.ndarray) -> np.ndarray:
     return np.zeros((1, *frames.shape[1:3], 2), np.float32)
 
 
+def _sources(settings: TrainConfig) -> tuple[str, ...]:
+    """What a run and the runs before it were trained on, as far as these can still be read."""
+    sources, seen = [], set()
+    while True:
+        source = settings.data.source
+        if source == "shards":  # of what they were made
+            try:
+                source = read_dataset(settings.data.root).source["source"]
+            except (ValueError, KeyError, OSError):
+                pass
+        sources.append(source)
+        former = settings.init.run
+        if not former or former in seen:
+            return tuple(sources)
+        seen.add(former)
+        try:
+            settings = load_config(Path(former))
+        except ValueError:
+            return tuple(sources)
+
+
 class RunMethod:
     """The network of a run folder.
 
@@ -117,7 +139,7 @@ class RunMethod:
         settings = load_config(run_dir)
         self._size = tuple(settings.data.size)
         self.num_frames = settings.data.num_frames
-        self.trained_on = settings.data.source
+        self.trained_on = _sources(settings)
         classes = 1
         outputs = self._build(settings, classes)
         if outputs.logits is not None:  # or else there is no layer that knows of classes

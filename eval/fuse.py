@@ -6,6 +6,7 @@ averaged, as the papers report the three splits of UCF101 and HMDB51.
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from eval.protocols import PROTOCOLS
 from eval.scores import Scores, accuracy, accuracy_interval, fuse, load_scores, ranks
+from train.checkpoint import newest_step
 
 SWEEP = tuple(0.25 * i for i in range(17))  # weights of the second stream, beside 1 of the first
 
@@ -23,11 +25,12 @@ class FuseConfig:
     """Fuses the scores of streams that were evaluated on the same videos; runs no network."""
 
     scores: Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction]
-    """Files scores.npz, or the run folders that hold them: the streams of a split, of which one
-    alone is only read. Again for each other split, streams in the same order, to average them."""
+    """Files scores.npz, or the run folders that hold them: the streams of a split, the spatial one
+    first; one alone is only read. Again for each other split, in the same order, to average them.
+    """
     weights: tuple[float, ...] = ()
-    """One for each stream; default: what the paper of their protocol weighs two streams with, or
-    all the same."""
+    """One for each stream; default: what the paper of their protocol weighs two streams with, the
+    spatial one first, or all the same."""
     space: Literal["protocol", "logits", "probabilities", "rectified"] = "protocol"
     """What is averaged; protocol: what that of the streams averages over clips, logits if they have
     several; rectified: logits without the negative ones, sum 1 (Hidden Two-Stream's script)."""
@@ -66,6 +69,14 @@ def run_fuse(config: FuseConfig, console: Console | None = None) -> dict:
                 highlight=False,
                 soft_wrap=True,
             )
+            newest = newest_step(Path(stream.run))
+            if None not in (stream.step, newest) and stream.step != newest:
+                console.print(
+                    f"warning: the scores of {stream.run} are of step {stream.step}, its newest "
+                    f"checkpoint is of step {newest}; evaluate it again",
+                    style="yellow",
+                    soft_wrap=True,
+                )
     if len(protocols) > 1:
         console.print("warning: the streams were evaluated by other protocols", style="yellow")
     elif any(len({np.median(stream.views) for stream in streams}) > 1 for streams in splits):

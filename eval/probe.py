@@ -209,9 +209,11 @@ def flow_against_accuracy(
                 f"runs: the evaluation of {run} has no accuracy; it does not classify."
             )
         _warn_if_older(run, evaluated.get("step"), "eval.json", console)
-        views = ("protocol", "clips_per_video", "crops_per_clip")
-        protocols[run] = " ".join(f"{name}={evaluated.get(name)}" for name in views)
-        epe, measured[run] = evaluated.get("epe"), "the test clips"
+        clips = ("dataset", "list_number", "num_videos")
+        views = ("size", "protocol", "clips_per_video", "crops_per_clip")
+        protocols[run] = " ".join(f"{name}={evaluated.get(name)}" for name in (*clips, *views))
+        epe = evaluated.get("epe")
+        measured[run] = f"the test clips of {evaluated.get('dataset')}, {evaluated.get('size')} px"
         if folder:
             flow = _read(Path(folder) / "flow.json", command)
             if flow.get("run"):

@@ -88,7 +88,7 @@ def flow_pictures(
     valid = _valid(flow, mask)
     known = np.where(valid[..., None], flow, 0).astype(np.float32)
     colours = np.asarray(flow_to_rgb(known, max_magnitude=float(max_magnitude)))
-    return _hatch(fit(colours, **size), fit(valid[..., None].astype(np.float32), **size))
+    return _hatch(colours, valid, **size)
 
 
 def error_pictures(
@@ -115,7 +115,7 @@ def error_pictures(
     valid = _valid(target, mask)
     error = np.where(np.isnan(error), np.inf, error)  # a prediction that is no number is wrong
     heat = heat_colours(np.where(valid, error, 0) / max_error)
-    return _hatch(fit(heat, **size), fit(valid[..., None].astype(np.float32), **size))
+    return _hatch(heat, valid, **size)
 
 
 def mean_endpoint_error(
@@ -154,9 +154,15 @@ def _valid(flow: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     return finite if mask is None else finite & np.asarray(mask, bool)
 
 
-def _hatch(pictures: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Draws grey diagonal stripes where `valid` `[T, h, w, 1]` is below a half."""
+def _hatch(pictures: np.ndarray, valid: np.ndarray, **size) -> np.ndarray:
+    """Pictures `[T, H, W, 3]` as `fit` makes them, of pixels where `valid` `[T, H, W]` alone.
+
+    Grey diagonal stripes where a block has none: sparse truth, as of a laser, is in most blocks.
+    """
+    share = fit(valid[..., None].astype(np.float32), **size)
+    shown = fit(np.where(valid[..., None], pictures, 0).astype(np.float32), **size)
+    pictures = np.rint(shown / np.where(share > 0, share, 1)).astype(np.uint8)
     height, width = pictures.shape[1:3]
     diagonal = np.arange(height)[:, None] + np.arange(width)
     stripe = np.where(diagonal % HATCH_PERIOD < HATCH_PERIOD // 3, HATCH_LIGHT, HATCH_DARK)
-    return np.where(valid < 0.5, stripe[..., None].astype(np.uint8), pictures)
+    return np.where(share > 0, pictures, stripe[..., None].astype(np.uint8))

@@ -12,14 +12,18 @@ import pytest
 from rich.console import Console
 from small_run import small_config
 
+from afn_jax.data.config import DataConfig
 from afn_jax.data.flow_io import write_flow
+from afn_jax.data.frame_codec import FrameFormat
+from afn_jax.data.prepared import PreparedDataset, claim_folder
 from afn_jax.tvl1_teacher import TVL1Teacher
 from afn_jax.types import Prediction
 from eval import flow_methods
 from eval.__main__ import main
 from eval.flow import FlowConfig, flow_line, place, run_flow
 from eval.flow_methods import RunMethod, create_method, resize_frames
-from train.config import ObjectiveConfig
+from train import config_file
+from train.config import InitConfig, ObjectiveConfig, TrainConfig
 
 SIZE = (70, 100)  # not a multiple of 64
 QUIET = Console(quiet=True)
@@ -240,6 +244,22 @@ def test_a_run_is_evaluated_on_scenes_that_it_was_not_trained_on(tmp_path, monke
     assert "Split test of kitti2015: the run was not trained" in counts["kitti2015", "default"][1]
     assert "Split all of kitti2015: some trained the run" in counts["kitti2015", "all"][1]
     assert "Split" not in counts["kitti2012", "default"][1]
+
+
+def test_what_trained_a_run_is_found_behind_shards_and_former_stages(tmp_path):
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    claim_folder(shards, PreparedDataset(("a",), FrameFormat(), None, {}, {"source": "sintel"}))
+
+    def settings(source, root="", run=""):
+        return TrainConfig(data=DataConfig(source=source, root=root), init=InitConfig(run=run))
+
+    former = tmp_path / "former"
+    former.mkdir()
+    config_file.save(settings("shards", str(shards)), former / "config.json")
+    assert flow_methods._sources(settings("kitti2015", run=str(former))) == ("kitti2015", "sintel")
+    assert flow_methods._sources(settings("ucf101", run="gone")) == ("ucf101",)
+    assert flow_methods._sources(settings("shards", "gone")) == ("shards",)
 
 
 def test_classes_of_a_run_come_from_its_dataset(tmp_path, monkeypatch):

@@ -230,6 +230,23 @@ def test_what_is_not_measured_alike_or_old_is_told(tmp_path):
     assert "7 pairs of kitti2015" in told
 
 
+def test_runs_on_other_datasets_are_told(tmp_path):
+    def told(**other):
+        runs = [
+            evaluated(tmp_path / name, top1=0.5, epe=1.0, dataset=dataset, size=size)
+            for name, dataset, size in (
+                ("a", "ucf101", [224, 224]),
+                ("b", other.get("dataset", "ucf101"), other.get("size", [224, 224])),
+            )
+        ]
+        console = Console(record=True, width=500)
+        flow_against_accuracy(tuple(runs), "", console)
+        return console.export_text().count("is not measured alike")
+
+    assert told() == 0
+    assert told(dataset="hmdb51") == told(size=[112, 112]) == 2
+
+
 def test_gains_are_of_what_the_protocol_averages(tmp_path):
     """Logits prefer the right class, probabilities the other; only the former count in `uf-tsn`."""
     fields = dict(

@@ -209,6 +209,15 @@ def test_the_sweep(folders):
         say(folders[:1], sweep=True)
 
 
+def test_scores_of_an_older_checkpoint_are_told(folders, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "newest" not in say(folders)[1]
+    (tmp_path / "spatial" / "checkpoints" / str(SPATIAL.step + 9)).mkdir(parents=True)
+    told = " ".join(say(folders)[1].split())
+    assert f"scores of spatial are of step {SPATIAL.step}, its newest checkpoint is of" in told
+    assert told.count("warning") == 1
+
+
 def test_other_protocols_are_told(folders, tmp_path):
     dataclasses.replace(SPATIAL, protocol="clips").save(tmp_path / "other.npz")
     _, out = say((folders[1], str(tmp_path / "other.npz")))

@@ -87,6 +87,24 @@ def test_unknown_flow_is_grey():
     assert len(np.unique(picture[:6, :6])) == 2  # stripes
 
 
+def test_a_block_of_a_reduced_picture_is_of_its_known_pixels():
+    """Of four pixels one is known, as in the truth of a laser: the block has its colour."""
+    size = dict(min_height=1, max_height=2)
+    mask = np.zeros((1, 4, 4), bool)
+    mask[0, 0, 0] = mask[0, 1, 2:] = True
+    flow, target = np.zeros((2, 1, 4, 4, 2))
+    flow[0, 0, 0], target[0, 0, 0] = (3, 4), (0, 0)
+    target[0, 1, 2], target[0, 1, 3] = (3.0, 0.01), (3.0, 0.01)
+    flow[0, 1, 2:] = target[0, 1, 2:]
+    heat = error_pictures(flow, target, max_error=10, mask=mask, **size)[0].astype(int)
+    assert heat.shape == (2, 2, 3)
+    np.testing.assert_array_equal(heat[0, 0], (186, 48, 86))  # 5 of 10 px, not 5 / 4
+    np.testing.assert_array_equal(heat[0, 1], (14, 12, 34))
+    assert (np.ptp(heat[1], axis=-1) == 0).all()  # stripes
+    colours = flow_pictures(target, max_magnitude=3.01, mask=mask, **size)[0].astype(int)
+    np.testing.assert_allclose(colours[0, 1], (255, 0, 0), atol=2)
+
+
 def test_error_is_dark_where_right_light_where_wrong_grey_where_unknown():
     target = np.zeros((1, 1, 5, 2))
     flow = target.copy()
