@@ -40,7 +40,8 @@ class FlowTeacher(Protocol):
 class DISTeacher:
     """OpenCV's dense inverse search (Kroeger et al., "Fast Optical Flow using DIS", 2016).
 
-    Pictures with a side under 12 pixels are enlarged inside, and their flow scaled back.
+    Pictures with a side under 12 pixels are enlarged inside, and their flow scaled back. OpenCV is
+    set to one thread, so that the flow is the same on every machine.
 
     Attributes:
         preset: "ultrafast", "fast" or "medium", fastest first.
@@ -79,6 +80,8 @@ class DISTeacher:
 
     def _solver(self):
         if self.preset not in _solvers.__dict__:
+            # Its flow depends, a little, on their number, and so would a run on the machine.
+            cv2.setNumThreads(1)
             _solvers.__dict__[self.preset] = cv2.DISOpticalFlow_create(_PRESETS[self.preset])
         return _solvers.__dict__[self.preset]
 

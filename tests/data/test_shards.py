@@ -1,5 +1,6 @@
 """Clips from shards, against the frames and flows that went in."""
 
+import dataclasses
 import json
 import pickle
 import struct
@@ -129,9 +130,20 @@ def test_settings_that_shards_have_fixed(folder, caplog):
         with pytest.raises(ValueError, match=message):
             opened(**fields)
     opened(size=(8, 8))
+    opened(size=(8, 8), brighten="gamma")  # exact flow is that of dark frames too
     assert not caplog.records
     opened(size=(224, 224), short_side=256)
     assert "are enlarged; prepare them with --data.short-side 256" in caplog.text
+
+
+def test_flow_estimated_in_the_dark_is_told(tmp_path, caplog):
+    folder = make(tmp_path, flow=StoredFlow("dis"))
+    data = DataConfig(source="shards", root=str(folder), num_frames=4, size=(8, 8))
+    create_source(data, "train", 0)
+    create_source(dataclasses.replace(data, brighten="auto", stored_flow=False), "train", 0)
+    assert not caplog.records
+    create_source(dataclasses.replace(data, brighten="auto"), "train", 0)
+    assert "estimated from frames as they are, and data.brighten is 'auto'" in caplog.text
 
 
 def test_outside_a_video(folder):

@@ -123,7 +123,8 @@ def _shards(config: DataConfig, split: str, seed: int) -> Source:
     root = _root(config, "the folder that python -m afn_jax.data.prepare made")
     if config.annotations:
         raise ValueError("data.annotations: shards hold the list they were made of. Leave it out.")
-    prepared = read_dataset(root).source
+    dataset = read_dataset(root)
+    prepared = dataset.source
     for field in ("list_number", "classes"):
         stored, wanted = prepared.get(field, getattr(DataConfig, field)), getattr(config, field)
         stored = tuple(stored) if isinstance(stored, list) else stored
@@ -138,6 +139,13 @@ def _shards(config: DataConfig, split: str, seed: int) -> Source:
             f"data.stride: got {config.stride}, but the flow in {root} leads {source.flow_stride} "
             f"frames ahead. Use --data.stride {source.flow_stride}, or leave the stored flow out "
             "with --data.no-stored-flow."
+        )
+    estimated = config.stored_flow and dataset.flow is not None and dataset.flow.origin != "own"
+    if split == "train" and estimated and config.brighten != "none":
+        logging.getLogger(__name__).warning(
+            "the flow in %s was estimated from frames as they are, and data.brighten is %r; dark "
+            "frames have better flow brightened: --data.no-stored-flow estimates it while training",
+            *(root, config.brighten),
         )
     if split == "train" and min(source[0].size) < min(config.size):
         logging.getLogger(__name__).warning(
