@@ -32,7 +32,9 @@ def uf_tsn_loss(
     Eq. 9 divides by the number of pixels, so each term is a mean. Flow is divided by the smaller
     side of its map inside the smoothness term: only so does lambda_3 = 50 leave room for motion.
     That division, the border padding of the warp and equal weights for the levels are not in the
-    paper: the first two follow ARFlow, the last is guessed.
+    paper: the first two follow ARFlow, which has smoothness at its finest level alone; that each
+    level divides by its own side, and so weighs a coarser one more, is guessed, and so are the
+    weights.
 
     Args:
         image1: `[..., H, W, 3]`, RGB in [0, 1]. The images get no gradient.

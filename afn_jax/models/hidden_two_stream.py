@@ -87,16 +87,16 @@ def late_fusion(
     temporal: Float[Array, "b classes"],
     *,
     weights: tuple[float, float] = (1.0, 1.5),
-    fusion: str = "softmax",
+    fusion: str = "logits",
 ) -> Float[Array, "b classes"]:
     """Fused logits of two streams, whose softmax is the fused distribution (section 3.3).
 
     Args:
         spatial, temporal: `[batch, classes]`, scores before softmax, of a clip or means of many.
         weights: of the spatial and the temporal stream.
-        fusion: "softmax": the mean of probabilities. "l1": the authors' script: negative scores
-            count 0, and what remains is scaled to a sum of 1; for evaluation, as most scores get no
-            gradient. "logits": the mean of the scores, as section 3.3 reads.
+        fusion: "logits": the mean of the scores, as section 3.3 reads. "softmax": the mean of
+            probabilities. "l1": the authors' script: negative scores count 0, and what remains is
+            scaled to a sum of 1; for evaluation, as most scores get no gradient.
 
     Raises:
         ValueError: another `fusion`, or weights that are negative or all 0.
@@ -250,7 +250,7 @@ class HiddenTwoStream(nn.Module):
     deconv_bias: bool = True
     flow_scale: float = 1 / (255 * 0.226)
     fusion_weights: tuple[float, float] = (1.0, 1.5)
-    fusion: str = "softmax"
+    fusion: str = "logits"
     dtype: Any = jnp.float32
     axis_name: str | None = None
 

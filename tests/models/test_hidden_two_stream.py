@@ -126,8 +126,10 @@ def test_two_streams_are_the_fusion_of_both():
     scores = predict(spatial, stream("spatial"), clip).logits
     temporal = predict(small(num_frames=3), stream("temporal"), clip)
     both = predict(model, variables, clip)
+    np.testing.assert_allclose(both.logits, (scores + 1.5 * temporal.logits) / 2.5, atol=1e-5)
+    of_probabilities = predict(model.clone(fusion="softmax"), variables, clip)
     probabilities = (nn.softmax(scores) + 1.5 * nn.softmax(temporal.logits)) / 2.5
-    np.testing.assert_allclose(nn.softmax(both.logits), probabilities, atol=1e-5)
+    np.testing.assert_allclose(nn.softmax(of_probabilities.logits), probabilities, atol=1e-5)
     np.testing.assert_allclose(both.flows[0], temporal.flows[0], atol=1e-4)
 
 
@@ -139,7 +141,7 @@ def test_fusion_by_hand():
     np.testing.assert_allclose(jnp.exp(fused), expected, atol=1e-5)
     fused = late_fusion(spatial, temporal, fusion="logits")
     np.testing.assert_allclose(fused, [[0.6, 1.6, -2.0]], rtol=1e-5)
-    alone = late_fusion(spatial, temporal, weights=(1.0, 0.0))
+    alone = late_fusion(spatial, temporal, weights=(1.0, 0.0), fusion="softmax")
     np.testing.assert_allclose(nn.softmax(alone), nn.softmax(spatial), rtol=1e-5)
     nothing = late_fusion(-jnp.ones((1, 3)), -jnp.ones((1, 3)), fusion="l1")
     assert np.isfinite(nothing).all()

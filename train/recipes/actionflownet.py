@@ -50,8 +50,9 @@ of 64 clips evenly spaced:
 
 TOY: the same stages on `synthetic_motion`, 8 or 2 frames of 32 x 32. Without a stage under 10
 minutes on 2 CPU cores, and the README says what it reaches. With two frames a stage takes a minute
-or two: `flow-2f` reaches an endpoint error of 0.48 px where no motion has 0.79, `joint-2f` 0.49 px
-and a top-1 of 0.59, `stacked-2f` 0.71 (chance 0.125). At 1/16 and 1/32 of 32 x 32 almost every
+or two: `flow-2f` reaches an endpoint error of 0.47 to 0.49 px where no motion has 0.82 to 0.85 (512
+test clips, three seeds), `joint-2f` as much and a top-1 of 0.60 to 0.64, `stacked-2f` 0.69 to 0.74
+(chance 0.125). At 1/16 and 1/32 of 32 x 32 almost every
 pixel of the target mixes two motions and is left out, so these scales have no weight there: with
 weights that favoured them the flow was no better than none after 2000 steps.
 `flow-2f-chairs` sees the same clips under FlowNet's augmentation, which makes them other pictures.

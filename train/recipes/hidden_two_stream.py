@@ -20,10 +20,15 @@ result over three splits of UCF101 / HMDB51 (Table 4; VGG16 there 90.3 / 60.5):
 | `temporal-c-i3d`, `spatial-i3d` | I3D | - | 97.1 / 78.7 | `motionnet`; - |
 
 The streams are trained apart. A two-stream result is the late fusion of the scores of `spatial` and
-a temporal stage, 1 to 1.5, each of 25 clips of 10 crops a video (section 3.3).
+a temporal stage, 1 to 1.5, each of 25 clips of 10 crops a video (section 3.3):
+
+    python -m eval action --run RUN --protocol hidden-two-stream
+    python -m eval fuse --scores SPATIAL_RUN TEMPORAL_RUN
 
 Published weights come on top: the paper starts VGG16 from ImageNet's, and temporal streams from
-those of flow streams. Of the latter torchvision has none, but ImageNet's fit there too:
+those of flow streams. Of the latter torchvision has none, but ImageNet's fit there too. It has none
+of TSN's BN-Inception and of I3D either: `*-tsn` and `*-i3d` start from random numbers here, and
+their figures, of networks that did not, are out of reach of their steps.
 
     python -m train hidden-two-stream --stage spatial --data.root UCF101 \\
       --init.weights vgg16-397923af.pth --init.architecture vgg16 --init.skip classifier
@@ -48,10 +53,16 @@ clips a step; MotionNet at 1e-6, VGG16 at 1e-3 and its biases at twice that, a t
 `accumulate=16` is for one GPU, such as the paper's Titan X; with N of them, or larger ones,
 --optim.accumulate 16 / N. Dropout of VGG16: .9 and .8.
 
-Guessed: clipping at a norm of 20, which is what TSN clips flow streams at; solvers of `spatial`
-(Wang et al. 2015: 10k steps, a tenth at 4k and 8k) and of TSN (Wang et al. 2016) as they were
-published there, of I3D wholly; `branched` as `temporal-c`. Rarely it diverges in the first steps:
-a lower rate first helps, say the authors, as --optim.warmup-steps 500.
+Guessed: clipping at a norm of 20, which is what TSN clips flow streams at (as in Caffe it is the
+norm of all gradients before the rates of groups, so that with all losses MotionNet's are in it);
+solvers of `spatial` (Wang et al. 2015: 10k steps, a tenth at 4k and 8k) and of TSN (Wang et al.
+2016) as they were published there, of I3D wholly; `branched` as `temporal-c`, so that its shared
+encoder learns at 1e-6. The short side of frames is 256, where the authors make all 340 x 256. That it
+diverges in the first hundred steps is normal, say the authors: a lower rate first helps, as
+--optim.warmup-steps 500.
+
+The weight of SSIM is that of a sum over the pairs that MotionNet sees, as in the authors' network:
+with two frames a tenth of that with eleven.
 
 TOY: the same on `synthetic_motion`, 6 frames of 32 x 32 (TSN: 3 x 6, I3D: 11). Measured, on 512
 test clips, three seeds: after `motionnet` an endpoint error of 0.56 to 0.58 px where no motion has
