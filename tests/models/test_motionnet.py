@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 from flax.traverse_util import path_aware_map
 
 from afn_jax.models.motionnet import MotionNet
@@ -126,3 +127,26 @@ def test_wrong_frames_and_encoders_are_named():
     object.__setattr__(model, "encoder", "huge")  # past the type check of the tests
     with pytest.raises(ValueError, match="encoder: got 'huge', allowed are 'small', 'large'"):
         _ = model.flow_strides
+
+
+def test_convolutions_are_followed_by_leaky_relus():
+    """PyTorch's, of slope .1, from each convolution of the encoder to the next."""
+    model, x = small(), clip()
+    variables = initialised(model)
+    _, state = jax.jit(lambda v, x: model.apply(v, x, train=False, capture_intermediates=True))(
+        variables, x
+    )
+    outputs = {
+        name: torch.from_numpy(np.moveaxis(np.asarray(value["__call__"][0]), -1, 1).copy())
+        for name, value in state["intermediates"].items()
+        if name.startswith("conv")
+    }
+    for before, after, stride in (("conv1", "conv1_1", 1), ("conv1_1", "conv2", 2)):
+        assert (outputs[before] < 0).any()
+        kernel, bias = (np.asarray(variables["params"][after][name]) for name in ("kernel", "bias"))
+        kernel = torch.from_numpy(np.transpose(kernel, (3, 2, 0, 1)).copy())
+        activated = torch.nn.functional.leaky_relu(outputs[before], 0.1)
+        expected = torch.nn.functional.conv2d(
+            activated, kernel, torch.from_numpy(bias.copy()), stride, kernel.shape[-1] // 2
+        )
+        np.testing.assert_allclose(outputs[after], expected, rtol=1e-4, atol=1e-4)

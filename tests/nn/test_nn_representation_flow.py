@@ -356,3 +356,24 @@ def test_two_layers_make_flow_of_flow():
 def test_bad_input_is_named(layer, options, shape, message, untyped):
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(layer(**options).init, jax.random.key(0), jnp.zeros(shape))
+
+
+def test_flow_conv_flow_is_its_parts_one_after_the_other():
+    x, layer = clips(), LAYERS["fcf"]()
+    variables = init(layer, x)
+    params = variables["params"]
+    y = np.asarray(x, np.float64)
+    for part in "12":
+        y = np.einsum("bthwc,cd->bthwd", y, np.asarray(params[f"reduce_{part}"]["kernel"])[0, 0])
+        flow = FlowOfFeatures(num_iterations=3)
+        y = apply(flow, {"params": params[f"flow_{part}"]}, jnp.asarray(y, jnp.float32))
+        kernel = np.asarray(params[f"expand_{part}"]["kernel"])
+        padded = np.pad(np.asarray(y, np.float64), ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)))
+        height, width = y.shape[2:4]
+        y = sum(
+            padded[:, :, i : i + height, j : j + width] @ kernel[i, j]
+            for i in range(3)
+            for j in range(3)
+        )
+    assert y.shape[1] == x.shape[1] - 2
+    np.testing.assert_allclose(apply(layer, variables, x), y, rtol=1e-3, atol=1e-3)

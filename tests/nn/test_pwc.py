@@ -158,3 +158,22 @@ def test_the_finest_level_can_be_left_out_and_bad_arguments_are_named():
         CoarseToFineFlow(**SMALL, finest_level=3).init(jax.random.key(0), clip())
     with pytest.raises(ValueError, match="frames: got 1 a clip"):
         CoarseToFineFlow(**SMALL).init(jax.random.key(0), clip(time=1))
+
+
+def test_convolutions_are_followed_by_leaky_relus():
+    """A negative value is a tenth of what the convolution gave."""
+    x = clip()[:, 0]
+    for module, names in (
+        (FeaturePyramid((4, 6), 2), ("level1_conv2", "level2_conv2")),
+        (DenseDecoder((4, 3)), ("conv2",)),
+    ):
+        variables = filled_variables(module, x)
+        outputs, state = jax.jit(
+            lambda v, x, module=module: module.apply(v, x, capture_intermediates=True)
+        )(variables, x)
+        convolved = [state["intermediates"][name]["__call__"][0] for name in names]
+        activated = outputs[1:] if len(names) == 2 else outputs[:1]
+        for before, after in zip(convolved, activated, strict=True):
+            assert (before < 0).any()
+            expected = np.where(before < 0, 0.1 * before, before)
+            np.testing.assert_allclose(after, expected, rtol=1e-5, atol=1e-6)

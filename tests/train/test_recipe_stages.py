@@ -6,6 +6,7 @@ import math
 import os
 
 import pytest
+from flax.traverse_util import flatten_dict
 from network_shapes import variable_shapes
 from rich.console import Console
 
@@ -13,6 +14,7 @@ from eval.action import ActionConfig, run_action
 from train.config import TrainConfig, default_run_dir
 from train.loop import train
 from train.optim import decayed
+from train.param_groups import group_factors
 from train.recipes import RECIPES
 from train.stages import graft
 from train.writers import read_metrics
@@ -113,3 +115,19 @@ def test_every_stage_of_the_papers_finds_its_start(recipe):
             # What is left behind is a flow decoder or a classifier, and no more.
             left = {path.split("/")[0] for path in report.unused}
             assert left <= {"decoder", "classifier", "flow_stream", "rgb_stream"}, config.stage
+
+
+@pytest.mark.parametrize("composition", ["flow", "flow-of-flow", "flow-conv-flow"])
+def test_what_the_flow_layer_learns_has_a_hundredth_of_the_rate(composition):
+    """Appendix A of Representation Flow, at both scales, and nothing else has it."""
+    for scale in ("paper", "toy"):
+        config = RECIPES["representation-flow"]["mini-kinetics"][scale]
+        options = (*config.model.options, f"composition={composition}")
+        model = dataclasses.replace(config.model, options=options)
+        params = variable_shapes(dataclasses.replace(config, model=model), 5)["params"]
+        factors = flatten_dict(group_factors(config.optim.groups, params), sep="/")
+        slow = {path for path, factor in factors.items() if factor == 0.01}
+        learned = {"tau", "lam", "theta", "divergence"}
+        assert slow == {path for path in factors if path.split("/")[-1] in learned}
+        assert len(slow) == len(learned) * (1 if composition == "flow" else 2)
+        assert {factors[path] for path in factors if path not in slow} == {1.0}

@@ -47,6 +47,7 @@ def test_the_interval_is_students():
 def test_verdicts(low, high, within, expected):
     assert judge(Interval((low + high) / 2, low, high, 3), within) == expected
     assert judge(Interval(low, float("nan"), float("nan"), 1), within) == "not decided"
+    assert judge(interval([low] * 3), within) == "not decided"
 
 
 @pytest.mark.parametrize(
@@ -242,6 +243,13 @@ def test_the_page_has_every_finding(tmp_path, monkeypatch):
     assert "| b top1 > a top1 | +0.503" in text and "Because." in text
     picture = (tmp_path / "page" / "x-synthetic-motion.svg").read_text()
     assert picture.count("<circle") == 6
+    assert "dot: a seed;" in picture and "stroke-dasharray" not in picture
+    dashed = tried([0.1, 0.2, 0.3], [0.6, 0.7, 0.81])
+    for numbers in dashed.arms.values():
+        for of_run in numbers.values():
+            of_run["chance"] = 0.5
+    write_report({"x": [dashed]}, {}, page)
+    assert (tmp_path / "page" / "x-synthetic-motion.svg").read_text().count("dasharray") == 1
 
 
 def test_a_larger_study_has_pictures_and_verdicts_of_its_own(tmp_path, monkeypatch):

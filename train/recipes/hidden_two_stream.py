@@ -57,8 +57,8 @@ Guessed: clipping at a norm of 20, which is what TSN clips flow streams at (as i
 norm of all gradients before the rates of groups, so that with all losses MotionNet's are in it);
 solvers of `spatial` (Wang et al. 2015: 10k steps, a tenth at 4k and 8k) and of TSN (Wang et al.
 2016) as they were published there, of I3D wholly; `branched` as `temporal-c`, so that its shared
-encoder learns at 1e-6. The short side of frames is 256, where the authors make all 340 x 256. That it
-diverges in the first hundred steps is normal, say the authors: a lower rate first helps, as
+encoder learns at 1e-6. The short side of frames is 256, where the authors make all 340 x 256. That
+it diverges in the first hundred steps is normal, say the authors: a lower rate first helps, as
 --optim.warmup-steps 500.
 
 The weight of SSIM is that of a sum over the pairs that MotionNet sees, as in the authors' network:

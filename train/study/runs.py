@@ -115,7 +115,7 @@ def run_arm(stages: tuple[Stage, ...], place: Place) -> dict[str, float]:
     )[0]
     numbers = {
         name: float(evaluated[name])
-        for name in ("top1", "epe", "zero_flow_epe", "num_videos")
+        for name in ("top1", "chance", "epe", "zero_flow_epe", "num_videos")
         if name in evaluated
     } | learning(run_dir)
     kept.write_text(json.dumps(numbers, indent=1) + "\n")
@@ -164,7 +164,11 @@ def fused_arm(fused: Fused, arms: dict[str, Any], place: Place) -> dict[str, flo
         run_arm(arms[name], place)
         streams.append(load_scores(place.run_dir(arms[name])))
     scores = fuse(streams, fused.weights, "probabilities")
-    return accuracy(scores, streams[0].labels) | {"num_videos": float(len(scores))}
+    chance = 1 / len(streams[0].class_names)
+    return accuracy(scores, streams[0].labels) | {
+        "chance": chance,
+        "num_videos": float(len(scores)),
+    }
 
 
 def learning(run_dir: Path) -> dict[str, float]:

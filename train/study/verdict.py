@@ -39,9 +39,10 @@ def interval(values: Sequence[float], level: float = 0.95) -> Interval:
 def judge(difference: Interval, within: float = 0.0, no_worse: bool = False) -> Verdict:
     """Whether more is more, or where `within` is given, whether both are that close.
 
-    With `no_worse`, being more than `within` ahead is as good.
+    With `no_worse`, being more than `within` ahead is as good. Differences that are all the same,
+    as few videos can make them, decide nothing: their interval has no width.
     """
-    if difference.count < 2:
+    if difference.count < 2 or difference.low == difference.high:
         return "not decided"
     if no_worse:
         if difference.low >= -within:
