@@ -8,7 +8,8 @@
 | `uf-tsn` | 25 clips, centre crop | UF-TSN, section 3.2 |
 | `representation-flow` | clips that cover the video at the run's stride | Piergiovanni 2018, 3.3 |
 
-Crops are .875 of the largest box where the papers cut 224 from 256 pixels.
+Crops are .875 of the largest box where the papers cut 224 from 256 pixels. Of networks of segments
+(TSN) each clip is one of all segments, as in training: 25 clips are 75 stacks of flow.
 """
 
 import dataclasses
