@@ -28,7 +28,7 @@ a temporal stage, 1 to 1.5, each of 25 clips of 10 crops a video (section 3.3):
 Published weights come on top: the paper starts VGG16 from ImageNet's, and temporal streams from
 those of flow streams. Of the latter torchvision has none, but ImageNet's fit there too. It has none
 of TSN's BN-Inception and of I3D either: `*-tsn` and `*-i3d` start from random numbers here, and
-their figures, of networks that did not, are out of reach of their steps.
+their figures, of networks that did not, are out of reach in so few steps.
 
     python -m train hidden-two-stream --stage spatial --data.root UCF101 \\
       --init.weights vgg16-397923af.pth --init.architecture vgg16 --init.skip classifier

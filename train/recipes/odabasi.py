@@ -17,8 +17,8 @@ that most of it must be the flow's; ours, of means over pixels, cannot be compar
 jitter's saturation grey frames keep next to nothing.
 
 TOY: 6 frames of 32 x 32 of `synthetic_motion`, so two flows, with a wider flow network, less noise
-and clipped gradients: otherwise the flow stays at zero. Measured, on test
-clips: 66 % top-1, chance being 12.5 %, and an endpoint error of 0.63 px where no motion has 0.80.
+and clipped gradients: otherwise the flow stays at zero. Measured, on test clips: 66 % top-1, chance
+being 12.5 %, and an endpoint error of 0.63 px where no motion has 0.80.
 """
 
 from dataclasses import replace

@@ -46,8 +46,8 @@ that it is the fixed one there is guessed.
 SGD with momentum .9 (appendix A). Kinetics: 0.1, a tenth every 50 of 200 epochs, dropout .5.
 HMDB51: 0.005, a tenth every 20 of 50 epochs, dropout .8. Batches of 32 on 4 Titan X for 2D, of 24
 on 8 V100 for the others; Table 9 on 8 V100. The parameters of the flow layer learn at .01 of the
-rate. The 3D network starts from ImageNet's weights, inflated (section 4), and so does that of
-`hmdb51-scratch`, which is not:
+rate. The 3D network starts from ImageNet's weights, inflated (section 4), that of `hmdb51-scratch`
+from ImageNet's as they are:
 
     python -m train representation-flow --stage mini-kinetics-3d --data.root MINI_KINETICS \\
       --init.weights resnet18-f37072fd.pth --init.architecture resnet18 --init.at flow_stream \\
