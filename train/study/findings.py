@@ -285,7 +285,10 @@ FINDINGS: dict[str, Finding] = {
         "Representation Flow, Table 5",
         "Flow, convolution, flow beats one layer, which beats the flow of the flow.",
         (_beats("flow-conv-flow", "flow"), _beats("flow", "flow-of-flow")),
-        {name: _rf(f"composition={name}") for name in ("flow-conv-flow", "flow", "flow-of-flow")},
+        {
+            name: _rf(_EARLY, f"composition={name}")
+            for name in ("flow-conv-flow", "flow", "flow-of-flow")
+        },
     ),
     "3d": Finding(
         "Representation Flow, Tables 6 and 7",
