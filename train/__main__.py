@@ -31,8 +31,10 @@ def main() -> int:
 def evaluation_of(config, run_dir) -> str:
     """The command that measures a run: at the papers' scale by the protocol of its paper."""
     from eval.protocols import PROTOCOLS
+    from train.objectives import KINDS
 
-    own = config.scale == "paper" and config.recipe in PROTOCOLS
+    classifies = KINDS[config.objective.kind][1]
+    own = classifies and config.scale == "paper" and config.recipe in PROTOCOLS
     protocol = f" --protocol {config.recipe}" if own else ""
     return f"python -m eval action --run {run_dir}{protocol}"
 

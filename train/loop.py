@@ -54,7 +54,7 @@ class TrainResult:
     finished: bool
     """False if a signal stopped it early (it was saved)."""
     signalled: bool = False
-    """A signal came, be it that there was nothing left to stop."""
+    """A signal came, even if after the last step."""
 
 
 def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
@@ -108,15 +108,14 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
     state = create_state(model, optimizer, shape, config.seed)
 
     # ---------------------------------------------------------------- Resume
-    former = config_file.load(run_dir / CONFIG_FILE) if has_checkpoint(run_dir) else config
+    if has_checkpoint(run_dir):
+        config = keep_start(config, config_file.load(run_dir / CONFIG_FILE), console)
     config_file.save(config, run_dir / CONFIG_FILE)
     checkpoints = Checkpoints(run_dir, config.keep_checkpoints)
     restored = checkpoints.restore(state)
     if restored is not None:
         state, data_state = restored
         iterator.set_state(data_state)
-        config = keep_start(config, former, console)
-        config_file.save(config, run_dir / CONFIG_FILE)
         for warning in checkpoints.warnings:
             console.print(f"warning: {warning}", style="yellow")
     else:

@@ -15,13 +15,12 @@ from afn_jax.losses.endpoint import endpoint_error, masked_mean
 from afn_jax.losses.multiscale import multiscale_endpoint_error
 from afn_jax.types import Array
 
-# Of the four finest of the five outputs that FlowNetS is trained with, at 1/4 to 1/32 of the size:
-# for sums over pixels, of errors in pixels of the full size.
-FLOWNET_WEIGHTS = (0.005, 0.01, 0.02, 0.08)
-# The same balance (alpha of Eq. 3) for means, of errors in pixels of the map itself: a map has a
-# quarter of the pixels of the finer one, and its errors are half as large. Guessed: the paper gives
-# none.
-SCALE_WEIGHTS = tuple(alpha / 2**scale for scale, alpha in enumerate(FLOWNET_WEIGHTS))
+# Alpha of Eq. 3, of the outputs at 1/4 to 1/32 of the size. Guessed: the paper gives none; this is
+# the balance of FlowNetS, whose .005, .01, .02 and .08 belong to sums over pixels, of errors in
+# full-size pixels. Here are means, of errors in pixels of the map itself, and a map has a quarter
+# of the pixels of the finer one and errors half as large: .005, .005, .005 and .01. Times 400, so
+# that an error of one full-size pixel in all maps costs 1, 1/2, 1/4, 1/8 and 1/8 of it in each.
+SCALE_WEIGHTS = (2.0, 2.0, 2.0, 4.0)
 
 
 def flow_loss(

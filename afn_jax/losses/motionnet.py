@@ -114,8 +114,8 @@ def motionnet_loss(
             to a batch of 16 where the reduction is "paper".
         reduction: "paper" = Eq. 1, 2 and 4: plain means. "caffe" = the authors': pixel and
             smoothness means divided by the batch size, SSIM summed over channels and patches. Both
-            take patches that reach out of the image on the right and below; a map smaller than one
-            patch is a patch by itself for "paper", and a part of one for "caffe".
+            take patches that reach out of the image on the right and below; of maps with a side
+            shorter than a patch "paper" takes those inside, as short as that side.
         normalization: of the frames for the loss. "lrn" = local response normalisation across the
             channels of each frame, which evens out brightness; "none" = as they come.
 
@@ -166,7 +166,7 @@ def motionnet_loss(
             window_size=_WINDOW,
             stride=_WINDOW,
             window="gaussian",
-            edge="partial" if reduction == "caffe" or min(height, width) > _WINDOW else "inside",
+            edge="partial" if reduction == "caffe" or min(height, width) >= _WINDOW else "inside",
         )
         if reduction == "caffe":
             pixel, smooth = pixel / batch_size, smooth / (3 * batch_size)

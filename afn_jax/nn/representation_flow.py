@@ -136,8 +136,9 @@ class FlowConvFlow(RepresentationFlow):
     """Flow, 3x3 convolution, flow (FcF; Figure 4, Table 5): `[batch, T, H, W, C]` -> T - 2 frames.
 
     As the authors' code has it: 1x1 to `channels`, flow, 3x3 to 2 * `channels`, 1x1 to `channels`,
-    flow, 3x3 back to C. With `fusion="residual"`, too: what the flow is added to is the mean of the
-    frames that it is of, T - 2 times three. The attributes are those of `RepresentationFlow`, and:
+    flow, 3x3 back to C; and with `fusion="residual"` each frame of the output is added to the mean
+    of the three frames that it was computed from, four with `num_flows=3`. The attributes are those
+    of `RepresentationFlow`, and:
 
     Attributes:
         num_flows: 2; 3 = flow-conv-flow-conv-flow, with T - 3 frames.

@@ -93,5 +93,5 @@ def test_the_four_scales_are_balanced_as_in_flownet():
         flows.append(np.broadcast_to(said * side / size, (2, side, side, 2)))
         flownet += alpha * error * side * side
     _, terms = jax.jit(two_frame_multitask_loss)(logits.astype(np.float32), labels, flows, target)
-    # Ours divides by the pixels of the finest map and is in its pixels, of which 4 x 4 are one.
-    np.testing.assert_allclose(terms["multiscale_epe"], flownet / (16 * 16) / 4, rtol=1e-5)
+    one = sum(alpha * side**2 for alpha, side in ((0.005, 16), (0.01, 8), (0.02, 4), (0.08, 2)))
+    np.testing.assert_allclose(terms["multiscale_epe"], flownet / one, rtol=1e-5)

@@ -230,7 +230,7 @@ def test_gradients_reach_every_parameter_and_stay_with_their_example(name, kerne
 
 @pytest.mark.parametrize("name, lost", [("flow", 1), ("fcf", 2)])
 @pytest.mark.parametrize("train", [False, True])
-def test_residual_fusion_starts_as_the_identity(name, lost, train):
+def test_residual_fusion_starts_without_the_flow(name, lost, train):
     x, layer = clips(), LAYERS[name](fusion="residual")
     output, _ = apply(layer, init(layer, x), x, train=train, mutable=["batch_stats"])
     # Flow-conv-flow is added to the mean of the frames that it is of: avg_pool3d(x, (3, 1, 1)).

@@ -376,6 +376,8 @@ def test_the_protocol_of_its_paper_is_offered():
     assert toy == "python -m eval action --run x"
     odabasi = RECIPES["odabasi"][""]["paper"]
     assert evaluation_of(odabasi, "x") == "python -m eval action --run x"
+    motionnet = RECIPES["hidden-two-stream"]["motionnet"]["paper"]  # it does not classify
+    assert evaluation_of(motionnet, "x") == "python -m eval action --run x"
 
 
 def test_several_hosts_are_refused(config, monkeypatch):

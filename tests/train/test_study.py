@@ -48,6 +48,8 @@ def test_verdicts(low, high, within, expected):
     assert judge(Interval((low + high) / 2, low, high, 3), within) == expected
     assert judge(Interval(low, float("nan"), float("nan"), 1), within) == "not decided"
     assert judge(interval([low] * 3), within) == "not decided"
+    alike = [20 / 43 - 18 / 43, 18 / 43 - 16 / 43, 15 / 43 - 13 / 43]  # but for their last bits
+    assert judge(interval(alike), within) == "not decided"
 
 
 @pytest.mark.parametrize(
@@ -366,6 +368,24 @@ def test_a_changed_recipe_is_run_again(small_study, tmp_path, monkeypatch, capsy
     assert "| joint | 0.125 | 1 |" in page.read_text()
     study_main.study(small_study, data, again)
     assert "run again" not in capsys.readouterr().out
+
+
+def test_seeds_of_former_settings_are_not_mixed_with_new_ones(small_study, tmp_path, monkeypatch):
+    """Three seeds were run, the recipe changed, and the study was stopped after the first."""
+    page, data = tmp_path / "page.md", StudyData("synthetic-motion")
+    found = {0: 0.25, 1: 0.5, 2: 0.75}
+    monkeypatch.setattr("train.study.runs.run_arm", lambda _, place: {"top1": found[place.seed]})
+    monkeypatch.setattr("train.study.runs.fused_arm", lambda *_: {"top1": 0.5})
+    three, one = (dataclasses.replace(small_study, seeds=seeds) for seeds in (3, 1))
+    study_main.study(three, data, Results(page))
+    Results(page).write_page()
+    assert "| joint | 0.500 (" in page.read_text()
+    toy = RECIPES["small"][""]["toy"]
+    monkeypatch.setitem(RECIPES["small"], "", {"toy": dataclasses.replace(toy, batch_size=6)})
+    found[0] = 0.125
+    study_main.study(one, data, Results(page))
+    Results(page).write_page()
+    assert "| joint | 0.125 | 1 |" in page.read_text()
 
 
 def test_a_run_that_diverges_is_told_and_not_tried_again(small_study, tmp_path, monkeypatch):

@@ -110,7 +110,8 @@ where the paper says "as good as", within 5 points (our choice), or "no worse", 
 "Does not hold": it is on the other side. "Not decided": neither; more seeds would tell.
 Replications are seeds, and where videos are split by leaving out one group after the other, the
 groups; these share most of their training videos, so that their intervals are somewhat too narrow.
-On arid6 all seeds have the same 43 test videos: which these are is in no interval.
+On arid6 all seeds have the same 43 test videos, and the intervals leave out what other videos would
+have changed.
 A small network on small clips is not the paper's: a finding that fails here is a finding
 about this scale.
 

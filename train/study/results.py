@@ -21,8 +21,7 @@ class Results:
         for line in self._file.read_text().splitlines() if self._file.exists() else ():
             try:
                 row = json.loads(line)
-                key = tuple(row["run"])
-                self._rows[key], self._settings[key] = row["numbers"], row["settings"]
+                self._keep(tuple(row["run"]), row["settings"], row["numbers"])
             except (json.JSONDecodeError, KeyError, TypeError):
                 continue
 
@@ -39,16 +38,29 @@ class Results:
     ) -> None:
         """Keeps the numbers of a run, at once, in place of those of other settings."""
         key = _key(finding, arm, place)
-        self._rows[key], self._settings[key] = numbers, settings
+        self._keep(key, settings, numbers)
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with open(self._file, "a") as file:
             row = {"run": key, "settings": settings, "numbers": numbers}
             file.write(json.dumps(row) + "\n")
 
+    def _keep(self, key: tuple, settings: str, numbers: dict[str, float]) -> None:
+        for rows in (self._rows, self._settings):
+            rows.pop(key, None)  # so that the last run is the last in order
+        self._rows[key], self._settings[key] = numbers, settings
+
     def write_page(self) -> None:
-        """Writes the report of all that has been run."""
+        """Writes the report of all that has been run.
+
+        Of an arm that was run with several settings, as where a recipe has changed and not all of
+        its seeds were run again, the settings of its last run count, and the others are left out.
+        """
         tried: dict[str, dict[tuple[str, str], Tried]] = {}
-        for (finding, arm, data, scale, fold, seed), numbers in self._rows.items():
+        last = {key[:4]: settings for key, settings in self._settings.items()}
+        for key, numbers in self._rows.items():
+            if self._settings[key] != last[key[:4]]:
+                continue
+            finding, arm, data, scale, fold, seed = key
             on = tried.setdefault(finding, {}).setdefault(
                 (data, scale), Tried(data, scale, _Arms())
             )

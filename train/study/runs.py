@@ -29,8 +29,9 @@ DONE = "done"  # holds when a run was finished; what starts from it keeps this b
 FORMER = ".former"
 # A dataset may have moved; the rest is where the run is kept, not what it is.
 SAME_RUN = {"run_dir", "init.run", "data.root", "data.annotations", "compilation_cache"}
-# How fast and how often, which changes no number.
-SAME_NUMBERS = SAME_RUN | {"data.num_threads", "data.num_workers", "data.prefetch", "log_every"}
+# How fast and how often, which changes no number; and which replication it is.
+SAME_ARM = SAME_RUN | {"data.num_threads", "data.num_workers", "data.prefetch", "log_every"}
+SAME_ARM |= {"seed", "data.list_number"}
 
 
 class Stopped(Exception):
@@ -125,7 +126,8 @@ def run_arm(stages: tuple[Stage, ...], place: Place) -> dict[str, float]:
 def settings_of(arm: Arm, arms: dict[str, Arm], place: Place) -> str:
     """A name for all settings of an arm's runs that are not the default: others, other name.
 
-    Settings that come new to the project, with their defaults, change no name.
+    The same for all of its replications. Settings that come new to the project, with their
+    defaults, change no name; nor does anything that is not a setting, as the code.
     """
     if isinstance(arm, Fused):
         streams = [settings_of(arms[name], arms, place) for name in (arm.spatial, arm.temporal)]
@@ -137,7 +139,7 @@ def settings_of(arm: Arm, arms: dict[str, Arm], place: Place) -> str:
                 sorted(
                     (name, value)
                     for name, value in flatten(configure(arm[: count + 1], place)).items()
-                    if name not in SAME_NUMBERS and value != default[name]
+                    if name not in SAME_ARM and value != default[name]
                 )
                 for count in range(len(arm))
             ]

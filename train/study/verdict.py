@@ -42,7 +42,7 @@ def judge(difference: Interval, within: float = 0.0, no_worse: bool = False) -> 
     With `no_worse`, being more than `within` ahead is as good. Differences that are all the same,
     as few videos can make them, decide nothing: their interval has no width.
     """
-    if difference.count < 2 or difference.low == difference.high:
+    if difference.count < 2 or difference.high - difference.low < 1e-9:
         return "not decided"
     if no_worse:
         if difference.low >= -within:
