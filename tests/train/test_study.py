@@ -258,8 +258,8 @@ def test_a_larger_study_has_pictures_and_verdicts_of_its_own(tmp_path, monkeypat
     small = {"x": Finding("A paper", "A < B.", (Claim(("b", "top1"), ("a", "top1")),), {"a": ()})}
     monkeypatch.setattr("train.study.report.FINDINGS", small)
     page = tmp_path / "page.md"
-    here = tried([0.1, 0.2], [0.5, 0.6])
-    larger = dataclasses.replace(tried([0.3, 0.4], [0.1, 0.2]), scale="gpu")
+    here = tried([0.1, 0.2], [0.5, 0.61])
+    larger = dataclasses.replace(tried([0.3, 0.4], [0.1, 0.21]), scale="gpu")
     write_report({"x": [here, larger]}, {}, page)
     text = page.read_text()
     assert "holds (synthetic-motion), does not hold (synthetic-motion, scale gpu)" in text
