@@ -17,8 +17,9 @@ from small_run import build_small_network
 from afn_jax.data.config import DataConfig
 from afn_jax.data.pipeline import ClipReader, evaluation_batches
 from afn_jax.data.sources import create_source
+from eval.protocols import PROTOCOLS
 from train import loop
-from train.__main__ import evaluation_of
+from train.__main__ import WITH_PROTOCOL, evaluation_of
 from train.checkpoint import CheckpointError, Checkpoints, load_config
 from train.config import OptimConfig
 from train.loop import TrainingStopped, check_overlap, stop_on_signals
@@ -369,6 +370,7 @@ def test_a_signal_at_the_end_of_a_stage_starts_no_other(config, monkeypatch, run
 
 
 def test_the_protocol_of_its_paper_is_offered():
+    assert {*WITH_PROTOCOL, "clips"} == set(PROTOCOLS) and set(WITH_PROTOCOL) < set(RECIPES)
     paper, toy = (
         evaluation_of(RECIPES["uf-tsn"]["end-to-end"][scale], "x") for scale in ("paper", "toy")
     )
