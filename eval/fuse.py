@@ -6,16 +6,15 @@ averaged, as the papers report the three splits of UCF101 and HMDB51.
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import tyro
 from rich.console import Console
 
+from eval.freshness import warn_if_older
 from eval.protocols import PROTOCOLS
-from eval.scores import Scores, accuracy, accuracy_interval, fuse, load_scores, ranks
-from train.checkpoint import newest_step
+from eval.scores import FILE, Scores, accuracy, accuracy_interval, fuse, load_scores, ranks
 
 SWEEP = tuple(0.25 * i for i in range(17))  # weights of the second stream, beside 1 of the first
 
@@ -69,14 +68,7 @@ def run_fuse(config: FuseConfig, console: Console | None = None) -> dict:
                 highlight=False,
                 soft_wrap=True,
             )
-            newest = newest_step(Path(stream.run))
-            if None not in (stream.step, newest) and stream.step != newest:
-                console.print(
-                    f"warning: the scores of {stream.run} are of step {stream.step}, its newest "
-                    f"checkpoint is of step {newest}; evaluate it again",
-                    style="yellow",
-                    soft_wrap=True,
-                )
+            warn_if_older(stream.run, stream.step, FILE, console)
     if len(protocols) > 1:
         console.print("warning: the streams were evaluated by other protocols", style="yellow")
     elif any(len({np.median(stream.views) for stream in streams}) > 1 for streams in splits):

@@ -17,6 +17,7 @@ from afn_jax.data.pipeline import ClipReader, evaluation_batches
 from afn_jax.data.sources import create_source
 from eval.action import example_clips
 from eval.flow import DatasetName, FlowConfig, flow_command, flow_folder
+from eval.freshness import warn_if_older
 from eval.predict import Predict, load_predict, moved, starts_of
 from eval.probe_report import write_probe_report
 from eval.probes import (
@@ -30,7 +31,7 @@ from eval.probes import (
 )
 from eval.protocols import find_protocol
 from eval.scores import accuracy_interval, aligned, load_scores, ranks
-from train.checkpoint import load_config, newest_step
+from train.checkpoint import load_config
 from train.loop import to_batch
 from train.objectives import flow_and_target
 
@@ -164,7 +165,7 @@ def gains_over(run_dir: Path, other: Path, console: Console) -> dict[str, float]
     """
     before, after = aligned([load_scores(other), load_scores(run_dir)])
     for run, scores in ((other, before), (run_dir, after)):
-        _warn_if_older(run, scores.step, "scores.npz", console)
+        warn_if_older(run, scores.step, "scores.npz", console)
     if before.protocol != after.protocol:
         _warn(
             f"gains are between two protocols, {before.protocol} of {other} and "
@@ -208,7 +209,7 @@ def flow_against_accuracy(
             raise ValueError(
                 f"runs: the evaluation of {run} has no accuracy; it does not classify."
             )
-        _warn_if_older(run, evaluated.get("step"), "eval.json", console)
+        warn_if_older(run, evaluated.get("step"), "eval.json", console)
         clips = ("dataset", "list_number", "num_videos")
         views = ("size", "protocol", "clips_per_video", "crops_per_clip")
         protocols[run] = " ".join(f"{name}={evaluated.get(name)}" for name in (*clips, *views))
@@ -217,7 +218,7 @@ def flow_against_accuracy(
         if folder:
             flow = _read(Path(folder) / "flow.json", command)
             if flow.get("run"):
-                _warn_if_older(flow["run"], flow.get("step"), f"{folder}/flow.json", console)
+                warn_if_older(flow["run"], flow.get("step"), f"{folder}/flow.json", console)
             epe = flow.get("epe")
             measured[run] = f"{flow.get('num_pairs')} pairs of {flow.get('dataset')}"
             measured[run] += ", invalid pixels too" if flow.get("count_invalid") else ""
@@ -244,16 +245,6 @@ def _flow_config(dataset: str, run: str) -> FlowConfig:
         raise ValueError(f"flow_dataset: got {dataset!r}, allowed are {', '.join(allowed)}.")
     name, render = ("sintel", "final") if dataset == "sintel-final" else (dataset, "clean")
     return FlowConfig(name, "DIR", run=run, render=render)
-
-
-def _warn_if_older(run: str | Path, step: int | None, file: str, console: Console) -> None:
-    newest = newest_step(Path(run))
-    if None not in (step, newest) and step != newest:
-        _warn(
-            f"{file} of {run} is of step {step}, its newest checkpoint of step {newest}; evaluate "
-            "it again",
-            console,
-        )
 
 
 def _warn(text: str, console: Console) -> None:

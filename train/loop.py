@@ -35,7 +35,7 @@ from train.optim import create_optimizer
 from train.parallel import AXIS, local_devices, predict_on, split_batch, train_step_on
 from train.param_groups import describe_groups
 from train.run_lock import is_lock, run_lock
-from train.stages import start_from_run
+from train.stages import keep_start, start_from_run
 from train.state import TrainState, create_state, evaluation_variables, num_parameters
 from train.step import make_test_step, make_train_step
 from train.writers import MetricsWriter, Terminal, add_skipped
@@ -67,7 +67,6 @@ def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
     """
     console = console or Console()
     config_lib.check(config)
-    check_one_host()
     config = config_lib.without_unread_flow(config)
     devices = local_devices(config.batch_size, config.max_devices)
     config_lib.check_parts(config, len(devices))
@@ -232,31 +231,6 @@ def initialize(state: TrainState, config: TrainConfig, console: Console) -> Trai
         state, report = load_weights(state, config.init, config.model.name)
         console.print(f"{config.init.weights}: {report}", highlight=False, soft_wrap=True)
     return state
-
-
-def keep_start(config: TrainConfig, former: TrainConfig, console: Console) -> TrainConfig:
-    """The settings with what the run did start from, which a resumed one does not read again."""
-    started = {name: getattr(former.init, name) for name in ("run", "weights")}
-    for name, value in started.items():
-        now = getattr(config.init, name)
-        if now != value:
-            console.print(
-                f"warning: init.{name}: {now!r} is not read: this run has started already, from "
-                f"{value!r}. For another start choose another --run-dir.",
-                style="yellow",
-                soft_wrap=True,
-            )
-    return dataclasses.replace(config, init=dataclasses.replace(config.init, **started))
-
-
-def check_one_host() -> None:
-    """Refuses to be one of several processes, each of which would train by itself."""
-    if jax.process_count() > 1:
-        raise ValueError(
-            f"this is process {jax.process_index()} of {jax.process_count()}, and training is on "
-            "the devices of one host, all of its GPUs or TPUs. Start one process, without "
-            "jax.distributed.initialize."
-        )
 
 
 def check_run_dir(run_dir: Path, config: TrainConfig) -> None:

@@ -21,8 +21,15 @@ def local_devices(batch_size: int, max_devices: int = 0) -> list[jax.Device]:
     """The devices to train on.
 
     Raises:
-        ValueError: the batch cannot be divided among them.
+        ValueError: the batch cannot be divided among them, or there are several hosts, each of
+            which would train by itself.
     """
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"this is process {jax.process_index()} of {jax.process_count()}, and training is on "
+            "the devices of one host, all of its GPUs or TPUs. Start one process, without "
+            "jax.distributed.initialize."
+        )
     devices = jax.local_devices()
     if max_devices:
         devices = devices[:max_devices]

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
+from rich.console import Console
 
 from afn_jax.data.config import DataConfig
 from train.checkpoint import has_checkpoint, load_config, load_state
@@ -199,3 +200,18 @@ def _by_layer(names: tuple[str, ...]) -> str:
         layer, _, leaf = name.rpartition("/")
         layers.setdefault(layer, []).append(leaf)
     return ", ".join(f"{layer} ({', '.join(leaves)})" for layer, leaves in layers.items())
+
+
+def keep_start(config: TrainConfig, former: TrainConfig, console: Console) -> TrainConfig:
+    """The settings with what the run did start from, which a resumed one does not read again."""
+    started = {name: getattr(former.init, name) for name in ("run", "weights")}
+    for name, value in started.items():
+        now = getattr(config.init, name)
+        if now != value:
+            console.print(
+                f"warning: init.{name}: {now!r} is not read: this run has started already, from "
+                f"{value!r}. For another start choose another --run-dir.",
+                style="yellow",
+                soft_wrap=True,
+            )
+    return dataclasses.replace(config, init=dataclasses.replace(config.init, **started))

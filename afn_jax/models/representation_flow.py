@@ -27,15 +27,13 @@ How to make each row of the tables: the model, and what to override. Tables 1 to
 | 4: None, Late, Add, Multiply, Concat | `fusion="none", "late", "add", "multiply", "concat"` |
 | 4: Layer + Multiply | `fusion="late+multiply"` |
 | 4: RGB; 1 Block; 3 Blocks | `flow_after=0`; `1`; `3` |
-| 5: TVL-1 twice | `composition="tvl1-of-tvl1", flow_after=0` |
-| 5: Single Flow Layer; Flow-of-Flow | `composition="flow"`; `"flow-of-flow"` |
-| 5: FcF; FcFcF | `composition="flow-conv-flow"`; `"flow-conv-flow-conv-flow"` |
+| 5: TVL-1 twice; Flow-of-Flow | `composition="tvl1-of-tvl1", flow_after=0`; `"flow-of-flow"` |
+| 5: Single; FcF; FcFcF | `composition="flow"`; `"flow-conv-flow"`; `"flow-conv-flow-conv-flow"` |
 | 6: RGB; TVL-1; Two-Stream | `repflow-r3d18`, as Table 1 but `stacked_flows=1` |
 | 6: Input; After Block 1, 3 | `repflow-r3d18`, `flow_after=0`; `1`; `3` |
 | 7 | `repflow-r2plus1d18`, as Table 6 |
 | 8: Ours (guessed) | the default, at 224x224 |
-| 9: Ours, 2D CNN; FcF | `repflow-resnet50`; `composition="flow-conv-flow"` |
-| 9: Ours, (2+1)D CNN; FcF | `repflow-r2plus1d50`; `composition="flow-conv-flow"` |
+| 9: Ours, 2D or (2+1)D; FcF | `repflow-resnet50` or `-r2plus1d50`; `composition="flow-conv-flow"` |
 
 Blocks are counted as the paper does: the first is the stem, block 3 is 28x28 at 224x224. Flow t is
 that of frames t and t + 1, fused with the features of frame t; each layer takes one frame off.
@@ -48,8 +46,8 @@ Guessed, because the paper does not say, or its authors' code says otherwise:
 - Flow of RGB is that of the three colours as they are, without the 1x1 convolution to 32 channels
   (flow-conv-flow has it). Flow-of-flow is of all 64 maps of flow, so 128 come out.
 - "Layer + Multiply" of Table 4 is read as a slip of the pen for "Late + Multiply": late fusion of
-  the RGB network and the multiplying one. Late fusion averages the logits, and trains both
-  networks on that mean; the paper trains them apart, as two runs and `python -m eval fuse` would.
+  the RGB network and the multiplying one. Late fusion averages the logits, and trains both networks
+  on that mean; the paper trains them apart, as two runs and `python -m eval fuse` would.
   Concatenated features go to the next block with twice the channels.
 - Table 1 does not learn the layer's parameters: its 59.4 is that of "None" in Table 2.
 - TV-L1 is this library's, its flow clipped to 20 pixels. Twice: of the maps of x and y flow, as two
@@ -57,8 +55,7 @@ Guessed, because the paper does not say, or its authors' code says otherwise:
 - The time of `r2plus1d18` is that of the authors' 3D network: pooling and stages 3 to 5 halve it.
 - The authors' own (2+1)D networks add the flow to the features (`fusion="residual"`); the paper
   does not. Their 50 layers pad as TensorFlow does, the stem not at all, and have two norms in a row
-  in each shortcut; their 3D ResNet-18 pools time around frames 0, 2, 4, this around 1, 3, 5 where
-  their number is even.
+  in each shortcut; their 3D ResNet-18 pools time around even frames, this, of an even number, odd.
 - He's initial numbers are by the inputs of a convolution, the authors' by its outputs.
 - The layer's learned kernels are shared by its channels (w_x, w_y); the authors' have one for each.
 - Normalisation of the input (ImageNet's); none after the layer, unless "residual".

@@ -88,7 +88,7 @@ def flow_pictures(
     valid = _valid(flow, mask)
     known = np.where(valid[..., None], flow, 0).astype(np.float32)
     colours = np.asarray(flow_to_rgb(known, max_magnitude=float(max_magnitude)))
-    return _hatch(colours, valid, **size)
+    return _fit_known(colours, valid, **size)
 
 
 def error_pictures(
@@ -115,7 +115,7 @@ def error_pictures(
     valid = _valid(target, mask)
     error = np.where(np.isnan(error), np.inf, error)  # a prediction that is no number is wrong
     heat = heat_colours(np.where(valid, error, 0) / max_error)
-    return _hatch(heat, valid, **size)
+    return _fit_known(heat, valid, **size)
 
 
 def mean_endpoint_error(
@@ -154,7 +154,7 @@ def _valid(flow: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     return finite if mask is None else finite & np.asarray(mask, bool)
 
 
-def _hatch(pictures: np.ndarray, valid: np.ndarray, **size) -> np.ndarray:
+def _fit_known(pictures: np.ndarray, valid: np.ndarray, **size) -> np.ndarray:
     """Pictures `[T, H, W, 3]` as `fit` makes them, of pixels where `valid` `[T, H, W]` alone.
 
     Grey diagonal stripes where a block has none: sparse truth, as of a laser, is in most blocks.

@@ -214,7 +214,7 @@ def test_scores_of_an_older_checkpoint_are_told(folders, tmp_path, monkeypatch):
     assert "newest" not in say(folders)[1]
     (tmp_path / "spatial" / "checkpoints" / str(SPATIAL.step + 9)).mkdir(parents=True)
     told = " ".join(say(folders)[1].split())
-    assert f"scores of spatial are of step {SPATIAL.step}, its newest checkpoint is of" in told
+    assert f"scores.npz of spatial is of step {SPATIAL.step}, its newest checkpoint of" in told
     assert told.count("warning") == 1
 
 
