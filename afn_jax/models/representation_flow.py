@@ -25,8 +25,7 @@ How to make each row of the tables: the model, and what to override. Tables 1 to
 | 2: All; Divergence + tau, lambda, theta | `learned=nn.representation_flow.LEARNABLE`; default |
 | 3 | `num_iterations=1, 5, 10, 20, 50`; not learned: `learned=()` |
 | 4: None, Late, Add, Multiply, Concat | `fusion="none", "late", "add", "multiply", "concat"` |
-| 4: Layer + Multiply | `fusion="late+multiply"` |
-| 4: RGB; 1 Block; 3 Blocks | `flow_after=0`; `1`; `3` |
+| 4: Layer + Multiply; RGB, 1 Block, 3 Blocks | `fusion="late+multiply"`; `flow_after=0`, `1`, `3` |
 | 5: TVL-1 twice; Flow-of-Flow | `composition="tvl1-of-tvl1", flow_after=0`; `"flow-of-flow"` |
 | 5: Single; FcF; FcFcF | `composition="flow"`; `"flow-conv-flow"`; `"flow-conv-flow-conv-flow"` |
 | 6: RGB; TVL-1; Two-Stream | `repflow-r3d18`, as Table 1 but `stacked_flows=1` |
