@@ -20,7 +20,7 @@ import jax  # noqa: E402
 import numpy as np  # noqa: E402
 from skimage.registration import optical_flow_tvl1  # noqa: E402
 
-from afn_jax.data.flow_io import read_flo  # noqa: E402
+from afn_jax.data.files.flow import read_flo  # noqa: E402
 from afn_jax.ops import TVL1Config, tvl1_flow  # noqa: E402
 
 solve = jax.jit(tvl1_flow)

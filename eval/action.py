@@ -19,11 +19,11 @@ import numpy as np
 import tyro
 from rich.console import Console
 
-from afn_jax.data.clip import Skipped, Source
 from afn_jax.data.config import DataConfig
 from afn_jax.data.pipeline import ClipReader, evaluation_batches
+from afn_jax.data.source import Skipped, Source
 from afn_jax.data.sources import create_source
-from afn_jax.data.views import Views
+from afn_jax.data.transforms.views import Views
 from afn_jax.metrics import EndpointErrorMetric, PerClass
 from afn_jax.ops import resize_flow
 from eval.predict import Predict, load_predict, moved, starts_of

@@ -24,17 +24,17 @@ import tyro
 from rich.console import Console
 from rich.progress import track
 
-from afn_jax.data.clip import Skipped, VideoReadError
-from afn_jax.data.sources.flow_sequence import (
+from afn_jax.data.source import Skipped, VideoReadError
+from afn_jax.data.sources.flow.chairs import flying_chairs
+from afn_jax.data.sources.flow.kitti import kitti
+from afn_jax.data.sources.flow.middlebury import middlebury
+from afn_jax.data.sources.flow.sequence import (
     FlowDataset,
     FlowSequence,
     GroundTruth,
     check_size,
 )
-from afn_jax.data.sources.flying_chairs import flying_chairs
-from afn_jax.data.sources.kitti import kitti
-from afn_jax.data.sources.middlebury import middlebury
-from afn_jax.data.sources.sintel import sintel
+from afn_jax.data.sources.flow.sintel import sintel
 from afn_jax.metrics import FlowOutliersMetric
 from eval.flow_methods import FlowMethod, create_method
 from eval.flow_report import FlowExample, write_flow_report

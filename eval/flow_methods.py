@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from afn_jax.data.prepared import read_dataset
+from afn_jax.data.shards.manifest import read_dataset
 from afn_jax.data.sources import create_source
 from afn_jax.data.teacher import DISTeacher
 from afn_jax.ops import resize_flow

@@ -15,7 +15,7 @@ Crops are .875 of the largest box where the papers cut 224 from 256 pixels. Of n
 import dataclasses
 from typing import Literal
 
-from afn_jax.data.views import Views
+from afn_jax.data.transforms.views import Views
 
 ProtocolName = Literal[
     "clips", "actionflownet", "hidden-two-stream", "uf-tsn", "representation-flow"

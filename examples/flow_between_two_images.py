@@ -15,7 +15,7 @@ import cv2
 import jax
 import numpy as np
 
-from afn_jax.data.flow_io import write_flo
+from afn_jax.data.files.flow import write_flo
 from afn_jax.ops import TVL1Config, flow_to_rgb, tvl1_flow
 
 

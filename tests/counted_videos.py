@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from afn_jax.data.clip import Clip, VideoReadError
 from afn_jax.data.config import DataConfig
+from afn_jax.data.source import Clip, VideoReadError
 
 SMALL = DataConfig(
     num_frames=3, size=(16, 16), crop_scales=(1.0,), teacher="none", num_threads=2, prefetch=2

@@ -16,7 +16,7 @@ import pytest
 import afn_jax
 from afn_jax import losses, models, ops
 from afn_jax.data.sources.synthetic_motion import SyntheticMotion
-from afn_jax.data.transforms import SpatialTransform
+from afn_jax.data.transforms.crops import SpatialTransform
 from afn_jax.metrics import EndpointErrorMetric, TopK
 from afn_jax.nn import ResNetEncoder
 from afn_jax.nn.normalization import IMAGENET_MEAN, IMAGENET_STD

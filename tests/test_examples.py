@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from afn_jax.data.flow_io import read_flo
+from afn_jax.data.files.flow import read_flo
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 # What each part of `afn_jax` may import of the others. Those that may import `types` name it.
-# `train/study` stands on top of training and evaluation: it may import `eval`, nothing imports it.
+# `study` stands on top of training and evaluation: it may import `eval`, nothing imports it.
 MAY_IMPORT = {
     "types": set(),
     "ops": {"types"},
@@ -23,7 +23,13 @@ MAY_IMPORT = {
     "tvl1_teacher": {"ops"},
     "data": set(),  # loader workers must not start JAX, and `types` imports it
 }
-COMMANDS = {"train", "eval", "benchmarks", "tests"}
+# What each package above the library may not import: itself and all below it are free.
+ABOVE = {
+    "train": {"eval", "study", "benchmarks", "tests"},
+    "eval": {"study", "benchmarks", "tests"},
+    "study": {"benchmarks", "tests"},
+}
+COMMANDS = {"train", "eval", "study", "benchmarks", "tests"}
 ONLY_COMMANDS = {"grain", "av", "cv2", "tyro", "orbax", "tensorboardX", "rich"}
 FLAX_NEEDS = {"rich"}  # flax.linen imports it to print tables, so it is there with Flax
 FORBIDDEN = {
@@ -72,12 +78,12 @@ def violations(root: Path) -> list[str]:
         ValueError: if a part has no files, so that a wrong path cannot pass as a clean tree.
     """
     found = []
-    files = [path for part in ("afn_jax", "train", "eval") for path in (root / part).rglob("*.py")]
+    files = [path for part in ("afn_jax", *ABOVE) for path in (root / part).rglob("*.py")]
     parts = {path.relative_to(root).parts[:2] for path in files}
     missing = [
         part for part in MAY_IMPORT if not {("afn_jax", part), ("afn_jax", part + ".py")} & parts
     ]
-    missing += [part for part in ("train", "eval") if not any(part == first for first, *_ in parts)]
+    missing += [part for part in ABOVE if not any(part == first for first, *_ in parts)]
     if missing:
         raise ValueError(f"no files of {', '.join(missing)} under {root}")
     for path in sorted(files):
@@ -101,8 +107,8 @@ def _broken_by(where: Path, names: set[str]) -> list[str]:
         top, *rest = name.split(".")
         if not top:
             broken.append(f"may not import relatively ({name})")
-        elif package == "train" and top == "eval" and where.parts[1] != "study":
-            broken.append(f"train may not import {name}")
+        elif top in ABOVE.get(package, ()):
+            broken.append(f"{package} may not import {name}")
         elif package == "afn_jax" and top in COMMANDS:
             broken.append(f"afn_jax may not import {name}")
         elif layer in MAY_IMPORT:
@@ -144,12 +150,15 @@ def test_an_empty_tree_does_not_pass(tmp_path):
         ("afn_jax/__init__.py", "import jax", "may import nothing"),
         ("afn_jax/utils/bad.py", "", "say in MAY_IMPORT"),
         ("train/bad.py", "from eval import report", "train may not import eval.report"),
+        ("train/bad.py", "import study.runs", "train may not import study.runs"),
+        ("eval/bad.py", "def f():\n    import study", "eval may not import study"),
+        ("study/bad.py", "from tests import x", "study may not import tests.x"),
         ("train/bad.py", "import jax\njax.pmap(abs)", "only train/parallel.py says pmap"),
         ("eval/bad.py", "from jax import pmap as p", "only train/parallel.py says pmap"),
     ],
 )
 def test_a_planted_violation_is_found(tmp_path, path, code, message):
-    for part in (*(f"afn_jax/{part}" for part in MAY_IMPORT), "train", "eval"):
+    for part in (*(f"afn_jax/{part}" for part in MAY_IMPORT), *ABOVE):
         (tmp_path / part).mkdir(parents=True)
         (tmp_path / part / "__init__.py").write_text("")
     assert violations(tmp_path) == []

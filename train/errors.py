@@ -34,7 +34,7 @@ def exit_cleanly() -> Iterator[None]:
 
 def _kinds() -> tuple[type[Exception], ...]:
     # Imported when an error is there: these modules take seconds, in which Ctrl-C must be caught.
-    from afn_jax.data.clip import VideoReadError
+    from afn_jax.data.source import VideoReadError
     from train.checkpoint import CheckpointError
     from train.loop import TrainingStopped
 

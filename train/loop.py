@@ -19,9 +19,9 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from afn_jax.data.clip import Source
 from afn_jax.data.config import DataConfig
 from afn_jax.data.pipeline import ClipReader, evaluation_batches, train_iterator
+from afn_jax.data.source import Source
 from afn_jax.data.sources import create_source
 from afn_jax.data.sources.video_files import CLASS_MARK
 from afn_jax.types import Batch

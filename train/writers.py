@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from tensorboardX import SummaryWriter
 
-from afn_jax.data.clip import Skipped
+from afn_jax.data.source import Skipped
 
 SKIPPED_FILE = "skipped.json"
 

@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from afn_jax.data.brightness import apply_gamma, normalizing_gamma
-from afn_jax.data.clip import Clip, Skipped, Source, Video, VideoReadError
 from afn_jax.data.config import DataConfig
-from afn_jax.data.flow_augmentation import FlowNetAugmentation
-from afn_jax.data.sampling import random_segment_starts
+from afn_jax.data.source import Clip, Skipped, Source, Video, VideoReadError
 from afn_jax.data.teacher import ON_DEVICE, FlowTeacher, create_teacher
-from afn_jax.data.transforms import CornerCrop, RandomCrop
-from afn_jax.data.views import MIDDLE_CLIP, Views, segment_indices, segments_of
+from afn_jax.data.transforms.brightness import apply_gamma, normalizing_gamma
+from afn_jax.data.transforms.crops import CornerCrop, RandomCrop
+from afn_jax.data.transforms.flow_augmentation import FlowNetAugmentation
+from afn_jax.data.transforms.sampling import random_segment_starts
+from afn_jax.data.transforms.views import MIDDLE_CLIP, Views, segment_indices, segments_of
 
 MOST_DAMAGED_IN_A_ROW = 20
 READER_NICENESS = 10  # of the threads that read, relative to the training's

@@ -18,11 +18,11 @@ import grain
 import numpy as np
 from absl import flags
 
-from afn_jax.data.clip import Skipped
 from afn_jax.data.clip_reader import ClipReader
 from afn_jax.data.config import DataConfig
+from afn_jax.data.source import Skipped
 from afn_jax.data.teacher import ON_DEVICE
-from afn_jax.data.views import MIDDLE_CLIP, Views
+from afn_jax.data.transforms.views import MIDDLE_CLIP, Views
 
 Batch = dict[str, np.ndarray]
 

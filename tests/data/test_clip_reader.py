@@ -7,13 +7,13 @@ import threading
 
 import numpy as np
 import pytest
-from counted_videos import SMALL, Counted, CountedSource
 
-from afn_jax.data.clip import Clip, VideoReadError
 from afn_jax.data.clip_reader import ClipReader, read_clips
 from afn_jax.data.config import DataConfig
+from afn_jax.data.source import Clip, VideoReadError
 from afn_jax.data.sources.synthetic_motion import SyntheticMotion
-from afn_jax.data.views import Views
+from afn_jax.data.transforms.views import Views
+from tests.counted_videos import SMALL, Counted, CountedSource
 
 
 def test_a_dataset_that_is_damaged_all_over_stops_the_run():

@@ -4,13 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-from counted_videos import SMALL, CountedSource
 
 from afn_jax.data.clip_reader import ClipReader
 from afn_jax.data.pipeline import evaluation_batches, train_iterator
 from afn_jax.data.sources import create_source
 from afn_jax.data.sources.synthetic_motion import SyntheticMotion
-from afn_jax.data.views import Views
+from afn_jax.data.transforms.views import Views
+from tests.counted_videos import SMALL, CountedSource
 
 
 def iterator(source, *, config=SMALL, batch_size=4, seed=0, **sharding):

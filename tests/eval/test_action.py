@@ -6,17 +6,17 @@ import json
 import jax
 import numpy as np
 import pytest
-from small_run import build_small_network, small_config
 
-from afn_jax.data.clip import Clip, VideoReadError
 from afn_jax.data.config import DataConfig
+from afn_jax.data.source import Clip, VideoReadError
 from afn_jax.data.sources import create_source
-from afn_jax.data.views import Views
+from afn_jax.data.transforms.views import Views
 from afn_jax.types import Prediction
 from eval import action
 from eval.action import ActionConfig, evaluate, result_line, run_action, summarize
 from eval.report_clips import clip_section
 from eval.scores import load_scores
+from tests.small_run import build_small_network, small_config
 from train import config_file
 from train.checkpoint import CheckpointError
 from train.config import ObjectiveConfig

@@ -10,18 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from rich.console import Console
-from small_run import small_config
 
 from afn_jax.data.config import DataConfig
-from afn_jax.data.flow_io import write_flow
-from afn_jax.data.frame_codec import FrameFormat
-from afn_jax.data.prepared import PreparedDataset, claim_folder
+from afn_jax.data.files.flow import write_flow
+from afn_jax.data.shards.frame_codec import FrameFormat
+from afn_jax.data.shards.manifest import PreparedDataset, claim_folder
 from afn_jax.tvl1_teacher import TVL1Teacher
 from afn_jax.types import Prediction
 from eval import flow_methods
 from eval.__main__ import main
 from eval.flow import FlowConfig, flow_line, place, run_flow
 from eval.flow_methods import RunMethod, create_method, resize_frames
+from tests.small_run import small_config
 from train import config_file
 from train.config import InitConfig, ObjectiveConfig, TrainConfig
 

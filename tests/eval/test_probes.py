@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 from rich.console import Console
-from small_run import build_small_network, small_config
 
 from afn_jax.data.sources.synthetic_motion import CLASS_NAMES
 from eval.action import ActionConfig, run_action
@@ -21,6 +20,7 @@ from eval.probes import (
     spread,
 )
 from eval.scores import Scores, load_scores
+from tests.small_run import build_small_network, small_config
 from train.config import ObjectiveConfig
 from train.loop import train
 

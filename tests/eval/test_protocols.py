@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from afn_jax.data.clip import Clip
 from afn_jax.data.config import DataConfig
+from afn_jax.data.source import Clip
 from afn_jax.types import Prediction
 from eval.action import evaluate
 from eval.protocols import find_protocol

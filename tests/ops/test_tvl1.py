@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from afn_jax.data.flow_io import read_flo
+from afn_jax.data.files.flow import read_flo
 from afn_jax.ops import TVL1Config, tvl1_flow
 
 TINY = TVL1Config(num_scales=2, min_size=4, num_warps=1, num_iterations=2, median_size=3)

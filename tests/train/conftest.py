@@ -1,7 +1,8 @@
 """Runs in this folder use the smallest network unless they ask for a real one."""
 
 import pytest
-from small_run import build_small_network, small_config
+
+from tests.small_run import build_small_network, small_config
 
 
 @pytest.fixture

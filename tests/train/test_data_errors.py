@@ -7,8 +7,8 @@ import av
 import numpy as np
 import pytest
 from rich.console import Console
-from small_run import small_config
 
+from tests.small_run import small_config
 from train import loop
 from train.config import TrainConfig
 from train.writers import read_metrics

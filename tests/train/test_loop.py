@@ -11,13 +11,21 @@ import jax
 import numpy as np
 import optax
 import pytest
-from loop_runs import assert_same_state, contents, elsewhere, rows, run, saved_steps, stop_at
-from small_run import build_small_network
 
 from afn_jax.data.config import DataConfig
 from afn_jax.data.pipeline import ClipReader, evaluation_batches
 from afn_jax.data.sources import create_source
 from eval.protocols import PROTOCOLS
+from tests.small_run import build_small_network
+from tests.train.loop_runs import (
+    assert_same_state,
+    contents,
+    elsewhere,
+    rows,
+    run,
+    saved_steps,
+    stop_at,
+)
 from train import loop
 from train.__main__ import WITH_PROTOCOL, evaluation_of
 from train.checkpoint import CheckpointError, Checkpoints, load_config

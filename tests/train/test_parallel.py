@@ -3,10 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from small_run import SmallNetwork
 
 from afn_jax.models import create_model
 from afn_jax.types import Batch
+from tests.small_run import SmallNetwork
 from train.config import AugmentConfig
 from train.objectives import create_objective
 from train.parallel import (

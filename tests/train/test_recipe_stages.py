@@ -7,10 +7,10 @@ import os
 
 import pytest
 from flax.traverse_util import flatten_dict
-from network_shapes import variable_shapes
 from rich.console import Console
 
 from eval.action import ActionConfig, run_action
+from tests.network_shapes import variable_shapes
 from train.config import TrainConfig, default_run_dir
 from train.loop import train
 from train.optim import decayed

@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from loop_runs import contents, run
 
+from tests.train.loop_runs import contents, run
 from train import config_file
 from train.checkpoint import CONFIG_FILE, load_config
 from train.config import InitConfig

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 from rich.console import Console
-from small_run import build_small_network, small_config
 
+from tests.small_run import build_small_network, small_config
 from train.config import InitConfig, ObjectiveConfig
 from train.loop import train
 from train.optim import create_optimizer

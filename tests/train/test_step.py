@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from small_run import SmallNetwork
 
 from afn_jax.types import Batch
+from tests.small_run import SmallNetwork
 from train.config import AugmentConfig, OptimConfig
 from train.objectives import create_objective
 from train.optim import create_optimizer

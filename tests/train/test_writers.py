@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 from tensorboardX.proto import event_pb2
 
-from afn_jax.data.clip import Skipped
+from afn_jax.data.source import Skipped
 from train import writers
 from train.writers import MetricsWriter, Terminal, add_skipped, read_metrics, read_skipped
 

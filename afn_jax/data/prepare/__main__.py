@@ -13,12 +13,12 @@ import types
 import typing
 from collections.abc import Sequence
 
-from afn_jax.data.clip import Source
 from afn_jax.data.config import DataConfig
-from afn_jax.data.flow_codec import FlowFormat
-from afn_jax.data.frame_codec import QUALITIES, FrameFormat
 from afn_jax.data.prepare.run import SplitReport, prepare
-from afn_jax.data.prepared import PreparedDataset, StoredFlow, describe_split
+from afn_jax.data.shards.flow_codec import FlowFormat
+from afn_jax.data.shards.frame_codec import QUALITIES, FrameFormat
+from afn_jax.data.shards.manifest import PreparedDataset, StoredFlow, describe_split
+from afn_jax.data.source import Source
 from afn_jax.data.sources import create_source
 
 # Fields of `DataConfig` that say how clips are cut and read, not where videos come from.

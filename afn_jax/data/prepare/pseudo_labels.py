@@ -14,11 +14,11 @@ from typing import Protocol
 
 import numpy as np
 
-from afn_jax.data.clip import Clip, Video, VideoReadError
-from afn_jax.data.flow_io import read_flow
+from afn_jax.data.files.flow import read_flow
+from afn_jax.data.source import Clip, Video, VideoReadError
 from afn_jax.data.sources.catalogue import EXTENSIONS
 from afn_jax.data.teacher import TEACHERS, create_teacher
-from afn_jax.data.transforms import SpatialTransform
+from afn_jax.data.transforms.crops import SpatialTransform
 
 Flows = list[tuple[np.ndarray, np.ndarray | None] | None]
 

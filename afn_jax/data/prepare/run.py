@@ -17,7 +17,6 @@ from pathlib import Path
 
 import cv2
 
-from afn_jax.data.clip import Skipped, Source
 from afn_jax.data.prepare.progress import Update, show_progress
 from afn_jax.data.prepare.pseudo_labels import FlowFiles, create_flow_origin
 from afn_jax.data.prepare.shard_maker import (
@@ -27,8 +26,9 @@ from afn_jax.data.prepare.shard_maker import (
     run_job,
     start_worker,
 )
-from afn_jax.data.prepared import PreparedDataset, claim_folder, missing_shards
-from afn_jax.data.shards import PART, read_index, shard_name
+from afn_jax.data.shards.manifest import PreparedDataset, claim_folder, missing_shards
+from afn_jax.data.shards.record import PART, read_index, shard_name
+from afn_jax.data.source import Skipped, Source
 
 _POLL = 0.5  # seconds between two looks at the workers
 

@@ -15,12 +15,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from afn_jax.data.clip import Skipped, Source, Video, VideoReadError
-from afn_jax.data.flow_codec import decode_flow, encode_flow
-from afn_jax.data.frame_codec import encode_frames
 from afn_jax.data.prepare.pseudo_labels import create_flow_origin
-from afn_jax.data.prepared import PreparedDataset
-from afn_jax.data.shards import ShardWriter
+from afn_jax.data.shards.flow_codec import decode_flow, encode_flow
+from afn_jax.data.shards.frame_codec import encode_frames
+from afn_jax.data.shards.manifest import PreparedDataset
+from afn_jax.data.shards.record import ShardWriter
+from afn_jax.data.source import Skipped, Source, Video, VideoReadError
 
 # Frames in memory at a time: with flow 125 MB at 256 x 340. Files without an index of key frames
 # are decoded from their start for each such piece.

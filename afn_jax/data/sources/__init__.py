@@ -5,27 +5,27 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from afn_jax.data.clip import Source
 from afn_jax.data.config import DataConfig
-from afn_jax.data.prepared import read_dataset
-from afn_jax.data.sources.activitynet import read_activitynet
-from afn_jax.data.sources.csv_list import read_csv
-from afn_jax.data.sources.flying_chairs import flying_chairs
-from afn_jax.data.sources.hmdb51 import read_hmdb51
+from afn_jax.data.shards.manifest import read_dataset
+from afn_jax.data.source import Source
+from afn_jax.data.sources.flow.chairs import flying_chairs
+from afn_jax.data.sources.flow.kitti import kitti
+from afn_jax.data.sources.flow.middlebury import middlebury
+from afn_jax.data.sources.flow.sintel import sintel
 from afn_jax.data.sources.index_cache import default_folder
-from afn_jax.data.sources.kinetics import read_kinetics
-from afn_jax.data.sources.kitti import kitti
-from afn_jax.data.sources.middlebury import middlebury
+from afn_jax.data.sources.lists.activitynet import read_activitynet
+from afn_jax.data.sources.lists.csv_list import read_csv
+from afn_jax.data.sources.lists.hmdb51 import read_hmdb51
+from afn_jax.data.sources.lists.kinetics import read_kinetics
+from afn_jax.data.sources.lists.something_something import read_something_something
+from afn_jax.data.sources.lists.thumos14 import read_thumos14
+from afn_jax.data.sources.lists.video_folder import read_ucf101, read_video_folder
+from afn_jax.data.sources.lists.video_list import VideoList, choose_classes
 from afn_jax.data.sources.shards import Shards
-from afn_jax.data.sources.sintel import sintel
-from afn_jax.data.sources.something_something import read_something_something
 from afn_jax.data.sources.synthetic_motion import SyntheticMotion
 from afn_jax.data.sources.tfds import TfdsVideos
-from afn_jax.data.sources.thumos14 import read_thumos14
 from afn_jax.data.sources.video_files import VideoFiles
-from afn_jax.data.sources.video_folder import read_ucf101, read_video_folder
-from afn_jax.data.sources.video_list import VideoList, choose_classes
-from afn_jax.data.views import segments_of
+from afn_jax.data.transforms.views import segments_of
 
 
 def create_source(config: DataConfig, split: str, seed: int) -> Source:

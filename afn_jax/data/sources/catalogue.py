@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
-from afn_jax.data.clip import Skipped
-from afn_jax.data.sources.video_list import Entry, VideoList, spelled
+from afn_jax.data.source import Skipped
+from afn_jax.data.sources.lists.video_list import Entry, VideoList, spelled
 
 EXTENSIONS = (
     *(".avi", ".mp4", ".mkv", ".webm", ".mov", ".mpg", ".mpeg", ".m4v", ".wmv"),

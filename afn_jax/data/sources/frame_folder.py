@@ -23,9 +23,9 @@ from collections import defaultdict
 import cv2
 import numpy as np
 
-from afn_jax.data.clip import Clip, VideoReadError
+from afn_jax.data.source import Clip, VideoReadError
 from afn_jax.data.sources.catalogue import NUMBERED_PICTURE
-from afn_jax.data.transforms import SpatialTransform
+from afn_jax.data.transforms.crops import SpatialTransform
 
 _FLOW_X = ("flow_x_", "flow_x", "x_", "x")
 _FLOW_Y = ("flow_y_", "flow_y", "y_", "y")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from afn_jax.data.video import VideoIndex
+from afn_jax.data.files.video import VideoIndex
 
 _VERSION = b"afn_jax frame indices 2\n"  # to be raised when indices or the format change
 _HEADER = struct.Struct("<IddII?")

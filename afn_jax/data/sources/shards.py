@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from afn_jax.data.clip import Clip, Skipped, VideoReadError
-from afn_jax.data.flow_codec import decode_flow
-from afn_jax.data.frame_codec import FrameFormat, decode_frames
-from afn_jax.data.prepared import FILE, missing_shards, read_dataset
-from afn_jax.data.shards import read_index, read_records, shard_name
+from afn_jax.data.shards.flow_codec import decode_flow
+from afn_jax.data.shards.frame_codec import FrameFormat, decode_frames
+from afn_jax.data.shards.manifest import FILE, missing_shards, read_dataset
+from afn_jax.data.shards.record import read_index, read_records, shard_name
+from afn_jax.data.source import Clip, Skipped, VideoReadError
 
 
 @dataclasses.dataclass(frozen=True)

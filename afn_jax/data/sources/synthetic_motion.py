@@ -23,7 +23,7 @@ import dataclasses
 
 import numpy as np
 
-from afn_jax.data.clip import Clip, Skipped
+from afn_jax.data.source import Clip, Skipped
 
 CLASS_NAMES = (
     "translate_left",

@@ -18,9 +18,9 @@ from unittest import mock
 import cv2
 import numpy as np
 
-from afn_jax.data.clip import Clip, Skipped, VideoReadError
-from afn_jax.data.splits import check_split
-from afn_jax.data.transforms import SpatialTransform
+from afn_jax.data.source import Clip, Skipped, VideoReadError
+from afn_jax.data.sources.lists.splits import check_split
+from afn_jax.data.transforms.crops import SpatialTransform
 
 
 class TfdsVideo:

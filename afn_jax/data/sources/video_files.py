@@ -11,7 +11,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from afn_jax.data.clip import Clip, Skipped, VideoReadError
+from afn_jax.data.files.video import LENIENT, VideoIndex, index_video, read_frames
+from afn_jax.data.source import Clip, Skipped, VideoReadError
 from afn_jax.data.sources.catalogue import Catalogue
 from afn_jax.data.sources.frame_folder import FrameFolder, find_frames
 from afn_jax.data.sources.index_cache import (
@@ -21,8 +22,7 @@ from afn_jax.data.sources.index_cache import (
     packed_time_base,
     unpack,
 )
-from afn_jax.data.sources.video_list import Entry, VideoList
-from afn_jax.data.video import LENIENT, VideoIndex, index_video, read_frames
+from afn_jax.data.sources.lists.video_list import Entry, VideoList
 
 SAVE_EVERY = 5000  # newly indexed files; guessed: minutes of work, lost if the run is stopped
 CLASS_MARK = "#class="  # what follows in a name is the class of a video that has several

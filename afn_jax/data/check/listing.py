@@ -1,0 +1,161 @@
+"""The lists of a dataset for `doctor.py`: what cannot be read is a finding, not an error."""
+
+import functools
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from afn_jax.data.check.doctor import Dataset, Finding, Listed, label_base
+from afn_jax.data.sources.catalogue import Catalogue
+from afn_jax.data.sources.lists import splits
+from afn_jax.data.sources.lists.activitynet import read_activitynet
+from afn_jax.data.sources.lists.csv_list import read_csv
+from afn_jax.data.sources.lists.hmdb51 import read_hmdb51
+from afn_jax.data.sources.lists.kinetics import read_kinetics
+from afn_jax.data.sources.lists.something_something import read_something_something
+from afn_jax.data.sources.lists.thumos14 import read_thumos14
+from afn_jax.data.sources.lists.video_folder import read_ucf101, read_video_folder
+from afn_jax.data.sources.lists.video_list import Entry, VideoList
+
+FLOW_EXTENSIONS = (".flo", ".pfm")
+
+
+def list_dataset(
+    root: str, source: str = "", annotations: str = "", list_number: int = 1
+) -> tuple[Dataset, dict[str, str]]:
+    """Reads the lists of both splits and finds the files on disk.
+
+    Args:
+        root: the folder of videos, or of flow files.
+        source: one of `LISTS` or "flow-files"; empty: guessed from what is there.
+        annotations: the lists, if they are elsewhere.
+        list_number: which of the official splits.
+
+    Returns:
+        The dataset, and the path of each of its files by name.
+
+    Raises:
+        ValueError: no such folder or source; none of the listed videos is there; or neither a
+            video nor a list that can be read.
+    """
+    catalogue = Catalogue(root)
+    given = Path(annotations) if annotations else None
+    source = source or _guess(catalogue, given)
+    if source == "flow-files":
+        return _flow_files(catalogue.root)
+    if source not in LISTS:
+        raise ValueError(f"source: got {source!r}; allowed are {', '.join(LISTS)}, flow-files")
+    lists, findings = {}, []
+    for split in splits.SPLITS:
+        try:
+            lists[split] = LISTS[source](catalogue.root, split, given, list_number)
+        except ValueError as error:
+            findings.append(Finding(True, f"the {split} list cannot be used", (str(error),)))
+            if source in ("video-folder", "frame-folder", "ucf101"):
+                _read_by_folder(catalogue, given, split, list_number, lists, findings)
+    skipped = dict.fromkeys(skip for videos in lists.values() for skip in videos.skipped)
+    if skipped:
+        texts = tuple(f"{skip.path}: {skip.reason}" for skip in skipped)
+        findings.append(Finding(True, "left out", texts))
+    everything = catalogue.videos or catalogue.frame_folders
+    if not lists and not everything:
+        raise ValueError(findings[0].items[0])
+    if not lists:
+        paths = {name: str(catalogue.root / name) for name in everything}
+        return Dataset("lists that cannot be used", (), (), list_number, (), tuple(findings)), paths
+    class_names = next(iter(lists.values())).class_names
+    if any(videos.class_names != class_names for videos in lists.values()):
+        findings.append(Finding(True, "the classes of training and test differ", _differing(lists)))
+    videos, paths = [], {}
+    for split, video_list in lists.items():
+        for entry in video_list.entries:
+            name = catalogue.locate(entry, video_list) or entry.path
+            paths[name] = str(catalogue.root / name)
+            part = "" if entry.start is None else f"#t={entry.start:g},{entry.end:g}"
+            videos.append(Listed(split, name, entry.label, part))
+    if videos and not any((catalogue.root / name).exists() for name in paths):
+        raise ValueError(
+            f"root: none of the {len(paths)} listed videos is below {root!r} (the first is "
+            f"{videos[0].name}); give the folder that these paths start from"
+        )
+    unlisted = tuple(name for name in everything if name not in paths)
+    kind = " and ".join(video_list.origin for video_list in lists.values())
+    return Dataset(kind, class_names, tuple(videos), list_number, unlisted, tuple(findings)), paths
+
+
+LISTS: dict[str, Callable[[Path, str, Path | None, int], VideoList]] = {
+    "video-folder": read_video_folder,
+    "frame-folder": functools.partial(read_video_folder, frames=True),
+    "ucf101": read_ucf101,
+    "hmdb51": read_hmdb51,
+    "kinetics": read_kinetics,
+    "something-something": read_something_something,
+    "activitynet": read_activitynet,
+    "thumos14": read_thumos14,
+    "csv": read_csv,
+}
+
+
+def _guess(catalogue: Catalogue, given: Path | None) -> str:
+    if given is not None and given.suffix.lower() == ".csv":
+        return "csv"
+    for base in [given] if given else [catalogue.root, catalogue.root.resolve().parent]:
+        if any(base.glob("*_test_split[0-9].txt")) or any(base.glob("*/*_test_split[0-9].txt")):
+            return "hmdb51"
+    lists = given or splits.find_lists(catalogue.root)
+    if lists and (lists / "classInd.txt").is_file():
+        with suppress(ValueError, OSError):
+            if len(splits.read_class_names(lists / "classInd.txt")) == 101:
+                return "ucf101"
+    if not catalogue.videos and _flow_names(catalogue.root):
+        return "flow-files"
+    return "video-folder" if catalogue.videos else "frame-folder"
+
+
+def _read_by_folder(catalogue, given, split, list_number, lists, findings) -> None:
+    """Reads a list in the UCF101 format by the folders in it alone, where its numbers are wrong."""
+    folder = given or splits.find_lists(catalogue.root)
+    path = folder and folder / f"{split}list{list_number:02d}.txt"
+    if not path or not path.is_file():
+        return
+    try:
+        lines = [line.rpartition(" ") for _, line in splits.read_lines(path)]
+        class_names = splits.read_class_names(folder / "classInd.txt")
+    except (ValueError, OSError):
+        return
+    label_of = {name: label for label, name in enumerate(class_names)}
+    entries, numbers = [], []
+    for before, _, last in lines:
+        name = (before if before and last.isdecimal() else f"{before} {last}").strip()
+        label = label_of.get(PurePosixPath(name.replace("\\", "/")).parts[0], -1)
+        entries.append(Entry(name.replace("\\", "/"), label))
+        if name == before.strip() and label >= 0:
+            numbers.append((int(last), label))
+    lists[split] = VideoList(class_names, tuple(entries), f"{split} videos of {path}")
+    base = label_base(numbers)
+    if base not in (None, 1):
+        what = f"classes in {path} are numbered from {base}; such lists number them from 1"
+        findings.append(Finding(True, what, ("add 1 to each" if base == 0 else "renumber them",)))
+
+
+def _differing(lists: dict[str, VideoList]) -> tuple[str, ...]:
+    train, test = (set(lists[split].class_names) for split in splits.SPLITS)
+    only = [f"{name}: only in train" for name in sorted(train - test)]
+    only += [f"{name}: only in test" for name in sorted(test - train)]
+    return tuple(only) or ("their order",)
+
+
+def _flow_names(root: Path) -> list[str]:
+    return sorted(
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*")
+        if path.suffix.lower() in FLOW_EXTENSIONS and path.is_file()
+    )
+
+
+def _flow_files(root: Path) -> tuple[Dataset, dict[str, str]]:
+    names = _flow_names(root)
+    if not names:
+        raise ValueError(f"root: no {' or '.join(FLOW_EXTENSIONS)} file below {str(root)!r}")
+    videos = tuple(Listed("train", name, -1) for name in names)
+    return Dataset("flow files", (), videos), {name: str(root / name) for name in names}

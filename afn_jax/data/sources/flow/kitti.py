@@ -1,0 +1,99 @@
+"""KITTI flow 2012 (Geiger et al. 2012; 194 pairs) and 2015 (Menze and Geiger 2015; 200 pairs).
+
+`training/` holds the frames `000000_10.png` and `000000_11.png` (2015: `image_2`; 2012: `colored_0`
+or, grey, `image_0`) and their sparse flow as 16-bit png: `flow_occ`, all that is known, and
+`flow_noc`, what the next frame shows too. What is only in the first of them is occluded. With the
+multi-view extension, frames 00 to 20 are there and make one sequence.
+
+There is no official split of these pairs, so a fifth of them, chosen by name, tests.
+"""
+
+import functools
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from afn_jax.data.files.flow import read_kitti_png
+from afn_jax.data.source import Skipped
+from afn_jax.data.sources.flow.sequence import (
+    FlowDataset,
+    FlowSequence,
+    GroundTruth,
+    choose_split,
+    consecutive,
+)
+
+FRAME_FOLDERS = {2012: ("colored_0", "image_0"), 2015: ("image_2",)}
+_FRAME = re.compile(r"(\d{6})_(\d{2})")
+
+
+def kitti(root: str | Path, *, year: int, split: str = "train", num_frames: int = 2) -> FlowDataset:
+    """Finds the sequences.
+
+    Args:
+        root: the unpacked dataset, or its `training` folder.
+        year: 2012 or 2015.
+        split: "train", "test" or "all".
+        num_frames: of a clip; more than 2 need the multi-view extension.
+
+    Raises:
+        ValueError: an argument is wrong, or the folder does not hold what it should.
+    """
+    root = Path(root)
+    if year not in FRAME_FOLDERS:
+        raise ValueError(f"year: got {year}; allowed are 2012 and 2015")
+    training = root if (root / "flow_occ").is_dir() else root / "training"
+    if not (training / "flow_occ").is_dir():
+        test = root.name == "testing" or (root / "testing").is_dir()
+        raise ValueError(
+            f"root: there is no folder {str(training / 'flow_occ')!r}"
+            + (" (the folder testing has no ground truth)" if test else "")
+            + "; give the unpacked KITTI flow benchmark, with training/flow_occ"
+        )
+    names = FRAME_FOLDERS[year]
+    folder = next((training / name for name in names if (training / name).is_dir()), None)
+    if folder is None:
+        other = 2015 if year == 2012 else 2012
+        is_other = any((training / name).is_dir() for name in FRAME_FOLDERS[other])
+        raise ValueError(
+            f"root: KITTI {year} has its frames in {' or '.join(names)}, and {str(training)!r} has "
+            "no such folder" + (f"; it looks like KITTI {other}" if is_other else "")
+        )
+    frames: dict[str, dict[int, str]] = defaultdict(dict)
+    for path in folder.glob("*.png"):
+        if match := _FRAME.fullmatch(path.stem):
+            frames[match[1]][int(match[2])] = str(path)
+    groups: dict[str, list[FlowSequence]] = {}
+    skipped: list[Skipped] = []
+    for path in sorted((training / "flow_occ").glob("*.png")):
+        if not (match := _FRAME.fullmatch(path.stem)):
+            continue
+        visible = training / "flow_noc" / path.name
+        truth = functools.partial(
+            read_kitti_truth, str(path), str(visible) if visible.is_file() else None
+        )
+        where = folder.relative_to(root).as_posix()
+        sequences, lacking = consecutive(where, frames[match[1]], {int(match[2]): truth})
+        skipped += [Skipped(f"{path}", item.reason) for item in lacking]
+        if sequences:
+            groups[match[1]] = sequences
+    if not groups:
+        raise ValueError(
+            f"root: no flow in {str(training / 'flow_occ')!r} has its two frames in "
+            f"{str(folder)!r}, named as 000000_10.png and 000000_11.png"
+        )
+    chosen = choose_split(groups, split, f"KITTI {year}")
+    return FlowDataset(chosen, num_frames=num_frames, skipped=skipped)
+
+
+def read_kitti_truth(flow: str, visible: str | None) -> GroundTruth:
+    """Reads a file of `flow_occ` and, for what is occluded, the one of `flow_noc`."""
+    truth, known = read_kitti_png(flow)
+    if visible is None:
+        return GroundTruth(truth, known)
+    _, seen = read_kitti_png(visible)
+    if seen.shape != known.shape:
+        raise ValueError(
+            f"{visible}: (height, width) is {seen.shape}, that of {flow} {known.shape}"
+        )
+    return GroundTruth(truth, known, known & ~seen)

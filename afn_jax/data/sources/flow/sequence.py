@@ -1,0 +1,238 @@
+"""What all datasets with ground truth of the flow are made of: frames in a row, and their truth.
+
+A dataset is a set of `FlowSequence`s; as a `Source`, a `FlowDataset` holds every clip of
+`num_frames` frames that can be cut out of them and has a flow to learn. With `num_frames` 2 these
+are the pairs.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from afn_jax.data.files.image import read_picture
+from afn_jax.data.source import Clip, Skipped, VideoReadError
+from afn_jax.data.sources.lists.splits import split_by_name
+
+SPLITS = ("train", "test", "all")
+
+
+@dataclasses.dataclass(frozen=True)
+class GroundTruth:
+    """The true flow of one frame to the next.
+
+    Attributes:
+        flow: `[H, W, 2]` float32, (x, y) in pixels, 0 where unknown.
+        known: `[H, W]` bool, True where the flow counts.
+        occluded: `[H, W]` bool, True where what the pixel shows is hidden, or out of the picture,
+            in the next frame; None where the dataset does not say. Looked at where `known`.
+    """
+
+    flow: np.ndarray
+    known: np.ndarray
+    occluded: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowSequence:
+    """Neighbouring frames and the truths that there are, a `Video`.
+
+    Attributes:
+        folder: of the frames, relative to the dataset's root.
+        frames: paths of the pictures, all of one size.
+        truths: for each frame what reads its flow to the next, or None.
+        label: nothing; these videos have no classes.
+    """
+
+    folder: str
+    frames: tuple[str, ...]
+    truths: tuple[Callable[[], GroundTruth] | None, ...]
+    label: int = 0
+    has_flow: bool = True
+
+    @property
+    def name(self) -> str:
+        """The name of the first frame, with its folder."""
+        return self.frame_name(0)
+
+    @property
+    def num_frames(self) -> int:
+        """Frames that can be asked for."""
+        return len(self.frames)
+
+    @property
+    def pairs(self) -> tuple[int, ...]:
+        """The frames whose flow to the next frame of this sequence is known."""
+        return tuple(i for i, truth in enumerate(self.truths[:-1]) if truth is not None)
+
+    def frame_name(self, index: int) -> str:
+        """Identifies one frame within the dataset."""
+        stem = Path(self.frames[index]).stem
+        return f"{self.folder}/{stem}" if self.folder else stem
+
+    def part(self, start: int, num_frames: int) -> "FlowSequence":
+        """So many frames from `start` on."""
+        those = slice(start, start + num_frames)
+        return dataclasses.replace(self, frames=self.frames[those], truths=self.truths[those])
+
+    def read_frames(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """`[T, H, W, 3]` uint8 RGB. Raises `VideoReadError` for missing or damaged pictures."""
+        read: dict[int, np.ndarray] = {}
+        for i in {int(i) for i in indices}:
+            try:
+                read[i] = read_picture(self.frames[i])
+            except (ValueError, OSError) as error:
+                raise VideoReadError(str(error)) from error
+        sizes = {picture.shape[:2] for picture in read.values()}
+        if len(sizes) > 1:
+            raise VideoReadError(f"{self.name}: its frames are of several sizes, {sorted(sizes)}")
+        return np.stack([read[int(i)] for i in indices])
+
+    def truth(self, index: int) -> GroundTruth:
+        """The flow from frame `index` to the next; one of `pairs`, or the last if it has one.
+
+        Raises:
+            VideoReadError: a file is missing, damaged, or of another size than the others.
+        """
+        try:
+            truth = self.truths[index]()
+        except (ValueError, OSError) as error:
+            raise VideoReadError(str(error)) from error
+        for name in ("known", "occluded"):
+            mask = getattr(truth, name)
+            if mask is not None and mask.shape != truth.flow.shape[:2]:
+                raise VideoReadError(
+                    f"{self.frame_name(index)}: the flow has (height, width) "
+                    f"{truth.flow.shape[:2]}, the mask of what is {name} {mask.shape}"
+                )
+        return truth
+
+    def clip(self, indices: np.ndarray) -> Clip:
+        """The frames at `indices` with the flows that are known; the mask is False elsewhere."""
+        frames = self.read_frames(indices)
+        flows = np.zeros((*frames.shape[:3], 2), np.float32)
+        flow_mask = np.zeros(frames.shape[:3], bool)
+        for t, i in enumerate(indices):
+            if self.truths[i] is not None:
+                truth = self.truth(int(i))
+                check_size(truth, frames, self.frame_name(int(i)))
+                flows[t], flow_mask[t] = truth.flow, truth.known
+        return Clip(frames, flows, flow_mask)
+
+
+class FlowDataset:
+    """A `Source` of clips with true flow, without classes.
+
+    Attributes:
+        sequences: as long as they are on disk; the clips are parts of them.
+        class_names: one, that means nothing.
+        skipped: ground truth or frames without the other.
+    """
+
+    class_names = ("unlabelled",)
+
+    def __init__(
+        self,
+        sequences: Sequence[FlowSequence],
+        *,
+        num_frames: int = 2,
+        skipped: Sequence[Skipped] = (),
+    ):
+        """Cuts clips of `num_frames` frames, at least 2.
+
+        Raises:
+            ValueError: no sequence is as long.
+        """
+        num_frames = max(2, num_frames)
+        self.sequences = tuple(sequences)
+        self.skipped = tuple(skipped)
+        self._clips = tuple(
+            clip
+            for sequence in self.sequences
+            for start in range(sequence.num_frames - num_frames + 1)
+            if (clip := sequence.part(start, num_frames)).pairs
+        )
+        if self.sequences and not self._clips:
+            longest = max(sequence.num_frames for sequence in self.sequences)
+            raise ValueError(
+                f"data.num_frames: got {num_frames}, but no sequence of this dataset has more than "
+                f"{longest} frames in a row. Use --data.num-frames {longest} or less."
+            )
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __getitem__(self, index: int) -> FlowSequence:
+        return self._clips[index]
+
+
+def check_size(truth: GroundTruth, frames: np.ndarray, name: str) -> None:
+    """Raises `VideoReadError` if flow `[H, W, 2]` and frames `[T, H, W, 3]` do not fit."""
+    if truth.flow.shape[:2] != frames.shape[1:3]:
+        raise VideoReadError(
+            f"{name}: frames of (height, width) {frames.shape[1:3]}, but a flow of "
+            f"{truth.flow.shape[:2]}"
+        )
+
+
+def consecutive(
+    folder: str, frames: Mapping[int, str], truths: Mapping[int, Callable[[], GroundTruth]]
+) -> tuple[list[FlowSequence], list[Skipped]]:
+    """Sequences of frames numbered in a row, those that have a true flow.
+
+    Args:
+        folder: of the frames, relative to the root.
+        frames: paths by number.
+        truths: what reads the flow from a frame to the next, by number.
+
+    Returns:
+        The sequences, and truths that lack one of their two frames.
+    """
+    sequences, run = [], []
+    for number in sorted(frames):
+        run.append(number)
+        if number + 1 not in frames:
+            sequence = FlowSequence(
+                folder, tuple(frames[i] for i in run), tuple(truths.get(i) for i in run)
+            )
+            sequences += [sequence] if sequence.pairs else []
+            run = []
+    skipped = [
+        Skipped(f"{folder}, frame {number}", f"true flow, but frame {missing} is missing")
+        for number in sorted(truths)
+        for missing in (number, number + 1)
+        if missing not in frames
+    ]
+    return sequences, skipped
+
+
+def choose_split(
+    groups: Mapping[str, Sequence[FlowSequence]], split: str, dataset: str
+) -> list[FlowSequence]:
+    """The sequences of a split where the dataset itself has none: a fifth of the groups tests.
+
+    Which ones is decided by a hash of the group's name, so it is the same everywhere.
+
+    Args:
+        groups: sequences by name of what stays together, such as a scene.
+        split: "train", "test" or "all".
+        dataset: for messages.
+
+    Raises:
+        ValueError: unknown split, or too few groups to have it.
+    """
+    check_split(split)
+    names = sorted(groups) if split == "all" else split_by_name(sorted(groups), split=split)
+    if not names:
+        raise ValueError(
+            f"split: {dataset} has {len(groups)} group(s) of pairs here, too few for a {split} "
+            "split; add data, or use split 'all'"
+        )
+    return [sequence for name in names for sequence in groups[name]]
+
+
+def check_split(split: str) -> None:
+    """Raises ValueError if `split` is not one of `SPLITS`."""
+    if split not in SPLITS:
+        raise ValueError(f"split: got {split!r}; allowed are {', '.join(map(repr, SPLITS))}")

@@ -1,0 +1,75 @@
+"""Kinetics-400, -600, -700 (Kay et al. 2017): CSV lists, and videos named by YouTube's id."""
+
+import csv
+import io
+from pathlib import Path
+
+from afn_jax.data.sources.lists.splits import read_text
+from afn_jax.data.sources.lists.video_list import Entry, VideoList, find_annotations
+
+COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
+# Labels of the official test set are not public for all versions, so validation videos test.
+_NAMES = {"train": ("train",), "test": ("val", "validate", "validation")}
+
+
+def read_kinetics(root: Path, split: str, annotations: Path | None, list_number: int) -> VideoList:
+    """Reads `train.csv` and `val.csv` (or `validate.csv`); the validation videos test.
+
+    Videos are `{youtube_id}_{time_start:06d}_{time_end:06d}.mp4` or `{youtube_id}.mp4`, the clip of
+    ten seconds, in whatever folder. Classes are sorted by name.
+
+    Args:
+        root: a folder above all videos, of training and validation.
+        split: "train" or "test".
+        annotations: the folder of the CSV files, or one file with the rows of both splits; None:
+            looked for in and beside `root`.
+        list_number: not used: there is one split.
+
+    Raises:
+        ValueError: the files are missing, or their columns are not those of Kinetics.
+    """
+    files = find_annotations(
+        root,
+        annotations,
+        folders=("annotations", "annotate", "annotation"),
+        patterns=["*train*.csv", "*val*.csv"],
+        what="the folder of train.csv and val.csv",
+    )
+    rows = [row for path in files for row in _rows(path)]
+    class_names = tuple(sorted({row["label"] for row in rows}))
+    label_of = {name: label for label, name in enumerate(class_names)}
+    entries = tuple(_entry(row, label_of) for row in rows if row["split"].strip() in _NAMES[split])
+    if not entries:
+        raise ValueError(
+            f"data.annotations: {', '.join(map(str, files))}: no row of the split "
+            f"{' or '.join(_NAMES[split])}, only {sorted({row['split'] for row in rows})}; give "
+            "the folder that holds train.csv and val.csv"
+        )
+    origin = f"{split} videos of {', '.join(map(str, files))}"
+    return VideoList(class_names, entries, origin, anywhere=True)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    reader = csv.DictReader(io.StringIO(read_text(path)), skipinitialspace=True)
+    header = reader.fieldnames or []
+    if not set(COLUMNS) <= set(header):
+        raise ValueError(
+            f"data.annotations: {path} has the columns {', '.join(header)[:200]!r}; the lists of "
+            f"Kinetics have {', '.join(COLUMNS)}. For a list of your own use --data csv"
+        )
+    rows = []
+    for row in reader:
+        times = (row["time_start"], row["time_end"])
+        if None in row.values() or not all(time.strip().isdecimal() for time in times):
+            raise ValueError(
+                f"{path}, line {reader.line_num}: got {list(row.values())}; each row must have "
+                f"{', '.join(COLUMNS)}, the times in whole seconds"
+            )
+        rows.append({name: row[name].strip() for name in COLUMNS})
+    return rows
+
+
+def _entry(row: dict[str, str], label_of: dict[str, int]) -> Entry:
+    name = f"{row['youtube_id']}_{int(row['time_start']):06d}_{int(row['time_end']):06d}.mp4"
+    path = f"{row['label']}/{name}"
+    return Entry(path, label_of[row["label"]], also=(f"{row['youtube_id']}.mp4",))

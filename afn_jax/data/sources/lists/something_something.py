@@ -1,0 +1,77 @@
+"""Something-Something V2 (Goyal et al. 2017): JSON lists, videos named by number.
+
+Many of its classes are directions ("Pushing something from left to right"): train with
+`--data.no-flip`.
+"""
+
+from pathlib import Path
+
+from afn_jax.data.sources.lists.video_list import Entry, VideoList, find_annotations, read_json
+
+# Test labels are not public, so validation videos test.
+_PATTERNS = {"train": "*train.json", "test": "*validation.json", "labels": "*labels.json"}
+
+
+def read_something_something(
+    root: Path, split: str, annotations: Path | None, list_number: int
+) -> VideoList:
+    """Reads `something-something-v2-train.json`, `-validation.json` and `-labels.json`.
+
+    Or `train.json`, `validation.json` and `labels.json`, as they are called today.
+
+    Args:
+        root: the folder of `1.webm`, `2.webm`, ...
+        split: "train" or "test", which is the validation split.
+        annotations: the folder of the JSON files; None: looked for in and beside `root`.
+        list_number: not used: there is one split.
+
+    Raises:
+        ValueError: a file is missing or is that of another dataset.
+    """
+    if annotations is not None and annotations.is_file():
+        annotations = annotations.parent
+    found = {
+        part: find_annotations(
+            root,
+            annotations,
+            folders=("labels", "annotations"),
+            patterns=[_PATTERNS[part]],
+            what="the folder of the JSON files train, validation and labels",
+        )[0]
+        for part in ("labels", split)
+    }
+    class_names = _class_names(found["labels"])
+    label_of = {name: label for label, name in enumerate(class_names)}
+    path = found[split]
+    items = read_json(path)
+    if not isinstance(items, list):
+        raise ValueError(f"{path}: holds a {type(items).__name__}; {_WHAT_IS_RIGHT}")
+    entries = []
+    for number, item in enumerate(items):
+        if not isinstance(item, dict) or not {"id", "template"} <= set(item):
+            raise ValueError(f"{path}, item {number}: got {str(item)[:200]}; {_WHAT_IS_RIGHT}")
+        name = item["template"].replace("[", "").replace("]", "")
+        if name not in label_of:
+            raise ValueError(
+                f"{path}, item {number}: {name!r} is not in {found['labels'].name}; give the files "
+                "of one version of the dataset"
+            )
+        entries.append(Entry(f"{item['id']}.webm", label_of[name]))
+    return VideoList(class_names, tuple(entries), f"{split} videos of {path}", anywhere=True)
+
+
+_WHAT_IS_RIGHT = "it must be a list of {'id': ..., 'template': ...}, as Something-Something's is"
+
+
+def _class_names(path: Path) -> tuple[str, ...]:
+    numbers = read_json(path)
+    try:
+        names = {int(number): name for name, number in numbers.items()}
+    except (AttributeError, TypeError, ValueError):
+        names = {}
+    if sorted(names) != list(range(len(names))) or not names or len(names) != len(numbers):
+        raise ValueError(
+            f"{path}: must be {{'Approaching something with your camera': '0', ...}}, with the "
+            "numbers 0, 1, ... each once, as Something-Something's is"
+        )
+    return tuple(names[number] for number in range(len(names)))

@@ -1,0 +1,153 @@
+"""Lists of labelled videos: what the parser of each dataset makes of its official files."""
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from afn_jax.data.source import Skipped
+from afn_jax.data.sources.lists.splits import read_lines
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """One labelled video, or one segment of a longer video.
+
+    Attributes:
+        path: relative to the folder of videos, with `/`. What is there may end in another
+            extension, or be a folder of frames.
+        label: 0-based class.
+        start: of the segment, in seconds; None: the beginning.
+        end: of the segment, in seconds, not included; None: the end of the video.
+        also: other names, without folders, that the file may go by.
+    """
+
+    path: str
+    label: int
+    start: float | None = None
+    end: float | None = None
+    also: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoList:
+    """The videos of one split.
+
+    Attributes:
+        class_names: by label.
+        entries: the videos.
+        origin: what the list is and where it is from, for messages: "train videos of FILE".
+        anywhere: a video is known by its file name alone, so it may lie in any folder.
+        skipped: what could not be listed.
+    """
+
+    class_names: tuple[str, ...]
+    entries: tuple[Entry, ...]
+    origin: str
+    anywhere: bool = False
+    skipped: tuple[Skipped, ...] = ()
+
+
+def spelled(name: str) -> str:
+    """A class name as people agree on it: "Riding_a bike " and "riding a bike" are one."""
+    return " ".join(name.replace("_", " ").split()).casefold()
+
+
+def choose_classes(videos: VideoList, classes: Sequence[str]) -> VideoList:
+    """The videos of some classes, renumbered 0, 1, ... in the order of `classes`.
+
+    Mini-Kinetics is such a choice of Kinetics' classes: 200 (Xie et al.), or 150 (Piergiovanni).
+
+    Args:
+        videos: of all classes.
+        classes: names of classes, or one text file with a name on each line.
+
+    Raises:
+        ValueError: an unknown class or one that is there twice.
+    """
+    origin = "data.classes"
+    if len(classes) == 1 and Path(classes[0]).is_file():
+        origin = f"data.classes: {classes[0]}"
+        classes = [line for _, line in read_lines(classes[0])]
+    label_of = {spelled(name): label for label, name in enumerate(videos.class_names)}
+    chosen: dict[int, int] = {}
+    for name in classes:
+        label = label_of.get(spelled(name))
+        if label is None:
+            near = difflib.get_close_matches(spelled(name), label_of, n=3, cutoff=0.5)
+            near = [videos.class_names[label_of[other]] for other in near]
+            raise ValueError(
+                f"{origin}: {name!r} is none of the {len(videos.class_names)} classes"
+                + (f"; near to it are {', '.join(map(repr, near))}" if near else "")
+                + ". Give names of classes of this dataset, or a file with one on each line"
+            )
+        if label in chosen:
+            raise ValueError(f"{origin}: {name!r} is there twice; name each class once")
+        chosen[label] = len(chosen)
+    entries = tuple(
+        dataclasses.replace(entry, label=chosen[entry.label])
+        for entry in videos.entries
+        if entry.label in chosen
+    )
+    names = tuple(videos.class_names[label] for label in chosen)
+    return dataclasses.replace(videos, class_names=names, entries=entries)
+
+
+def find_annotations(
+    root: Path,
+    annotations: Path | None,
+    *,
+    folders: Sequence[str],
+    patterns: Sequence[str],
+    what: str,
+) -> list[Path]:
+    """The annotation files of a dataset.
+
+    Args:
+        root: the folder of videos.
+        annotations: a file, which is taken as it is, or the folder to look in; None: to look in
+            `root` and in the folder above it.
+        folders: names of sub-folders to look in too.
+        patterns: of file names.
+        what: the files, in words, for the message.
+
+    Returns:
+        The files of the first folder that has any, sorted.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if annotations is not None and annotations.is_file():
+        return [annotations]
+    if annotations is not None and not annotations.is_dir():
+        raise ValueError(f"data.annotations: there is no {str(annotations)!r}; give {what}")
+    bases = [annotations] if annotations is not None else [root, root.resolve().parent]
+    for base in bases:
+        for folder in (base, *(base / name for name in folders)):
+            found = {path for pattern in patterns for path in folder.glob(pattern)}
+            if found:
+                return sorted(found)
+    places = ", ".join(repr(str(base)) for base in bases)
+    raise ValueError(
+        f"data.annotations: no {' or '.join(patterns)} in {places} or a sub-folder called "
+        f"{', '.join(folders)}; give {what} with --data.annotations"
+    )
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds. Raises ValueError if it is none."""
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: no JSON ({error}); is the download complete?") from None
+
+
+def check_seconds(start: float, end: float, where: str) -> None:
+    """Raises ValueError, beginning with `where`, if this is no segment."""
+    if not 0 <= start < end < float("inf"):  # False for NaN too
+        raise ValueError(
+            f"{where}: the segment from {start:g} to {end:g}; give its start and its end in "
+            "seconds, the start before the end and not below 0"
+        )

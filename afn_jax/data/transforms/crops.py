@@ -1,0 +1,265 @@
+"""Crop, resize and flip of frames, flows and masks together.
+
+A policy (`CenterCrop`, `RandomCrop`, `CornerCrop`) draws once and returns a `SpatialTransform`,
+which does the same to every frame and treats each kind of data in its own way: values of a flow are
+displacements, so they scale with the picture and change sign with its direction; a mask stays True
+only where nothing untrusted was mixed in. Sizes are (height, width), in pixels. All resizing uses
+half-pixel centres: pixel i covers [i, i + 1).
+"""
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from afn_jax.data.source import Clip
+
+# Places of a box, (down, right), in quarters of the way from the first to the last possible one.
+CORNERS = ((0, 0), (0, 4), (4, 0), (4, 4))
+CENTRE = (2, 2)
+BETWEEN = ((0, 2), (2, 0), (2, 4), (4, 2), (1, 1), (1, 3), (3, 1), (3, 3))
+
+
+@dataclasses.dataclass(frozen=True)
+class SpatialTransform:
+    """Cuts a box out of the picture, resizes it to `size`, then mirrors it if `flip`.
+
+    Attributes:
+        top: first row of the box.
+        left: first column of the box.
+        height: rows of the box.
+        width: columns of the box.
+        size: (height, width) of the result.
+        flip: whether left and right change places.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+    size: tuple[int, int]
+    flip: bool = False
+
+    def frames(self, frames: np.ndarray) -> np.ndarray:
+        """`[..., H, W, 3]` uint8 -> `[..., *size, 3]` uint8."""
+        return self._mirrored(self._resized(self._cropped(frames)))
+
+    def flows(self, flows: np.ndarray) -> np.ndarray:
+        """`[..., H, W, 2]` float32 -> `[..., *size, 2]`, in pixels of the result."""
+        out = self._mirrored(self._resized(self._cropped(flows)))
+        x_scale = self.size[1] / self.width * (-1 if self.flip else 1)
+        y_scale = self.size[0] / self.height
+        if (x_scale, y_scale) == (1, 1):
+            return out
+        return out * np.array([x_scale, y_scale], np.float32)
+
+    def mask(self, mask: np.ndarray) -> np.ndarray:
+        """`[..., H, W]` bool -> `[..., *size]`; False where any pixel mixed in was False."""
+        mask = self._cropped(mask[..., None])
+        if mask.shape[-3:-1] != tuple(self.size):
+            mask = self._resized((~mask).astype(np.float32)) == 0
+        return self._mirrored(mask)[..., 0]
+
+    def apply(self, clip: Clip) -> Clip:
+        """Transforms all that the clip has."""
+        return Clip(
+            frames=self.frames(clip.frames),
+            flows=None if clip.flows is None else self.flows(clip.flows),
+            flow_mask=None if clip.flow_mask is None else self.mask(clip.flow_mask),
+        )
+
+    def _cropped(self, array: np.ndarray) -> np.ndarray:
+        height, width = array.shape[-3:-1]
+        bottom, right = self.top + self.height, self.left + self.width
+        if min(self.top, self.left) < 0 or bottom > height or right > width:
+            raise ValueError(
+                f"the box of rows {self.top} to {bottom} and columns {self.left} to {right} is not "
+                f"inside a picture of (height, width) = {(height, width)}; draw the transform for "
+                "the size that it is applied to"
+            )
+        return array[..., self.top : bottom, self.left : right, :]
+
+    def _resized(self, array: np.ndarray) -> np.ndarray:
+        if array.shape[-3:-1] == tuple(self.size):
+            return array
+        # Averaging over areas keeps fine texture from aliasing, but is made for shrinking only.
+        shrinks = self.size[0] <= self.height and self.size[1] <= self.width
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        pictures = array.reshape(-1, *array.shape[-3:])
+        out = np.empty((len(pictures), *self.size, array.shape[-1]), array.dtype)
+        for picture, target in zip(pictures, out, strict=True):
+            cv2.resize(picture, self.size[::-1], target, interpolation=interpolation)
+        return out.reshape(*array.shape[:-3], *out.shape[1:])
+
+    def _mirrored(self, array: np.ndarray) -> np.ndarray:
+        if not self.flip:
+            return array
+        out = np.empty(array.shape, array.dtype)
+        bytewise = array.dtype == bool  # which OpenCV does not know
+        for picture, target in zip(
+            array.reshape(-1, *array.shape[-3:]), out.reshape(-1, *array.shape[-3:]), strict=True
+        ):
+            if bytewise:
+                picture, target = picture.view(np.uint8), target.view(np.uint8)
+            cv2.flip(picture, 1, target)
+        return out
+
+
+@dataclasses.dataclass(frozen=True)
+class CenterCrop:
+    """A centred box of the aspect of `size`, resized to it: what evaluation uses.
+
+    Attributes:
+        size: (height, width) of the result.
+        scale: sides of the box, relative to the largest one. 224 of 256 pixels is .875.
+    """
+
+    size: tuple[int, int]
+    scale: float = 1.0
+
+    def __post_init__(self):
+        _check_size(self.size)
+        _check_scales((self.scale,))
+
+    def draw(
+        self, height: int, width: int, rng: np.random.Generator | None = None
+    ) -> SpatialTransform:
+        """The transform for pictures of that size; nothing is random about it."""
+        box = _box(height, width, self.size, self.scale, self.scale)
+        return _placed(box, (height, width), CENTRE, self.size)
+
+
+def ten_crops(
+    height: int, width: int, size: tuple[int, int], scale: float = 1.0
+) -> tuple[SpatialTransform, ...]:
+    """Four corners and the centre, then the same five mirrored (Krizhevsky et al. 2012).
+
+    Args:
+        height: of the pictures.
+        width: of the pictures.
+        size: (height, width) of the results.
+        scale: sides of the boxes, relative to the largest one; .875 cuts 224 from 256 pixels.
+    """
+    _check_size(size)
+    _check_scales((scale,))
+    box = _box(height, width, size, scale, scale)
+    return tuple(
+        _placed(box, (height, width), place, size, flip)
+        for flip in (False, True)
+        for place in (*CORNERS, CENTRE)
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomCrop:
+    """Multi-scale cropping: a box of random scale at a random place, and a random flip.
+
+    After Wang et al., "Towards Good Practices for Very Deep Two-Stream ConvNets" (2015), section 3,
+    but with the aspect kept and any place allowed instead of five.
+
+    Attributes:
+        size: (height, width) of the result.
+        scales: sides of the box, relative to the largest box of the same aspect; one is drawn.
+        flip_probability: of mirroring left and right.
+    """
+
+    size: tuple[int, int]
+    scales: tuple[float, ...] = (1.0, 0.875, 0.75)
+    flip_probability: float = 0.5
+
+    def __post_init__(self):
+        _check_size(self.size)
+        _check_scales(self.scales)
+        _check_probability(self.flip_probability)
+
+    def draw(self, height: int, width: int, rng: np.random.Generator) -> SpatialTransform:
+        """Draws a transform for pictures of that size."""
+        scale = self.scales[rng.integers(len(self.scales))]
+        box_height, box_width = _box(height, width, self.size, scale, scale)
+        top = int(rng.integers(height - box_height + 1))
+        left = int(rng.integers(width - box_width + 1))
+        flip = bool(rng.random() < self.flip_probability)
+        return SpatialTransform(top, left, box_height, box_width, tuple(self.size), flip)
+
+
+@dataclasses.dataclass(frozen=True)
+class CornerCrop:
+    """Multi-scale corner cropping of Wang et al. 2015, section 3, and of TSN; and a random flip.
+
+    Height and width draw a scale each, and the box is put at one of a few fixed places: a place
+    anywhere would favour the middle of the picture.
+
+    Attributes:
+        size: (height, width) of the result.
+        scales: sides of the box, relative to the largest box of the aspect of `size`.
+        max_distortion: by how many places in `scales` those of height and width may differ. TSN: 1,
+            so that 1 goes with .875 but not with .75.
+        places: 5, the corners and the centre, or 13, TSN's "more fix crop": also the middles of
+            the edges and the middles between centre and corners.
+        flip_probability: of mirroring left and right.
+    """
+
+    size: tuple[int, int]
+    scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
+    max_distortion: int = 1
+    places: int = 5
+    flip_probability: float = 0.5
+
+    def __post_init__(self):
+        _check_size(self.size)
+        _check_scales(self.scales)
+        _check_probability(self.flip_probability)
+        if self.max_distortion < 0:
+            raise ValueError(f"max_distortion: got {self.max_distortion}; give 0 or more")
+        if self.places not in (5, 13):
+            raise ValueError(f"places: got {self.places}; give 5 or 13")
+
+    def draw(self, height: int, width: int, rng: np.random.Generator) -> SpatialTransform:
+        """Draws a transform for pictures of that size."""
+        pairs = [
+            (self.scales[i], self.scales[j])
+            for i in range(len(self.scales))
+            for j in range(len(self.scales))
+            if abs(i - j) <= self.max_distortion
+        ]
+        box = _box(height, width, self.size, *pairs[rng.integers(len(pairs))])
+        places = (*CORNERS, CENTRE) if self.places == 5 else (*CORNERS, CENTRE, *BETWEEN)
+        place = places[rng.integers(len(places))]
+        flip = bool(rng.random() < self.flip_probability)
+        return _placed(box, (height, width), place, self.size, flip)
+
+
+def _box(
+    height: int, width: int, size: tuple[int, int], height_scale: float, width_scale: float
+) -> tuple[int, int]:
+    """(height, width) of a box, relative to the largest one that has the aspect of `size`."""
+    largest = min(height / size[0], width / size[1])
+    sides = [max(1, round(side * largest)) for side in size]
+    return max(1, round(height_scale * sides[0])), max(1, round(width_scale * sides[1]))
+
+
+def _placed(
+    box: tuple[int, int],
+    picture: tuple[int, int],
+    place: tuple[int, int],
+    size: tuple[int, int],
+    flip: bool = False,
+) -> SpatialTransform:
+    """The box at `place`: quarters of the free rows above it and of the free columns left of it."""
+    top, left = ((picture[i] - box[i]) * place[i] // 4 for i in (0, 1))
+    return SpatialTransform(top, left, *box, tuple(size), flip)
+
+
+def _check_scales(scales: tuple[float, ...]) -> None:
+    if not scales or not all(0 < scale <= 1 for scale in scales):
+        raise ValueError(f"scales: got {scales}; give one or more numbers above 0 and up to 1")
+
+
+def _check_probability(flip_probability: float) -> None:
+    if not 0 <= flip_probability <= 1:
+        raise ValueError(f"flip_probability: got {flip_probability}; give a number from 0 to 1")
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if len(size) != 2 or min(size) < 1:
+        raise ValueError(f"size: got {size}; give (height, width), each 1 or more")

@@ -1,0 +1,207 @@
+"""The geometric augmentation of FlowNet: both frames alike, and a little motion between them.
+
+Dosovitskiy et al., "FlowNet" (2015), section 4.3, which ActionFlowNet follows for FlyingChairs
+(section 4.2): multi-scale crop, flip, translation and rotation. "In order to increase the variety
+of flow fields", the second frame gets a small transform of its own on top.
+
+Frame t of the result shows at pixel q what frame t of the clip shows at `A_t q`, and
+`A_t = view . step^t`. What is at p in frame t is at `p + f(p)` in frame t + 1, so the new flow is
+
+    F(q) = A_{t+1}^{-1} (A_t q + f(A_t q)) - q
+
+computed from the matrices, not from the pictures. Where `A_t q` is outside the frame, or its flow
+unknown, the mask is False. (x, y) = (right, down); integer coordinates are pixel centres.
+"""
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from afn_jax.data.source import Clip
+
+_TRIES = 50  # as often does FlowNet's own code draw before it gives up
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MovingView:
+    """Looks at a clip through a window that is turned, scaled, mirrored, and moves.
+
+    Attributes:
+        view: `[3, 3]`, (x, y, 1) of a pixel of the result -> that of the clip's first frame.
+        step: `[3, 3]`, likewise from the result to the result: how the window moves in a frame.
+        size: (height, width) of the result.
+    """
+
+    view: np.ndarray
+    step: np.ndarray
+    size: tuple[int, int]
+
+    def matrix(self, time: int) -> np.ndarray:
+        """`A_t`, `[3, 3]`: pixel of frame `time` of the result -> pixel of that of the clip."""
+        return self.view @ np.linalg.matrix_power(self.step, time)
+
+    def apply(self, clip: Clip) -> Clip:
+        """Transforms all that the clip has. A clip with flow gets a mask.
+
+        A mask without flow is that of flow to come; each piece of a clip then has one frame more.
+        """
+        frames = np.stack([self._frame(frame, t) for t, frame in enumerate(clip.frames)])
+        known = clip.flow_mask
+        if clip.flows is None:
+            return Clip(frames, None, None if known is None else self._masks(known, len(frames)))
+        if known is None:
+            known = np.ones(clip.flows.shape[:-1], bool)
+        flows = [self._flow(*pair, t) for t, pair in enumerate(zip(clip.flows, known, strict=True))]
+        return Clip(frames, np.stack([f for f, _ in flows]), np.stack([m for _, m in flows]))
+
+    def _masks(self, known: np.ndarray, num_frames: int) -> np.ndarray:
+        length = len(known) // max(num_frames - len(known), 1)  # flows of each piece
+        places = [self._places(t + t // length) for t in range(len(known))]
+        return np.stack([self._known(*pair) for pair in zip(known, places, strict=True)])
+
+    def _known(self, known: np.ndarray, places: np.ndarray) -> np.ndarray:
+        unknown = _sampled((~known).astype(np.float32), places)
+        return (unknown == 0) & _inside(places, *known.shape)
+
+    def _places(self, time: int) -> np.ndarray:
+        """`A_t q` of every pixel q of the result, `[h, w, 2]` float64."""
+        return _moved(self.matrix(time), _grid(self.size))
+
+    def _frame(self, frame: np.ndarray, time: int) -> np.ndarray:
+        places = self._places(time)
+        height, width = frame.shape[:2]
+        # One px of the result covers so many of the frame: their mean keeps texture from aliasing.
+        covers = np.sqrt(abs(np.linalg.det(self.matrix(time))))
+        if covers > 1:
+            small = (max(1, round(width / covers)), max(1, round(height / covers)))
+            frame = cv2.resize(frame, small, interpolation=cv2.INTER_AREA)
+            places = (places + 0.5) * (np.array(small) / (width, height)) - 0.5
+        return _sampled(frame, places)
+
+    def _flow(self, flow: np.ndarray, known: np.ndarray, time: int):
+        places = self._places(time)
+        ends = places + _sampled(flow, places)
+        new = _moved(np.linalg.inv(self.matrix(time + 1)), ends) - _grid(self.size)
+        mask = self._known(known, places)
+        return np.where(mask[..., None], new, 0).astype(np.float32), mask
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowNetAugmentation:
+    """Draws a `MovingView`; use it where `RandomCrop` is used, for data with true flow.
+
+    Draws are repeated until the window of the first two frames is inside the picture. If it never
+    is, the window is a centred crop that does not move.
+
+    Attributes:
+        size: (height, width) of the result.
+        scales: range of the sides of the window, relative to the largest one with the aspect of
+            `size`. FlowNet's zoom is 0.9 to 2; below 1 the window would not fit.
+        rotation: largest angle, degrees; FlowNet's 17.
+        translation: largest shift of the window's centre from the picture's, relative to the
+            picture's sides; FlowNet's 0.2.
+        step_rotation: largest angle between two frames, degrees. Guessed, as all of the motion
+            between frames: the paper does not say.
+        step_zoom: largest logarithm of the zoom between two frames.
+        step_translation: largest shift between two frames, relative to the sides of `size`.
+        flip_probability: of mirroring left and right.
+    """
+
+    size: tuple[int, int]
+    scales: tuple[float, float] = (0.5, 1.0)
+    rotation: float = 17.0
+    translation: float = 0.2
+    step_rotation: float = 1.7  # guessed
+    step_zoom: float = 0.03  # guessed
+    step_translation: float = 0.03  # guessed
+    flip_probability: float = 0.5
+
+    def __post_init__(self):
+        if len(self.size) != 2 or min(self.size) < 1:
+            raise ValueError(f"size: got {self.size}; give (height, width), each 1 or more")
+        if len(self.scales) != 2 or not 0 < self.scales[0] <= self.scales[1] <= 1:
+            raise ValueError(
+                f"scales: got {self.scales}; give the smallest and the largest, above 0, 1 at most"
+            )
+        for name in ("rotation", "translation", "step_rotation", "step_zoom", "step_translation"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}: got {getattr(self, name)}; give 0 or more")
+        if not 0 <= self.flip_probability <= 1:
+            raise ValueError(
+                f"flip_probability: got {self.flip_probability}; give a number from 0 to 1"
+            )
+
+    def draw(self, height: int, width: int, rng: np.random.Generator) -> MovingView:
+        """Draws a view for pictures of that size."""
+        flip = bool(rng.random() < self.flip_probability)
+        corners = _grid(self.size)[:: max(1, self.size[0] - 1), :: max(1, self.size[1] - 1)]
+        for _ in range(_TRIES):
+            shift = self.translation * rng.uniform(-1, 1, 2) * (width, height)
+            view = self._view(
+                height,
+                width,
+                scale=rng.uniform(*self.scales),
+                angle=self.rotation * rng.uniform(-1, 1),
+                shift=shift,
+                flip=flip,
+            )
+            step_shift = self.step_translation * rng.uniform(-1, 1, 2) * self.size[::-1]
+            step = _similarity(
+                _centre(self.size),
+                _centre(self.size) + step_shift,
+                np.exp(self.step_zoom * rng.uniform(-1, 1)),
+                self.step_rotation * rng.uniform(-1, 1),
+            )
+            found = MovingView(view, step, tuple(self.size))
+            if all(_inside(_moved(found.matrix(t), corners), height, width).all() for t in (0, 1)):
+                return found
+        view = self._view(
+            height, width, scale=self.scales[0], angle=0, shift=np.zeros(2), flip=flip
+        )
+        return MovingView(view, np.eye(3), tuple(self.size))
+
+    def _view(self, height, width, *, scale, angle, shift, flip) -> np.ndarray:
+        """The window of that scale, turned by `angle`, at `shift` px from the picture's centre."""
+        to_picture = scale * min(height / self.size[0], width / self.size[1])
+        centre = _centre((height, width)) + shift
+        view = _similarity(_centre(self.size), centre, to_picture, angle)
+        mirror = np.array([[-1, 0, self.size[1] - 1], [0, 1, 0], [0, 0, 1]], np.float64)
+        return view @ mirror if flip else view
+
+
+def _similarity(source: np.ndarray, target: np.ndarray, scale: float, angle: float) -> np.ndarray:
+    """`[3, 3]`: `source` goes to `target`, turned clockwise by `angle` degrees, scaled about it."""
+    cos, sin = scale * np.cos(np.radians(angle)), scale * np.sin(np.radians(angle))
+    matrix = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+    matrix[:2, 2] = target - matrix[:2, :2] @ source
+    return matrix
+
+
+def _centre(size: tuple[int, int]) -> np.ndarray:
+    """(x, y) of the middle of a picture of (height, width)."""
+    return (np.array(size[::-1], np.float64) - 1) / 2
+
+
+def _grid(size: tuple[int, int]) -> np.ndarray:
+    """`[h, w, 2]` float64: (x, y) of each pixel."""
+    rows, columns = np.mgrid[: size[0], : size[1]].astype(np.float64)
+    return np.stack([columns, rows], -1)
+
+
+def _moved(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """`[..., 2]` points through an affine `[3, 3]`."""
+    return points @ matrix[:2, :2].T + matrix[:2, 2]
+
+
+def _inside(points: np.ndarray, height: int, width: int) -> np.ndarray:
+    """`[...]`: whether (x, y) are in a picture; pixels reach half a px beyond their centres."""
+    return (
+        (points >= -0.5 - 1e-9) & (points <= np.array([width, height], np.float64) - 0.5 + 1e-9)
+    ).all(-1)
+
+
+def _sampled(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Bilinear values of `[H, W]` or `[H, W, C]` at (x, y) `[h, w, 2]`; outside, the nearest."""
+    x, y = np.moveaxis(points.astype(np.float32), -1, 0)
+    return cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

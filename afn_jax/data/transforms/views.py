@@ -1,0 +1,121 @@
+"""The views of a video: at which clips, and at which crops of each, an evaluation looks.
+
+A clip is decoded once for all its crops. Where clips or crops are random, they are drawn from the
+seed, the video's name and the number of the clip: always the same ones, whatever the order, the
+batch size and the number of processes.
+"""
+
+import dataclasses
+import zlib
+from typing import Literal
+
+import numpy as np
+
+from afn_jax.data.config import DataConfig
+from afn_jax.data.transforms.crops import CenterCrop, RandomCrop, SpatialTransform, ten_crops
+from afn_jax.data.transforms.sampling import (
+    clip_indices,
+    covering_clips,
+    random_segment_starts,
+    uniform_segment_starts,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Views:
+    """How often, when and where an evaluation looks at each video.
+
+    Attributes:
+        clips: clips of a video; not for "cover".
+        when: "uniform": evenly spaced, the middle for one clip; "random": at random; "cover": as
+            many, evenly spaced, as show the whole video.
+        crops: "centre": one box; "ten": four corners and the centre, each mirrored too; "random":
+            one box anywhere.
+        scale: sides of the boxes, relative to the largest one; .875 is 224 of 256 pixels.
+        seed: of what is random.
+    """
+
+    clips: int = 1
+    when: Literal["uniform", "random", "cover"] = "uniform"
+    crops: Literal["centre", "ten", "random"] = "centre"
+    scale: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.clips < 1:
+            raise ValueError(f"clips: got {self.clips}; give 1 or more")
+        if self.seed < 0:
+            raise ValueError(f"seed: got {self.seed}; give 0 or more")
+        if not 0 < self.scale <= 1:
+            raise ValueError(f"scale: got {self.scale}; give a number above 0 and up to 1")
+        for name, allowed in (("when", WHEN), ("crops", CROPS)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"{name}: got {getattr(self, name)!r}; allowed are {', '.join(allowed)}"
+                )
+
+    @property
+    def crops_per_clip(self) -> int:
+        """How many crops each clip gives."""
+        return 10 if self.crops == "ten" else 1
+
+    def num_clips(self, video_frames: int, config: DataConfig) -> int:
+        """How many clips a video of that length gives."""
+        if self.when != "cover":
+            return self.clips
+        return covering_clips(video_frames, config.num_frames, config.stride)
+
+    def starts(self, name: str, video_frames: int, clip: int, config: DataConfig) -> np.ndarray:
+        """Where clip number `clip` of that video begins, `[segments]`: one start a segment."""
+        segments, length = segments_of(config)
+        if self.when == "random":
+            rng = self._rng(name, clip, _STARTS)
+            return random_segment_starts(video_frames, segments, length, config.stride, rng)
+        clips = self.num_clips(video_frames, config)
+        return uniform_segment_starts(video_frames, segments, length, config.stride, clips)[clip]
+
+    def transforms(
+        self, name: str, clip: int, height: int, width: int, size: tuple[int, int]
+    ) -> tuple[SpatialTransform, ...]:
+        """The crops of that clip, for frames of that height and width."""
+        if self.crops == "ten":
+            return ten_crops(height, width, size, self.scale)
+        if self.crops == "random":
+            policy = RandomCrop(size, (self.scale,), flip_probability=0.0)
+            return (policy.draw(height, width, self._rng(name, clip, _PLACES)),)
+        return (CenterCrop(size, self.scale).draw(height, width),)
+
+    def _rng(self, name: str, clip: int, use: int) -> np.random.Generator:
+        return np.random.default_rng(
+            [self.seed, zlib.crc32(name.encode(errors="surrogateescape")), clip, use]
+        )
+
+
+WHEN = ("uniform", "random", "cover")
+CROPS = ("centre", "ten", "random")
+MIDDLE_CLIP = Views()  # centre crop
+_STARTS, _PLACES = 0, 1  # separate streams of random numbers
+
+
+def segments_of(config: DataConfig) -> tuple[int, int]:
+    """How many segments a clip comes from, and how many frames each of them gives.
+
+    Raises:
+        ValueError: the segments cannot share the frames of a clip.
+    """
+    if config.sampling == "clip":
+        return 1, config.num_frames
+    if config.num_segments < 1 or config.num_frames % config.num_segments:
+        raise ValueError(
+            f"data.num_segments: got {config.num_segments}, which does not divide the "
+            f"{config.num_frames} frames of a clip. --data.num-frames is that of all segments "
+            "together: give a multiple of --data.num-segments."
+        )
+    return config.num_segments, config.num_frames // config.num_segments
+
+
+def segment_indices(
+    starts: np.ndarray, num_frames: int, stride: int, video_frames: int
+) -> np.ndarray:
+    """`[segments, num_frames]`: the frames from each start, as `clip_indices` gives them."""
+    return np.stack([clip_indices(int(s), num_frames, stride, video_frames) for s in starts])

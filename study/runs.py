@@ -1,0 +1,240 @@
+"""Runs of the study: an arm is trained stage by stage, evaluated, and its numbers are kept.
+
+All is kept by what it is, so that arms share stages, and a study that was stopped goes on.
+"""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from eval.action import ActionConfig, run_action
+from eval.scores import accuracy, fuse, load_scores
+from study.data import StudyData
+from study.findings import Arm, Fused, Stage
+from train.checkpoint import CONFIG_FILE, load_config
+from train.config import TrainConfig, flatten, without_unread_flow
+from train.loop import train
+from train.recipes import RECIPES
+from train.writers import read_metrics
+
+NUMBERS = "numbers.json"
+DONE = "done"  # holds when a run was finished; what starts from it keeps this beside its folder
+FORMER = ".former"
+# A dataset may have moved; the rest is where the run is kept, not what it is.
+SAME_RUN = {"run_dir", "init.run", "data.root", "data.annotations", "compilation_cache"}
+# How fast and how often, which changes no number; and which replication it is.
+SAME_ARM = SAME_RUN | {"data.num_threads", "data.num_workers", "data.prefetch", "log_every"}
+SAME_ARM |= {"seed", "data.list_number"}
+
+
+class Stopped(Exception):
+    """A signal ended a training; it was saved."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where one replication of an arm is run, and on what."""
+
+    folder: Path
+    data: StudyData
+    fold: int
+    seed: int
+    scale: str
+
+    def run_dir(self, stages: tuple[Stage, ...]) -> Path:
+        """The run of the last of these stages."""
+        name = "_".join(_slug(stage) for stage in stages)
+        return (
+            self.folder / self.data.name / self.scale / name / f"fold-{self.fold}-seed-{self.seed}"
+        )
+
+
+def configure(stages: tuple[Stage, ...], place: Place) -> TrainConfig:
+    """The settings of the last of these stages, which starts from the one before it."""
+    stage = stages[-1]
+    config = RECIPES[stage.recipe][stage.stage]["toy"]
+    config = place.data.adapt(config, place.fold)
+    config = with_fields(config, dict(stage.changes))
+    if place.scale == "gpu":
+        config = _larger(config)
+    config = with_fields(
+        config,
+        {
+            "seed": place.seed,
+            "run_dir": str(place.run_dir(stages)),
+            "model.options": (*config.model.options, *stage.options),
+            "test_every": 0,
+            "checkpoint_every": 1000,
+            "keep_checkpoints": 1,
+            "log_every": max(1, config.steps // 50),
+        },
+    )
+    if len(stages) > 1:
+        config = with_fields(config, {"init.run": str(place.run_dir(stages[:-1]))})
+    return config
+
+
+def run_arm(stages: tuple[Stage, ...], place: Place) -> dict[str, float]:
+    """Trains what is missing of an arm, evaluates it, and returns its numbers.
+
+    Runs of other settings, as of a recipe that was changed since, and what started from them are
+    removed and trained anew, finished or not.
+
+    Raises:
+        Stopped: a signal came.
+        ValueError: settings that do not fit each other.
+    """
+    former = ""
+    for count in range(1, len(stages) + 1):
+        config = configure(stages[:count], place)
+        run_dir = Path(config.run_dir)
+        done, started_from = run_dir / DONE, run_dir.with_name(run_dir.name + FORMER)
+        if not (_is_of(config) and started_from.exists() and started_from.read_text() == former):
+            shutil.rmtree(run_dir, ignore_errors=True)
+        if not done.exists():
+            run_dir.parent.mkdir(parents=True, exist_ok=True)
+            started_from.write_text(former)
+            result = train(config, Console(quiet=True))
+            if result.finished:
+                done.write_text(str(time.time_ns()))
+            if result.signalled or not result.finished:
+                raise Stopped
+        former = done.read_text()
+    run_dir = place.run_dir(stages)
+    kept = run_dir / NUMBERS
+    if kept.exists():
+        return json.loads(kept.read_text())
+    evaluated = run_action(
+        ActionConfig(run=(str(run_dir),), examples=0, batch_size=64), Console(quiet=True)
+    )[0]
+    numbers = {
+        name: float(evaluated[name])
+        for name in ("top1", "chance", "epe", "zero_flow_epe", "num_videos")
+        if name in evaluated
+    } | learning(run_dir)
+    kept.write_text(json.dumps(numbers, indent=1) + "\n")
+    return numbers
+
+
+def settings_of(arm: Arm, arms: dict[str, Arm], place: Place) -> str:
+    """A name for all settings of an arm's runs that are not the default: others, other name.
+
+    The same for all of its replications. Settings that come new to the project, with their
+    defaults, change no name; nor does anything that is not a setting, as the code.
+    """
+    if isinstance(arm, Fused):
+        streams = [settings_of(arms[name], arms, place) for name in (arm.spatial, arm.temporal)]
+        said = repr((streams, arm.weights))
+    else:
+        default = flatten(TrainConfig())
+        said = repr(
+            [
+                sorted(
+                    (name, value)
+                    for name, value in flatten(configure(arm[: count + 1], place)).items()
+                    if name not in SAME_ARM and value != default[name]
+                )
+                for count in range(len(arm))
+            ]
+        )
+    return hashlib.sha256(said.encode()).hexdigest()[:12]
+
+
+def _is_of(config: TrainConfig) -> bool:
+    """Whether the run folder of these settings is empty or holds a run of them."""
+    run_dir = Path(config.run_dir)
+    if not (run_dir / CONFIG_FILE).exists():
+        return not run_dir.exists()
+    try:
+        there, here = flatten(load_config(run_dir)), flatten(without_unread_flow(config))
+    except ValueError:
+        return False
+    return all(there[name] == here[name] for name in here if name not in SAME_RUN)
+
+
+def fused_arm(fused: Fused, arms: dict[str, Any], place: Place) -> dict[str, float]:
+    """The accuracy of two arms whose scores are fused; what is missing of them is run first."""
+    streams = []
+    for name in (fused.spatial, fused.temporal):
+        run_arm(arms[name], place)
+        streams.append(load_scores(place.run_dir(arms[name])))
+    scores = fuse(streams, fused.weights, "probabilities")
+    chance = 1 / len(streams[0].class_names)
+    return accuracy(scores, streams[0].labels) | {
+        "chance": chance,
+        "num_videos": float(len(scores)),
+    }
+
+
+def learning(run_dir: Path) -> dict[str, float]:
+    """Of the rows of training: its last accuracy, and what became of each loss.
+
+    `fall_flow` is of the sum of all losses that are not the cross-entropy.
+    """
+    rows = [row for row in read_metrics(run_dir) if row["split"] == "train"]
+    tenth = max(1, len(rows) // 10)
+    first, last = (
+        {name: float(np.mean([row[name] for row in part])) for name in part[0] if name != "split"}
+        for part in (rows[:tenth], rows[-tenth:])
+    )
+    found = {"train_top1": last["top1"]} if "top1" in last else {}
+    if "cross_entropy" in last:
+        found["fall_cross_entropy"] = last["cross_entropy"] / first["cross_entropy"]
+        flow = [part["loss"] - part["cross_entropy"] for part in (first, last)]
+        if abs(flow[0]) > 1e-9:
+            found["fall_flow"] = flow[1] / flow[0]
+    return found
+
+
+def with_fields(config: Any, fields: dict[str, Any]) -> Any:
+    """A copy of nested frozen dataclasses with dotted fields changed.
+
+    Raises:
+        ValueError: no such field.
+    """
+    for dotted, value in fields.items():
+        name, _, rest = dotted.partition(".")
+        if name not in {field.name for field in dataclasses.fields(config)}:
+            raise ValueError(f"{dotted}: {type(config).__name__} has no field {name!r}.")
+        if rest:
+            value = with_fields(getattr(config, name), {rest: value})
+        config = dataclasses.replace(config, **{name: value})
+    return config
+
+
+def _larger(config: TrainConfig) -> TrainConfig:
+    """For a GPU: 64 x 64, 16 frames instead of several, four times as wide, ten times as long.
+
+    Hidden Two-Stream sees 11 frames, as in the paper: the window of its MotionNet. Guessed, like
+    the toy scale that it starts from.
+    """
+    frames = config.data.num_frames
+    if 2 < frames < 16:
+        frames = 11 if config.recipe == "hidden-two-stream" else 16
+    return with_fields(
+        config,
+        {
+            "steps": 10 * config.steps,
+            "batch_size": 4 * config.batch_size,
+            "model.width": 4 * config.model.width,
+            "data.size": (64, 64),
+            "data.short_side": 80,
+            "data.num_frames": frames,
+            "data.num_threads": 8,
+        },
+    )
+
+
+def _slug(stage: Stage) -> str:
+    name = "-".join(filter(None, (stage.recipe, stage.stage)))
+    if not (stage.options or stage.changes):
+        return name
+    changed = repr((stage.options, stage.changes)).encode()
+    return f"{name}-{hashlib.sha256(changed).hexdigest()[:8]}"

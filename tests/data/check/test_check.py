@@ -1,0 +1,257 @@
+"""The doctor: silent about sound data, and each planted fault is named."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from afn_jax.data.check.__main__ import main
+from afn_jax.data.check.doctor import Dataset, Inspected, Listed, diagnose, group_of, label_base
+from afn_jax.data.check.listing import list_dataset
+from afn_jax.data.files.flow import write_flo
+from tests.data.files.test_video import encode, moving_picture
+
+TRAIN = [f"{c}/v_{c}_g0{g}_c01.avi" for c in ("Jump", "Run") for g in (2, 3)]
+TEST = [f"{c}/v_{c}_g01_c01.avi" for c in ("Jump", "Run")]
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """A sound dataset with lists as those of UCF101; copied before anything is done to it."""
+    folder = tmp_path_factory.mktemp("sound")
+    for number, name in enumerate(TRAIN + TEST):
+        path = folder / "videos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        encode(path, "mpeg4", np.roll(moving_picture(8), 5 * number, 2))
+    (folder / "lists").mkdir()
+    (folder / "lists/classInd.txt").write_text("1 Jump\n2 Run\n")
+    (folder / "lists/trainlist01.txt").write_text("".join(f"{n} {1 + ('R' in n)}\n" for n in TRAIN))
+    (folder / "lists/testlist01.txt").write_text("".join(f"{n}\n" for n in TEST))
+    return folder
+
+
+@pytest.fixture
+def data(sound, tmp_path):
+    return shutil.copytree(sound, tmp_path / "data")
+
+
+def check(root, capsys, *arguments):
+    """(exit code, what was printed)"""
+    capsys.readouterr()
+    code = main([str(root), "--num-frames", "4", "--threads", "2", *arguments])
+    captured = capsys.readouterr()
+    return code, captured.out + captured.err
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_a_sound_dataset(data, capsys):
+    code, text = check(data / "videos", capsys)
+    assert code == 0 and "nothing that harms" in text and "2 classes: Jump, Run" in text
+    assert "HARM" not in text and "note" not in text
+    for row in ("listed", "on disk", "readable", "as long as a clip"):
+        assert f"{row:<20} {4:>8} {2:>8}" in text
+    shutil.rmtree(data / "lists")  # split by name then: the same videos
+    code, text = check(data / "videos", capsys)
+    assert code == 0 and f"{'readable':<20} {4:>8} {2:>8}" in text
+
+
+A, B = TRAIN[0], TRAIN[1]
+HARM = {
+    "empty": (lambda d: (d / "videos" / A).write_bytes(b""), f"{A}: an empty file"),
+    "text": (lambda d: (d / "videos" / A).write_text("404 not found"), f"{A}: Invalid data"),
+    "missing": (lambda d: (d / "videos" / A).unlink(), f"missing on disk\n             {A}\n"),
+    "missing class": (lambda d: shutil.rmtree(d / "videos/Run"), "all 3 videos of Run"),
+    "no test video": (lambda d: (d / "videos" / TEST[0]).write_bytes(b""), "Jump: none in test"),
+    "copy in test": (
+        lambda d: shutil.copy(d / "videos" / A, d / "videos" / TEST[0]),
+        f"{A} (training) = {TEST[0]} (test)",
+    ),
+    "two labels": (
+        lambda d: shutil.copy(d / "videos" / A, d / "videos" / TRAIN[2]),
+        f"{A} as Jump, {TRAIN[2]} as Run",
+    ),
+    "in both lists": (
+        lambda d: edit(d / "lists/testlist01.txt", TEST[0], A),
+        f"in the training list and in the test list\n             {A}\n",
+    ),
+    "leaking group": (
+        lambda d: [
+            shutil.copy(d / "videos" / TEST[1], d / "videos/Run/v_Run_g02_c02.avi"),
+            edit(d / "lists/testlist01.txt", TEST[1], "Run/v_Run_g02_c02.avi"),
+        ],
+        "Run/g02: 1 training, 1 test",
+    ),
+    "counted from 0": (
+        lambda d: [
+            edit(d / "lists/trainlist01.txt", ".avi 1", ".avi 0"),
+            edit(d / "lists/trainlist01.txt", ".avi 2", ".avi 1"),
+        ],
+        "are numbered from 0; such lists number them from 1",
+    ),
+    "broken list": (lambda d: edit(d / "lists/classInd.txt", "2 Run", "Run"), "line 2: got 'Run'"),
+    "no test list": (lambda d: (d / "lists/testlist01.txt").unlink(), "no testlist01.txt"),
+}
+NOTES = {
+    "short": (
+        lambda d: encode(d / "videos" / A, "mpeg4", moving_picture(3)),
+        f"shorter than a clip of 4 frames; they start over inside it\n             {A}: 3",
+    ),
+    "copy in train": (lambda d: shutil.copy(d / "videos" / A, d / "videos" / B), f"{A} = {B}"),
+    "listed twice": (
+        lambda d: edit(d / "lists/trainlist01.txt", f"{B} 1", f"{A} 1"),
+        "",
+    ),
+    "unlisted": (
+        lambda d: encode(d / "videos/Run/new.avi", "mpeg4", moving_picture(5)),
+        "no list names\n             Run/new.avi",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", [*HARM, *NOTES])
+def test_each_fault_is_named(data, capsys, fault):
+    do, expected = (HARM | NOTES)[fault]
+    do(data)
+    code, text = check(data / "videos", capsys)
+    assert code == (fault in HARM), text
+    assert expected in text and ("nothing that harms" in text) == (fault in NOTES)
+
+
+def test_a_video_cut_off(data, capsys):
+    path = data / "videos" / A
+    whole = encode(path, "mpeg4", moving_picture(200)).read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    code, text = check(data / "videos", capsys)
+    assert f"{A}: its header promises 200 frames, " in text
+
+
+@pytest.fixture(params=["ucf101", "hmdb51"])
+def official(request, shared_data, tmp_path_factory):
+    """(name, root, lists) of a public dataset of which all files are there, but empty."""
+    name = request.param
+    (lists,) = (path for path in (shared_data / f"lists_{name}").iterdir() if path.is_dir())
+    root = tmp_path_factory.getbasetemp() / f"official {name}"
+    if root.exists():  # made for another of the three splits
+        return name, root, lists
+    for path in lists.glob("*list01.txt" if name == "ucf101" else "*_split1.txt"):
+        folder = "" if name == "ucf101" else path.name.partition("_test_split")[0]
+        for line in path.read_text().splitlines():
+            video = root / folder / line.split()[0]
+            video.parent.mkdir(parents=True, exist_ok=True)
+            video.touch()
+    return name, root, lists
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_official_lists(official, capsys, number):
+    """The counts and the groups must be right, and nothing but the empty files be found."""
+    name, root, lists = official
+    code, text = check(
+        *(root, capsys, "--source", name, "--annotations", str(lists)),
+        *("--list-number", str(number)),
+    )
+    right = {"ucf101": [(9537, 3783), (9586, 3734), (9624, 3696)], "hmdb51": [(3570, 1530)] * 3}
+    train, test = right[name][number - 1]
+    for row in (f"official {name.upper()}", "listed", "on disk"):
+        assert f"{row:<20} {train:>8} {test:>8}\n" in text
+    assert f"{'readable':<20} {0:>8} {0:>8}\n" in text
+    assert code == 1 and text.count("HARM") == 2  # all are empty, so all classes are
+    assert f"HARM {train + test:>6}  cannot be read" in text
+
+
+def test_a_class_without_a_known_video_is_told(data, capsys):
+    (data / "videos" / "Swim").mkdir()
+    (data / "videos" / "Swim" / "a.vob").write_bytes(b"")
+    shutil.rmtree(data / "lists")
+    code, text = check(data / "videos", capsys)
+    assert code != 0 and "left out" in text and "no video in it, but Swim/a.vob" in text
+
+
+def test_ucf101_without_class_folders_is_recognised(tmp_path):
+    names = [f"Class{i}" for i in range(1, 102)]
+    (tmp_path / "classInd.txt").write_text("".join(f"{i} {n}\n" for i, n in enumerate(names, 1)))
+    (tmp_path / "trainlist01.txt").write_text("Class1/v_a_g01_c01.avi 1\n")
+    (tmp_path / "testlist01.txt").write_text("Class2/v_b_g01_c01.avi\n")
+    (tmp_path / "videos").mkdir()
+    for name in ("v_a_g01_c01", "v_b_g01_c01"):
+        encode(tmp_path / "videos" / f"{name}.avi", "mpeg4", moving_picture(8))
+    dataset, _ = list_dataset(tmp_path / "videos")
+    assert [video.name for video in dataset.videos] == ["v_a_g01_c01.avi", "v_b_g01_c01.avi"]
+
+
+def test_a_wrong_number_of_official_videos_is_told():
+    names = ("ApplyEyeMakeup", *(f"class {i}" for i in range(100)))
+    findings = diagnose(Dataset("", names, (), 2), {}, 16)
+    items = [item for finding in findings for item in finding.items]
+    assert "train: 0 listed, official UCF101 split 2 has 9586" in items
+
+
+def test_names_that_differ_in_case_and_segments_on_both_sides():
+    videos = [Listed("train", "a.mp4", 0, "#t=0,2"), Listed("test", "a.mp4", 0, "#t=3,5")]
+    files = {"a.mp4": Inspected(num_frames=90)}
+    found = diagnose(Dataset("", ("Long Jump", "long_jump"), tuple(videos)), files, 16)
+    items = {item for finding in found if finding.harmful for item in finding.items}
+    assert "'Long Jump' and 'long_jump'" in items and "a.mp4: 1 training, 1 test" in items
+
+
+def test_group_and_base():
+    assert group_of("Run/v_Run_g07_c01.avi") == group_of("Run/v_Run_g07_c12.mp4") == "Run/g07"
+    film = group_of("wave/TrumanShow_wave_f_nm_np1_fr_med_26.avi")
+    assert film == group_of("wave/TrumanShow_wave_u_cm_np2_ba_bad_3.avi")
+    assert group_of("Run/clip 7.avi") is None
+    assert [label_base(pairs) for pairs in ([(1, 0), (2, 1)], [(0, 0)], [(1, 0), (1, 1)], [])] == [
+        *(1, 0),
+        *(None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "labels, code, expected",
+    [
+        (["Jump", "Run"], 0, "nothing that harms"),
+        ([0, 1], 0, "2 classes: 0, 1"),
+        ([1, 2], 1, "numbers of classes begin with 0: subtract 1"),
+    ],
+)
+def test_csv(data, capsys, labels, code, expected):
+    rows = [
+        f"{name},{labels[name.startswith('Run')]},{split}"
+        for split, names in (("train", TRAIN), ("test", TEST))
+        for name in names
+    ]
+    table = data / "all.csv"
+    table.write_text("path,label,split\n" + "\n".join(rows))
+    found, text = check(data / "videos", capsys, "--annotations", str(table))
+    assert found == code and expected in text
+
+
+def test_flow_files(tmp_path, capsys):
+    write_flo(tmp_path / "good.flo", np.zeros((4, 5, 2)))
+    assert check(tmp_path, capsys)[0] == 0
+    data = bytearray((tmp_path / "good.flo").read_bytes())
+    data[4:8] = (7).to_bytes(4, "little")
+    (tmp_path / "lies.flo").write_bytes(data)
+    code, text = check(tmp_path, capsys)
+    assert code == 1 and "lies.flo: 172 bytes, but a flow of 7 x 4" in text
+
+
+def test_wrong_usage(data, capsys):
+    for root, *arguments in (
+        (data / "nowhere",),
+        (data / "lists",),
+        (data / "videos", "--source", "youtube"),
+        (data / "videos", "--stride", "0"),
+    ):
+        code, text = check(root, capsys, *arguments)
+        assert code == 2 and text.startswith("error: ")
+
+
+def test_real_dataset(shared_data, capsys):
+    code, text = check(shared_data / "arid6/videos", capsys)
+    assert code == 0 and "6 classes" in text
+    assert f"{'as long as a clip':<20} {150:>8} {43:>8}" in text

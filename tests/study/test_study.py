@@ -1,0 +1,304 @@
+"""The study: its settings, and a small one from end to end."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eval.scores import Scores
+from study import __main__ as study_main
+from study.data import StudyData, leave_one_group_out, open_data
+from study.findings import FINDINGS, Claim, Finding, Fused, Stage
+from study.results import Results
+from study.runs import Place, configure, fused_arm, learning, run_arm, with_fields
+from tests.network_shapes import variable_shapes
+from tests.small_run import build_small_network, small_config
+from train import config as config_lib
+from train.loop import TrainingStopped, train
+from train.recipes import RECIPES
+from train.stages import graft
+
+
+@pytest.mark.parametrize("scale", ["cpu", "gpu"])
+@pytest.mark.parametrize("root", ["", "videos"])
+def test_every_arm_is_a_chain_of_valid_runs_in_folders_of_their_own(tmp_path, scale, root):
+    data = StudyData("videos" if root else "synthetic-motion", root, "lists" if root else "")
+    place = Place(tmp_path, data, 1, 3, scale)
+    folders = {}
+    for finding in FINDINGS.values():
+        for claim in finding.claims:
+            named = {q[0] for q in (claim.more, claim.less) if not isinstance(q, float)}
+            assert named <= set(finding.arms)
+        for arm in finding.arms.values():
+            if isinstance(arm, Fused):
+                assert {arm.spatial, arm.temporal} <= set(finding.arms)
+                continue
+            for count in range(1, len(arm) + 1):
+                config = configure(arm[:count], place)
+                if not root or finding.on_videos:
+                    config_lib.check(config)
+                assert config.seed == 3
+                assert config.init.run == (
+                    str(place.run_dir(arm[: count - 1])) if count > 1 else ""
+                )
+                same = folders.setdefault(config.run_dir, config)
+                assert same == config  # a folder means one thing
+
+
+@pytest.mark.parametrize("scale", ["cpu", "gpu"])
+def test_every_arm_is_a_network_that_starts_from_the_one_before(tmp_path, scale):
+    """Without computing: by shapes."""
+    place, known = Place(tmp_path, StudyData("synthetic-motion"), 1, 0, scale), {}
+
+    def of(config):
+        if config.run_dir not in known:
+            known[config.run_dir] = variable_shapes(config, 8)
+        return known[config.run_dir]
+
+    for finding in FINDINGS.values():
+        for arm in finding.arms.values():
+            for count in range(1, len(arm) + 1 if isinstance(arm, tuple) else 0):
+                config = configure(arm[:count], place)
+                variables = of(config)
+                if count > 1:
+                    _, report = graft(
+                        variables, of(configure(arm[: count - 1], place)), config.init
+                    )
+                    assert report.loaded
+
+
+@pytest.mark.parametrize("scale", ["cpu", "gpu"])
+def test_flow_is_judged_by_classifiers_of_one_size(tmp_path, scale):
+    place = Place(tmp_path, StudyData("synthetic-motion"), 1, 0, scale)
+    learned, tvl1 = (configure(arm, place) for arm in FINDINGS["unsupervised"].arms.values())
+    assert learned.data.num_frames == tvl1.data.num_frames == (3 if scale == "cpu" else 16)
+    assert learned.model.width == tvl1.model.width == (16 if scale == "cpu" else 64)
+    three_d = [configure(arm, place) for arm in FINDINGS["3d"].arms.values()]
+    assert {c.steps for c in three_d} == {500 if scale == "cpu" else 5000}
+    assert {c.data.num_frames for c in three_d} == {8 if scale == "cpu" else 16}
+
+
+def test_with_fields_changes_what_it_names_and_nothing_else():
+    config = RECIPES["odabasi"][""]["toy"]
+    changed = with_fields(config, {"data.size": (8, 8), "steps": 7})
+    differ = {
+        k for k, v in config_lib.flatten(changed).items() if config_lib.flatten(config)[k] != v
+    }
+    assert differ == {"data.size", "steps"}
+    with pytest.raises(ValueError, match="DataConfig has no field 'sise'"):
+        with_fields(config, {"data.sise": 1})
+
+
+def test_learning_compares_the_first_tenth_with_the_last(tmp_path):
+    rows = [
+        {
+            "step": i,
+            "split": "train",
+            "loss": 10.0 - i,
+            "cross_entropy": 2.0 - 0.1 * i,
+            "top1": i / 9,
+        }
+        for i in range(10)
+    ]
+    rows.append({"step": 9, "split": "test", "loss": 99.0})
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = learning(tmp_path)
+    assert found["train_top1"] == 1.0
+    assert found["fall_cross_entropy"] == pytest.approx(1.1 / 2.0)
+    assert found["fall_flow"] == pytest.approx((1.0 - 1.1) / (10.0 - 2.0))
+
+
+def test_groups_are_left_out_one_after_the_other(tmp_path):
+    names = [f"{c}/v_{c}_g{g:02d}_c{n:02d}.avi" for c in "BA" for g in (4, 9) for n in (1, 2)]
+    for name in names:
+        (tmp_path / "videos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "videos" / name).touch()
+    data = open_data("mine", str(tmp_path / "videos"), tmp_path)
+    assert data.folds == (1, 2)
+    lists = tmp_path / "mine" / "lists"
+    assert (lists / "classInd.txt").read_text() == "1 A\n2 B\n"
+    test = (lists / "testlist02.txt").read_text().splitlines()
+    assert test == [
+        f"{c}/v_{c}_g09_c{n:02d}.avi {k}" for k, c in ((1, "A"), (2, "B")) for n in (1, 2)
+    ]
+    train = (lists / "trainlist02.txt").read_text()
+    assert "g04" in train and "g09" not in train
+    with pytest.raises(ValueError, match="root: 'nowhere' is not a folder"):
+        open_data("mine", "nowhere", tmp_path)
+    with pytest.raises(ValueError, match="videos of 0 groups"):
+        leave_one_group_out(lists, tmp_path / "x")
+
+
+def test_a_gpu_runs_the_larger_study_unasked():
+    from study.__main__ import StudyConfig, for_backend
+
+    def chosen(backend, **fields):
+        found = for_backend(StudyConfig(**fields), backend)
+        return found.scale, found.seeds
+
+    assert chosen("cpu") == ("cpu", 3)
+    assert chosen("gpu") == chosen("tpu") == chosen("cpu", scale="gpu") == ("gpu", 5)
+    assert chosen("gpu", scale="cpu", seeds=1) == ("cpu", 1)
+
+
+@pytest.fixture
+def small_study(tmp_path, monkeypatch):
+    """Two arms of the smallest network and their fusion, as a study of its own."""
+    for module in ("train.loop", "eval.predict"):
+        monkeypatch.setattr(f"{module}.build_model", build_small_network)
+    stages = {"": {"toy": dataclasses.replace(small_config(tmp_path), steps=2, run_dir="")}}
+    monkeypatch.setitem(RECIPES, "small", stages)
+    arms = {
+        "joint": (Stage("small"),),
+        "action": (Stage("small", changes=(("objective.kind", "action"),)),),
+        "both": Fused("joint", "action"),
+    }
+    claims = (Claim(("joint", "top1"), ("action", "top1")),)
+    findings = {"small": Finding("A paper", "Something.", claims, arms)}
+    monkeypatch.setattr("study.findings.FINDINGS", findings)
+    monkeypatch.setattr("study.report.FINDINGS", findings)
+    return study_main.StudyConfig(seeds=1, scale="cpu", folder=str(tmp_path / "study"))
+
+
+def test_a_study_runs_keeps_and_goes_on(small_study, tmp_path, monkeypatch):
+    """The second call has nothing left to run."""
+    page = tmp_path / "page.md"
+    results, data = Results(page), StudyData("synthetic-motion")
+    soon = dataclasses.replace(small_study, minutes=0.0)
+    assert study_main.study(soon, data, results) == study_main.TIME_IS_OVER
+    assert study_main.study(small_study, data, results) == study_main.DONE
+    results.write_page()
+    written = page.read_text()
+    assert "not decided (synthetic-motion)" in written
+
+    again = Results(page)
+    monkeypatch.setattr("study.runs.run_arm", lambda *_: pytest.fail("run again"))
+    assert study_main.study(small_study, data, again) == study_main.DONE
+    again.write_page()
+    assert page.read_text() == written
+
+
+def test_runs_of_other_settings_are_trained_anew(small_study, tmp_path, monkeypatch):
+    trained = []
+
+    def counted(config, console):
+        trained.append(config.run_dir)
+        return train(config, console)
+
+    monkeypatch.setattr("study.runs.train", counted)
+    changes = (("objective.kind", "action"), ("init.run_skip", ("^flow/",)))
+    stages = (Stage("small"), Stage("small", changes=changes))
+    place = Place(tmp_path / "study", StudyData("synthetic-motion"), 1, 0, "cpu")
+    numbers = run_arm(stages, place)
+    assert len(trained) == 2
+    assert run_arm(stages, place) == numbers and len(trained) == 2
+    toy = RECIPES["small"][""]["toy"]
+    optim = dataclasses.replace(toy.optim, learning_rate=0.03)
+    monkeypatch.setitem(RECIPES["small"], "", {"toy": dataclasses.replace(toy, optim=optim)})
+    assert run_arm(stages[:1], place) and len(trained) == 3
+    # What started from the former run is not kept either, with whatever settings.
+    assert run_arm(stages, place) and len(trained) == 4
+
+
+def test_what_starts_from_a_run_trained_anew_is_begun_again(small_study, tmp_path, monkeypatch):
+    """A second stage that was stopped half-way has a checkpoint: not to be gone on from."""
+    changes = (("objective.kind", "action"), ("init.run_skip", ("^flow/",)))
+    stages = (Stage("small"), Stage("small", changes=changes))
+    place = Place(tmp_path / "study", StudyData("synthetic-motion"), 1, 0, "cpu")
+    run_arm(stages, place)
+    half = place.run_dir(stages)
+    (half / "done").unlink()
+    (half / "numbers.json").unlink()
+    shutil.rmtree(place.run_dir(stages[:1]))
+    found = []
+
+    def look(config, console):
+        found.append((Path(config.run_dir) / "checkpoints").exists())
+        return train(config, console)
+
+    monkeypatch.setattr("study.runs.train", look)
+    run_arm(stages, place)
+    assert found == [False, False]
+
+
+def test_a_changed_recipe_is_run_again(small_study, tmp_path, monkeypatch, capsys):
+    page, data = tmp_path / "page.md", StudyData("synthetic-motion")
+    study_main.study(small_study, data, Results(page))
+    assert "run again" not in capsys.readouterr().out
+    toy = RECIPES["small"][""]["toy"]
+    quicker = dataclasses.replace(toy, data=dataclasses.replace(toy.data, num_threads=7))
+    monkeypatch.setitem(RECIPES["small"], "", {"toy": quicker})
+    monkeypatch.setattr("study.runs.run_arm", lambda *_: pytest.fail("run again"))
+    study_main.study(small_study, data, Results(page))
+    optim = dataclasses.replace(toy.optim, learning_rate=0.03)
+    monkeypatch.setitem(RECIPES["small"], "", {"toy": dataclasses.replace(toy, optim=optim)})
+    monkeypatch.setattr("study.runs.run_arm", lambda *_: {"top1": 0.125})
+    monkeypatch.setattr("study.runs.fused_arm", lambda *_: {"top1": 0.25})
+    study_main.study(small_study, data, Results(page))
+    assert capsys.readouterr().out.count("its recipe has changed since it was run") == 3
+    again = Results(page)
+    again.write_page()
+    assert "| joint | 0.125 | 1 |" in page.read_text()
+    study_main.study(small_study, data, again)
+    assert "run again" not in capsys.readouterr().out
+
+
+def test_seeds_of_former_settings_are_not_mixed_with_new_ones(small_study, tmp_path, monkeypatch):
+    """Three seeds were run, the recipe changed, and the study was stopped after the first."""
+    page, data = tmp_path / "page.md", StudyData("synthetic-motion")
+    found = {0: 0.25, 1: 0.5, 2: 0.75}
+    monkeypatch.setattr("study.runs.run_arm", lambda _, place: {"top1": found[place.seed]})
+    monkeypatch.setattr("study.runs.fused_arm", lambda *_: {"top1": 0.5})
+    three, one = (dataclasses.replace(small_study, seeds=seeds) for seeds in (3, 1))
+    study_main.study(three, data, Results(page))
+    Results(page).write_page()
+    assert "| joint | 0.500 (" in page.read_text()
+    toy = RECIPES["small"][""]["toy"]
+    monkeypatch.setitem(RECIPES["small"], "", {"toy": dataclasses.replace(toy, batch_size=6)})
+    found[0] = 0.125
+    study_main.study(one, data, Results(page))
+    Results(page).write_page()
+    assert "| joint | 0.125 | 1 |" in page.read_text()
+
+
+def test_a_run_that_diverges_is_told_and_not_tried_again(small_study, tmp_path, monkeypatch):
+    def diverge(stages, place):
+        raise TrainingStopped("the loss is not finite")
+
+    monkeypatch.setattr("study.runs.run_arm", diverge)
+    page = tmp_path / "page.md"
+    results = Results(page)
+    assert study_main.study(small_study, StudyData("synthetic-motion"), results) == study_main.DONE
+    results.write_page()
+    assert "| joint | - | 0, 1 diverged |" in page.read_text()
+    assert "**not run**" in page.read_text()
+    monkeypatch.setattr("study.runs.run_arm", lambda *_: pytest.fail("run again"))
+    study_main.study(small_study, StudyData("synthetic-motion"), Results(page))
+
+
+def test_streams_that_are_to_be_fused_are_run_where_only_their_numbers_are_known(
+    tmp_path, monkeypatch
+):
+    """As in a clone: the page has the numbers of others, but not their runs."""
+    run = []
+    monkeypatch.setattr("study.runs.run_arm", lambda stages, place: run.append(stages))
+    names = ("a", "b")
+    scores = Scores(
+        logits=np.eye(2),
+        probabilities=np.eye(2),
+        labels=np.arange(2),
+        names=names,
+        class_names=names,
+        views=np.ones(2, int),
+        protocol="clips",
+        run="run",
+        step=1,
+    )
+    monkeypatch.setattr("study.runs.load_scores", lambda run_dir: scores)
+    place = Place(tmp_path, StudyData("synthetic-motion"), 1, 0, "cpu")
+    arms = {"one": (Stage("small"),), "other": (Stage("small", "late"),)}
+    assert fused_arm(Fused("one", "other"), arms, place)["top1"] == 1
+    assert run == [arms["one"], arms["other"]]

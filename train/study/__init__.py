@@ -1,1 +1,0 @@
-"""The reproduction study: `python -m train.study`. It stands on top of training and evaluation."""
