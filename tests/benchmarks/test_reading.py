@@ -14,7 +14,7 @@ from afn_jax.data.pipeline import train_iterator
 from afn_jax.data.sources import create_source
 from benchmarks import reading
 from benchmarks.bare_reader import bare_decode, bare_example
-from tests.data.files.test_video import encode, moving_picture
+from tests.data.videos import encode, moving_picture
 
 CONFIG = DataConfig(
     source="video-folder",

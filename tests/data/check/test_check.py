@@ -9,7 +9,7 @@ from afn_jax.data.check.__main__ import main
 from afn_jax.data.check.doctor import Dataset, Inspected, Listed, diagnose, group_of, label_base
 from afn_jax.data.check.listing import list_dataset
 from afn_jax.data.files.flow import write_flo
-from tests.data.files.test_video import encode, moving_picture
+from tests.data.videos import encode, moving_picture
 
 TRAIN = [f"{c}/v_{c}_g0{g}_c01.avi" for c in ("Jump", "Run") for g in (2, 3)]
 TEST = [f"{c}/v_{c}_g01_c01.avi" for c in ("Jump", "Run")]

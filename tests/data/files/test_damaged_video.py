@@ -11,7 +11,7 @@ from afn_jax.data.config import DataConfig
 from afn_jax.data.files.video import decode_all, index_video, read_frames
 from afn_jax.data.source import VideoReadError
 from afn_jax.data.sources import create_source
-from tests.data.files.test_video import encode, moving_picture, sequential
+from tests.data.videos import encode, moving_picture, sequential
 
 INDEX_FIRST = {"movflags": "faststart"}  # the table of frames before the frames
 

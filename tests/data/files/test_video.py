@@ -9,37 +9,11 @@ import numpy as np
 import pytest
 
 from afn_jax.data.files import video
-from afn_jax.data.files.video import LENIENT, index_video, read_frames
+from afn_jax.data.files.video import index_video, read_frames
 from afn_jax.data.source import VideoReadError
+from tests.data.videos import encode, moving_picture, sequential
 
 OPEN_GOP = "keyint=12:min-keyint=12:open-gop=1:bframes=3:scenecut=0"
-
-
-def moving_picture(num_frames: int = 40, height: int = 48, width: int = 64) -> np.ndarray:
-    """`[N, H, W, 3]` uint8: smooth waves that differ from frame to frame."""
-    t, y, x, channel = np.ogrid[:num_frames, :height, :width, :3]
-    waves = np.sin(x / 7 + 0.9 * t + channel) + np.cos(y / 5 - 0.4 * t)
-    return (127 + 60 * waves).astype(np.uint8)
-
-
-def encode(path, codec, frames, *, options=None, pixels="yuv420p", pts=None):
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25, options=options or {})
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = pixels
-        stream.codec_context.thread_count = 1
-        for t, image in enumerate(frames):
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            if pts is not None:
-                frame.pts = pts[t]
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
-
-
-def sequential(path) -> np.ndarray:
-    with av.open(str(path), **LENIENT) as container:
-        return np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
 
 
 def assert_random_access_is_sequential(path, *, num_single=8):

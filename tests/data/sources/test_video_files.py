@@ -24,7 +24,7 @@ from afn_jax.data.sources.index_cache import (
 )
 from afn_jax.data.sources.lists.video_list import Entry, VideoList
 from afn_jax.data.sources.video_files import VideoFiles, segment_frames
-from tests.data.sources.lists.test_video_folder import names, write_video
+from tests.data.videos import names, write_video
 
 
 def listed(*entries, anywhere=False, class_names=("Walk", "Jump high")):

@@ -1,24 +1,12 @@
 import pickle
 import shutil
 
-import av
 import numpy as np
 import pytest
 
 from afn_jax.data.source import VideoReadError
 from afn_jax.data.sources.lists.video_folder import VideoFolder
-
-
-def write_video(path, num_frames=6, value=0):
-    """Writes a video whose frame t is plain grey of brightness `value` + 10 t."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.height, stream.width, stream.pix_fmt = 32, 48, "yuv420p"
-        for t in range(num_frames):
-            image = np.full((32, 48, 3), value + 10 * t, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode(None))
+from tests.data.videos import names, write_video
 
 
 @pytest.fixture
@@ -29,10 +17,6 @@ def folder(tmp_path):
         for i in range(5):
             write_video(root / name / f"clip {i}.avi", value=20 + 100 * label)
     return root
-
-
-def names(source):
-    return [source[i].name for i in range(len(source))]
 
 
 def test_split_by_name(folder):
