@@ -37,9 +37,9 @@ def scene(x: float, y: float) -> np.ndarray:
 
     distance = np.hypot(columns - x - SIDE / 2, rows - y - SIDE / 2)
     inside = 1 / (1 + np.exp(2 * (distance - 18)))  # a soft edge, so that half a pixel is exact
-    grey = 128 + 60 * (1 - inside) * waves(columns, rows, 0)
-    grey += 180 * inside * waves(columns - x, rows - y, 1)
-    return grey.clip(0, 255).astype(np.float32)[..., None]
+    gray = 128 + 60 * (1 - inside) * waves(columns, rows, 0)
+    gray += 180 * inside * waves(columns - x, rows - y, 1)
+    return gray.clip(0, 255).astype(np.float32)[..., None]
 
 
 def flow(num_iterations=20, kernels="tvl1", **params) -> np.ndarray:
@@ -65,11 +65,11 @@ def tile(picture: np.ndarray, label: str) -> np.ndarray:
     return framed
 
 
-def coloured(flow: np.ndarray) -> np.ndarray:
+def colored(flow: np.ndarray) -> np.ndarray:
     return np.asarray(flow_to_rgb(flow, max_magnitude=float(np.hypot(*MOTION))))
 
 
-def grey(x: np.ndarray) -> np.ndarray:
+def gray(x: np.ndarray) -> np.ndarray:
     return np.repeat(x.astype(np.uint8), 3, -1)
 
 
@@ -79,11 +79,11 @@ def main() -> None:
     truth = np.where(disc[..., None], np.array(MOTION, np.float32), np.float32(0))
     grid = [
         [
-            tile(grey(scene(0, 0)), "first frame"),
-            tile(grey(scene(*MOTION)), "second: .6, .3 px on"),
-            tile(coloured(truth), "true flow"),
-            tile(coloured(flow()), "tvl1 kernels"),
-            tile(coloured(flow(kernels="sobel")), "sobel kernels"),
+            tile(gray(scene(0, 0)), "first frame"),
+            tile(gray(scene(*MOTION)), "second: .6, .3 px on"),
+            tile(colored(truth), "true flow"),
+            tile(colored(flow()), "tvl1 kernels"),
+            tile(colored(flow(kernels="sobel")), "sobel kernels"),
         ]
     ]
     names = {"lambda": "lam"}
@@ -95,7 +95,7 @@ def main() -> None:
             else:
                 result = flow(**{names.get(name, name): value})
             initial = {"iterations": 20, "lambda": 0.15, "theta": 0.3, "tau": 0.25}[name] == value
-            row.append(tile(coloured(result), f"{name} {value}" + " (initial)" * initial))
+            row.append(tile(colored(result), f"{name} {value}" + " (initial)" * initial))
             error = np.linalg.norm(result - truth, axis=-1)
             print(
                 f"{name} {value}: error {error[disc].mean():.3f} px on the disc, "

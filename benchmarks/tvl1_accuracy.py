@@ -90,18 +90,18 @@ def methods(first: np.ndarray, second: np.ndarray) -> dict:
     """Functions without arguments that give `[H, W, 2]`, of `[H, W, 3]` uint8 RGB pictures."""
     config = TVL1Config()
     floats = [x.astype(np.float32) / 255 for x in (first, second)]
-    grey = [cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in (first, second)]
-    grey_floats = [x.astype(np.float32) / 255 for x in grey]
+    gray = [cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in (first, second)]
+    gray_floats = [x.astype(np.float32) / 255 for x in gray]
     default, matched = cv2.optflow.createOptFlow_DualTVL1(), matched_opencv()
 
     def skimage(**settings):
-        rows, columns = optical_flow_tvl1(*grey_floats, **settings)
+        rows, columns = optical_flow_tvl1(*gray_floats, **settings)
         return np.stack([columns, rows], -1)
 
     return {
         "ours": lambda: np.asarray(solve(*floats)),
-        "OpenCV": lambda: default.calc(*grey, None),
-        "OpenCV, matched": lambda: matched.calc(*grey, None),
+        "OpenCV": lambda: default.calc(*gray, None),
+        "OpenCV, matched": lambda: matched.calc(*gray, None),
         "scikit-image": skimage,
         # Its images are in [0, 1], so its weight of the data term is 255 times ours, and it runs
         # as many warps and iterations without stopping early.

@@ -223,7 +223,7 @@ def _example(example: FlowExample) -> str:
 
 def _legend() -> str:
     ramp = ", ".join(f"rgb({red},{green},{blue})" for red, green, blue in HEAT)
-    dark, light = (f"rgb({grey},{grey},{grey})" for grey in (HATCH_DARK, HATCH_LIGHT))
+    dark, light = (f"rgb({gray},{gray},{gray})" for gray in (HATCH_DARK, HATCH_LIGHT))
     stripes = f"repeating-linear-gradient(135deg,{light} 0 2px,{dark} 2px 6px)"
     return (
         f'<div class="legend">{flow_legend()}<ul><li>Hue: direction; strength of colour: speed. '

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from afn_jax.viz import fit, heat_colours, line_chart, png_data_uri
+from afn_jax.viz import fit, heat_colors, line_chart, png_data_uri
 from afn_jax.viz.curves import Series
 from eval.page import write_page
 from eval.report_clips import ReportExample, clip_section
@@ -67,7 +67,7 @@ def _occlusion(clips, maps, class_names, settings: dict) -> str:
     figures = []
     for clip, values in zip(clips, maps, strict=True):
         middle = clip.frames[len(clip.frames) // 2][None]
-        heat = heat_colours(values)[None]
+        heat = heat_colors(values)[None]
         pictures = (fit(middle)[0], fit(heat)[0], fit(middle // 2 + heat // 2)[0])
         images = "".join(
             f'<td><img src="{png_data_uri(picture)}" alt="{what} of {html.escape(clip.name)}"></td>'

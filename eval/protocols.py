@@ -47,7 +47,7 @@ class Protocol:
             "random": f"{count} random clip{'s' * (count > 1)}",
             "cover": "as many clips as cover the video",
         }
-        crops = {"centre": "centre crop", "ten": "ten crops each", "random": "a random crop each"}
+        crops = {"center": "center crop", "ten": "ten crops each", "random": "a random crop each"}
         return (
             f"protocol {self.name}: {clips[views.when]}, {crops[views.crops]}; "
             f"{self.space} averaged"

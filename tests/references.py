@@ -63,9 +63,9 @@ def edge_aware_smoothness(flow, image, mask=None, edge_weight=1.0):
 
 def _census_code(image, row, column, reach):
     """What one pixel sees around it: soft signs of neighbour minus centre."""
-    grey = 255 * image @ np.array((0.299, 0.587, 0.114) if image.shape[-1] == 3 else (1,))
-    patch = grey[row - reach : row + reach + 1, column - reach : column + reach + 1]
-    difference = patch - grey[row, column]
+    gray = 255 * image @ np.array((0.299, 0.587, 0.114) if image.shape[-1] == 3 else (1,))
+    patch = gray[row - reach : row + reach + 1, column - reach : column + reach + 1]
+    difference = patch - gray[row, column]
     return difference / np.sqrt(0.81 + difference**2)
 
 

@@ -217,7 +217,7 @@ def test_c11_flow_is_in_pixels_of_its_own_map(prediction):
     np.testing.assert_allclose(loss, 0, atol=1e-5)
 
 
-def test_c12_integers_are_pixel_centres():
+def test_c12_integers_are_pixel_centers():
     image = np.random.default_rng(0).random((4, 6, 3)).astype(np.float32)
     for padding in ("border", "zeros"):
         zero = np.zeros((4, 6, 2), np.float32)
@@ -227,7 +227,7 @@ def test_c12_integers_are_pixel_centres():
 
 
 @pytest.mark.parametrize("new_width", [4, 6, 24])
-def test_c13_resizing_has_half_pixel_centres(new_width):
+def test_c13_resizing_has_half_pixel_centers(new_width):
     """Flow of y alone along a ramp of columns, so that no scale of values comes in."""
     columns = np.broadcast_to(np.arange(12, dtype=np.float32), (5, 12))
     flow = np.stack([0 * columns, columns], axis=-1)
@@ -249,7 +249,7 @@ def test_c14_outside_is_the_edge_or_zero():
     np.testing.assert_array_equal(zeros, np.zeros((3, 4, 1)))
 
 
-def test_c15_warp_mask_ends_at_the_outermost_centres():
+def test_c15_warp_mask_ends_at_the_outermost_centers():
     flow = np.broadcast_to(np.array([1.5, -1], np.float32), (3, 5, 2))
     expected = np.zeros((3, 5), bool)
     expected[1:, :3] = True  # columns 0, 1, 2 land on 1.5, 2.5, 3.5; column 3 on 4.5, beyond 4
@@ -265,7 +265,7 @@ def test_c16_uint8_on_the_way_and_unit_range_in_models(prediction):
     np.testing.assert_allclose(given, [0, 0.2, 1], rtol=1e-6)
 
 
-def test_c17_a_model_normalises_its_own_input(prediction):
+def test_c17_a_model_normalizes_its_own_input(prediction):
     frames, _, encoder_input = prediction
     expected = (np.asarray(frames) - IMAGENET_MEAN) / IMAGENET_STD
     np.testing.assert_allclose(encoder_input, expected, atol=1e-5)
@@ -333,7 +333,7 @@ def test_c22_padding_examples_do_not_count():
     assert padded.compute()["top1"] == 1
 
 
-def test_c23_colours_of_directions():
+def test_c23_colors_of_directions():
     def color(x, y):
         flow = np.array([[[x, y]]], np.float32)
         return [int(value) for value in ops.flow_to_rgb(flow, max_magnitude=1.0)[0, 0]]
@@ -352,8 +352,8 @@ def test_c23_colours_of_directions():
 
 def test_c24_the_slope_at_a_kink_is_the_right_and_lower_one():
     image = jnp.array([[0.0, 1.0, 4.0], [2.0, 7.0, 5.0], [9.0, 3.0, 8.0]])[..., None]
-    at_centre = jax.grad(lambda flow: ops.warp(image, flow)[1, 1, 0])(jnp.zeros((3, 3, 2)))
-    np.testing.assert_allclose(at_centre[1, 1], [5 - 7, 3 - 7], atol=1e-6)
+    at_center = jax.grad(lambda flow: ops.warp(image, flow)[1, 1, 0])(jnp.zeros((3, 3, 2)))
+    np.testing.assert_allclose(at_center[1, 1], [5 - 7, 3 - 7], atol=1e-6)
 
 
 def test_c25_a_vertical_flip_negates_y_alone():

@@ -25,7 +25,7 @@ from afn_jax.losses.actionflownet import SCALE_WEIGHTS
 from afn_jax.losses.motionnet import CAFFE_JOINT, CAFFE_PRETRAIN
 from afn_jax.losses.uf_tsn import LAMBDA_CENSUS, LAMBDA_DIFF, LAMBDA_SMOOTH
 from afn_jax.ops import resize_flow, resize_mask
-from afn_jax.ops.grey import rgb_to_grey
+from afn_jax.ops.gray import rgb_to_gray
 from afn_jax.types import Array, Batch, Prediction
 from train.terms import Term, masked_term
 
@@ -137,8 +137,8 @@ def jointflow3d_terms(
         )
 
     def of_example(frames, flows, logits, label):
-        grey = rgb_to_grey(frames)
-        previous, current = (grey[jnp.array(starts) + shift][None] for shift in (0, 1))
+        gray = rgb_to_gray(frames)
+        previous, current = (gray[jnp.array(starts) + shift][None] for shift in (0, 1))
         _, terms = jointflow3d_loss(logits[None], label[None], previous, current, flows[0][None])
         return {name: terms[name] for name in ("photometric", "smooth")}
 

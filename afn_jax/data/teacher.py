@@ -64,19 +64,19 @@ class DISTeacher:
         num_frames, height, width, _ = frames.shape
         flows = np.empty((max(num_frames - 1, 0), height, width, 2), np.float32)
         enlarge = -(-_MIN_SIDE // min(height, width))  # rounded up
-        grey = [self._grey(frame, enlarge) for frame in frames]
+        gray = [self._gray(frame, enlarge) for frame in frames]
         for t in range(len(flows)):
-            flow = self._solver().calc(grey[t], grey[t + 1], None)
+            flow = self._solver().calc(gray[t], gray[t + 1], None)
             if enlarge > 1:
                 flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA) / enlarge
             flows[t] = flow
         return flows
 
-    def _grey(self, frame: np.ndarray, enlarge: int) -> np.ndarray:
-        grey = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
+    def _gray(self, frame: np.ndarray, enlarge: int) -> np.ndarray:
+        gray = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
         if enlarge == 1:
-            return grey
-        return cv2.resize(grey, None, fx=enlarge, fy=enlarge, interpolation=cv2.INTER_CUBIC)
+            return gray
+        return cv2.resize(gray, None, fx=enlarge, fy=enlarge, interpolation=cv2.INTER_CUBIC)
 
     def _solver(self):
         if self.preset not in _solvers.__dict__:

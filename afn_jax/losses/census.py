@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 
 from afn_jax.losses.endpoint import masked_mean
 from afn_jax.losses.photometric import as_float_image, check_image_pair
-from afn_jax.ops.grey import rgb_to_grey
+from afn_jax.ops.gray import rgb_to_gray
 from afn_jax.types import Array
 
 # UnFlow's constants, for grey in [0, 255]: how soon a difference counts as one, and how soon a
@@ -48,10 +48,10 @@ def census_loss(
     if patch_size < 1 or patch_size % 2 == 0:
         raise ValueError(f"patch_size is {patch_size}; pass an odd number of pixels, as 3 or 7")
     dtype = jnp.promote_types(jnp.promote_types(image1.dtype, image2.dtype), jnp.float32)
-    grey1, grey2 = (
-        255 * rgb_to_grey(as_float_image(image, dtype))[..., 0] for image in (image1, image2)
+    gray1, gray2 = (
+        255 * rgb_to_gray(as_float_image(image, dtype))[..., 0] for image in (image1, image2)
     )
-    height, width = grey1.shape[-2:]
+    height, width = gray1.shape[-2:]
     reach = patch_size // 2
     if height <= 2 * reach or width <= 2 * reach:
         return jnp.zeros((), dtype)
@@ -59,13 +59,13 @@ def census_loss(
     def interior(x, row=reach, column=reach):
         return x[..., row : row + height - 2 * reach, column : column + width - 2 * reach]
 
-    distance = jnp.zeros_like(interior(grey1))
+    distance = jnp.zeros_like(interior(gray1))
     for row in range(patch_size):
         for column in range(patch_size):
             if (row, column) == (reach, reach):
                 continue  # a pixel does not differ from itself
-            code1 = _soft_sign(interior(grey1, row, column) - interior(grey1))
-            code2 = _soft_sign(interior(grey2, row, column) - interior(grey2))
+            code1 = _soft_sign(interior(gray1, row, column) - interior(gray1))
+            code2 = _soft_sign(interior(gray2, row, column) - interior(gray2))
             squared = jnp.square(code1 - code2)
             distance += squared / (_DISTANCE + squared)
     return masked_mean(distance / patch_size**2, None if mask is None else interior(mask))

@@ -5,7 +5,7 @@ the training set and 27% on the validation set of a dataset that is not named.
 
 | part | paper | here |
 |---|---|---|
-| grey triplets I_{k-1}, I_k, I_{k+1} | section III-A | `rgb_to_grey`, `triplet_starts` |
+| grey triplets I_{k-1}, I_k, I_{k+1} | section III-A | `rgb_to_gray`, `triplet_starts` |
 | Gaussian noise on normalised frames | section III-A | `noise_std`, while training |
 | 3D convolutional encoder-decoder | section III-A, Figure 2 | `flow_encoder`, `flow_decoder` |
 | one flow a triplet, on I_{k-1} (Eq. 1) | section III-A | `flows[0]`, at the size of the frames |
@@ -38,7 +38,7 @@ from afn_jax.nn.flow_decoder import NEAR_ZERO, FlowDecoder
 from afn_jax.nn.normalization import IMAGENET_MEAN, IMAGENET_STD, batch_norm
 from afn_jax.nn.resnet import ResNetEncoder, max_pool_frames
 from afn_jax.ops import gaussian_noise
-from afn_jax.ops.grey import rgb_to_grey
+from afn_jax.ops.gray import rgb_to_gray
 from afn_jax.types import Prediction
 
 
@@ -87,11 +87,11 @@ class JointFlow3D(nn.Module):
                 f"flow_widths: got {self.flow_widths}, allowed are two or more: one for each size."
             )
         starts = triplet_starts(self.num_frames, self.triplet_stride)
-        grey = (rgb_to_grey(frames) - sum(IMAGENET_MEAN) / 3) / (sum(IMAGENET_STD) / 3)
+        gray = (rgb_to_gray(frames) - sum(IMAGENET_MEAN) / 3) / (sum(IMAGENET_STD) / 3)
         if train and self.noise_std:
-            grey = gaussian_noise(self.make_rng("dropout"), grey, std=self.noise_std)
+            gray = gaussian_noise(self.make_rng("dropout"), gray, std=self.noise_std)
 
-        triplets = jnp.stack([grey[:, start : start + 3] for start in starts], 1)
+        triplets = jnp.stack([gray[:, start : start + 3] for start in starts], 1)
         flow = self._flow(triplets.reshape(-1, *triplets.shape[2:]), train)
         flow = flow.reshape(*triplets.shape[:2], *flow.shape[1:])
 
@@ -165,8 +165,8 @@ def triplet_frames(
 ) -> tuple[Float[Array, "b n h w 1"], Float[Array, "b n h w 1"]]:
     """Grey frames k - 1 and k of each triplet: `previous` and `current` of `jointflow3d_loss`."""
     starts = jnp.array(list(triplet_starts(frames.shape[1], triplet_stride)))
-    grey = rgb_to_grey(frames)
-    return grey[:, starts], grey[:, starts + 1]
+    gray = rgb_to_gray(frames)
+    return gray[:, starts], gray[:, starts + 1]
 
 
 def _conv_or_shortcut(conv: Any, features: int, kernel_size: Any, strides: Any, name: str) -> Any:

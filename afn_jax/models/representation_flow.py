@@ -385,8 +385,8 @@ def _tvl1_input(frames: Array, config: TVL1Config, composition: str, stacked: in
 
     x = flow_between(frames)
     if composition == "tvl1-of-tvl1":
-        grey = jnp.moveaxis(x / (2 * FLOW_BOUND) + 0.5, -1, 2)[..., None]
-        twice = jnp.moveaxis(flow_between(grey), 2, -2)  # [b, t, h, w, component, 2]
+        gray = jnp.moveaxis(x / (2 * FLOW_BOUND) + 0.5, -1, 2)[..., None]
+        twice = jnp.moveaxis(flow_between(gray), 2, -2)  # [b, t, h, w, component, 2]
         x = twice.reshape(*twice.shape[:-2], 4)
     length = x.shape[1] - stacked + 1
     return jnp.concatenate([x[:, k : k + length] for k in range(stacked)], -1)

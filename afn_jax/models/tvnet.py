@@ -35,7 +35,7 @@ from jaxtyping import Array, Float
 
 from afn_jax.models.streams import BACKBONES, FrameClassifier, both_rates, check_backbone
 from afn_jax.ops import RepresentationFlowParams, normalize_flow, resize_flow, warp
-from afn_jax.ops.grey import rgb_to_grey
+from afn_jax.ops.gray import rgb_to_gray
 from afn_jax.ops.tvl1_step import (
     Brightness,
     Flow,
@@ -220,14 +220,14 @@ class TVNet(nn.Module):
 
 def _prepare(pairs: Float[Array, "n 2 h w 3"]) -> Float[Array, "n 2 h w"]:
     """Grey, each pair to [0, 255] by its own minimum and maximum, smoothed."""
-    grey = 255 * rgb_to_grey(pairs)[..., 0]
-    lowest = grey.min((1, 2, 3), keepdims=True)
-    span = grey.max((1, 2, 3), keepdims=True) - lowest
-    grey = jnp.where(span > 1e-3, (grey - lowest) * (255 / jnp.where(span > 1e-3, span, 1)), grey)
+    gray = 255 * rgb_to_gray(pairs)[..., 0]
+    lowest = gray.min((1, 2, 3), keepdims=True)
+    span = gray.max((1, 2, 3), keepdims=True) - lowest
+    gray = jnp.where(span > 1e-3, (gray - lowest) * (255 / jnp.where(span > 1e-3, span, 1)), gray)
     # The weight of a pixel is the Gaussian's integral over it.
     edges = [math.erf((tap - 2.5) / (_SIGMA * math.sqrt(2))) for tap in range(6)]
     taps = [(edges[i + 1] - edges[i]) / (edges[5] - edges[0]) for i in range(5)]
-    return _along(taps, _along(taps, grey, 2), 3)
+    return _along(taps, _along(taps, gray, 2), 3)
 
 
 def _along(taps: Any, x: Array, axis: int) -> Array:

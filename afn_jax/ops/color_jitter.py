@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, PRNGKeyArray
 
 from afn_jax.ops.checks import check_float
-from afn_jax.ops.grey import rgb_to_grey
+from afn_jax.ops.gray import rgb_to_gray
 from afn_jax.types import Array
 
 
@@ -59,10 +59,10 @@ def color_jitter(
 
     jittered = jnp.asarray(frames, dtype)
     jittered = jnp.clip(factors[0] * jittered, 0, 1)
-    mean_grey = jnp.mean(rgb_to_grey(jittered), axis=(1, 2, 3, 4), keepdims=True)
-    jittered = jnp.clip(mean_grey + factors[1] * (jittered - mean_grey), 0, 1)
-    grey = rgb_to_grey(jittered)
-    jittered = jnp.clip(grey + factors[2] * (jittered - grey), 0, 1)
+    mean_gray = jnp.mean(rgb_to_gray(jittered), axis=(1, 2, 3, 4), keepdims=True)
+    jittered = jnp.clip(mean_gray + factors[1] * (jittered - mean_gray), 0, 1)
+    gray = rgb_to_gray(jittered)
+    jittered = jnp.clip(gray + factors[2] * (jittered - gray), 0, 1)
     return jittered.astype(frames.dtype)
 
 

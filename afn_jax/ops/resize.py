@@ -88,9 +88,9 @@ def _support(size: int, new_size: int) -> np.ndarray:
     Centres closer than half the sum of both widths touch, and bilinear interpolation reaches one
     source pixel; all is multiplied by `2 * new_size` to stay in whole numbers.
     """
-    new_centres = (2 * np.arange(new_size)[:, None] + 1) * size
-    centres = (2 * np.arange(size)[None, :] + 1) * new_size
-    return np.abs(new_centres - centres) < max(2 * new_size, size + new_size)
+    new_centers = (2 * np.arange(new_size)[:, None] + 1) * size
+    centers = (2 * np.arange(size)[None, :] + 1) * new_size
+    return np.abs(new_centers - centers) < max(2 * new_size, size + new_size)
 
 
 def _check_sizes(old_size: tuple[int, int], size: tuple[int, int]) -> None:

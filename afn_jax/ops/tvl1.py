@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from afn_jax.ops.checks import check_float
-from afn_jax.ops.grey import rgb_to_grey
+from afn_jax.ops.gray import rgb_to_gray
 from afn_jax.ops.median import median_filter
 from afn_jax.ops.resize import resize_flow
 from afn_jax.ops.tvl1_step import (
@@ -99,15 +99,15 @@ def tvl1_flow(
     Raises:
         ValueError: shapes that differ or are no frames, or frames that are not float.
     """
-    grey1, grey2 = _grey255(frame1, frame2)
-    *leading, height, width = grey1.shape
+    gray1, gray2 = _gray255(frame1, frame2)
+    *leading, height, width = gray1.shape
     num_pairs = math.prod(leading)
-    pairs = tuple(grey.reshape(num_pairs, height, width) for grey in (grey1, grey2))
-    if grey1.size == 0:
+    pairs = tuple(gray.reshape(num_pairs, height, width) for gray in (gray1, gray2))
+    if gray1.size == 0:
         raise ValueError(f"frame1 has shape {frame1.shape}; a frame needs one pixel or more")
 
-    def solve(grey1, grey2):
-        return _solve(grey1, grey2, config, return_energy)
+    def solve(gray1, gray2):
+        return _solve(gray1, gray2, config, return_energy)
 
     if jax.default_backend() == "cpu" and num_pairs > 1:
         # One pair after the other, so that the maps of one stay in the cache.
@@ -121,11 +121,11 @@ def tvl1_flow(
     return flow, energy.reshape(*leading, *energy.shape[1:])
 
 
-def _solve(grey1: Array, grey2: Array, config: TVL1Config, return_energy: bool):
+def _solve(gray1: Array, gray2: Array, config: TVL1Config, return_energy: bool):
     """`[n, H, W]` twice -> flow `[n, H, W, 2]` and energy `[n, scales, warps, iterations]`."""
     flow, energies = None, []
-    for size in _pyramid(grey1.shape[-2:], config):
-        small1, small2 = (_resize(grey, size) for grey in (grey1, grey2))
+    for size in _pyramid(gray1.shape[-2:], config):
+        small1, small2 = (_resize(gray, size) for gray in (gray1, gray2))
         if flow is None:
             flow = jnp.zeros((*small1.shape, 2), small1.dtype)
         else:
@@ -135,9 +135,9 @@ def _solve(grey1: Array, grey2: Array, config: TVL1Config, return_energy: bool):
     return flow, jnp.stack(energies, axis=1)
 
 
-def _solve_scale(grey1, grey2, flow, config, return_energy):
-    slopes = (central_difference(grey2, -1), central_difference(grey2, -2))
-    second = jnp.stack([grey2, *slopes], axis=-1)
+def _solve_scale(gray1, gray2, flow, config, return_energy):
+    slopes = (central_difference(gray2, -1), central_difference(gray2, -2))
+    second = jnp.stack([gray2, *slopes], axis=-1)
 
     def warp_and_solve(state, _):
         linearized_at = jnp.stack(state.flow, axis=-1)
@@ -145,13 +145,13 @@ def _solve_scale(grey1, grey2, flow, config, return_energy):
         # Where the flow leaves the image nothing is known: there, only the neighbours count.
         inside = warp_mask(linearized_at)
         gradient = Flow(jnp.where(inside, slope_x, 0), jnp.where(inside, slope_y, 0))
-        constant = warped - gradient.x * state.flow.x - gradient.y * state.flow.y - grey1
+        constant = warped - gradient.x * state.flow.x - gradient.y * state.flow.y - gray1
         brightness = linearize(jnp.where(inside, constant, 0), gradient)
         state, energy = _iterate(state, brightness, config, return_energy)
         filtered = Flow(*(median_filter(x, config.median_size) for x in state.flow))
         return State(filtered, state.dual_x, state.dual_y), energy
 
-    zeros = Flow(jnp.zeros_like(grey1), jnp.zeros_like(grey1))
+    zeros = Flow(jnp.zeros_like(gray1), jnp.zeros_like(gray1))
     state = State(Flow(flow[..., 0], flow[..., 1]), zeros, zeros)
     # Reverse mode stores what each warp starts from, and computes its iterations again.
     state, energy = jax.lax.scan(jax.checkpoint(warp_and_solve), state, length=config.num_warps)
@@ -205,13 +205,13 @@ def _pyramid(size: tuple[int, int], config: TVL1Config) -> list[tuple[int, int]]
     return sizes[::-1]
 
 
-def _resize(grey: Array, size: tuple[int, int]) -> Array:
-    if grey.shape[-2:] == size:
-        return grey
-    return jax.image.resize(grey, (grey.shape[0], *size), "bilinear")
+def _resize(gray: Array, size: tuple[int, int]) -> Array:
+    if gray.shape[-2:] == size:
+        return gray
+    return jax.image.resize(gray, (gray.shape[0], *size), "bilinear")
 
 
-def _grey255(frame1: Array, frame2: Array) -> tuple[Array, Array]:
+def _gray255(frame1: Array, frame2: Array) -> tuple[Array, Array]:
     if frame1.shape != frame2.shape:
         raise ValueError(
             f"frame1 has shape {frame1.shape} and frame2 {frame2.shape}; they must be the same"
@@ -224,10 +224,10 @@ def _grey255(frame1: Array, frame2: Array) -> tuple[Array, Array]:
     check_float(frame1=frame1, frame2=frame2)
     dtype = jnp.promote_types(jnp.promote_types(frame1.dtype, frame2.dtype), jnp.float32)
 
-    def grey(frame):
+    def gray(frame):
         frame = 255 * jnp.clip(jnp.asarray(frame, dtype), -1e4, 1e4)
         if frame.ndim == 2 or frame.shape[-1] not in (1, 3):
             return frame
-        return rgb_to_grey(frame)[..., 0]
+        return rgb_to_gray(frame)[..., 0]
 
-    return grey(frame1), grey(frame2)
+    return gray(frame1), gray(frame2)

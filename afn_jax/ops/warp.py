@@ -71,7 +71,7 @@ def warp(
 def _four_gathers(padding: str, images: Array, flow: Array) -> Array:
     """Each corner by itself: XLA makes one kernel of all four, and stores no corner."""
     pixels = images.reshape(-1, images.shape[-1])
-    rows, columns = _neighbours(padding, flow)
+    rows, columns = _neighbors(padding, flow)
     if jax.default_backend() == "cpu":  # where it would compute them for each channel again
         rows, columns = jax.lax.optimization_barrier((rows, columns))
 
@@ -87,13 +87,13 @@ def _four_gathers(padding: str, images: Array, flow: Array) -> Array:
 def _one_gather(padding: str, images: Array, flow: Array) -> Array:
     """All corners at once: transposed towards the images, that is one scatter and not four."""
     pixels = images.reshape(-1, images.shape[-1])
-    corners = list(itertools.product(*_neighbours(padding, flow)))
+    corners = list(itertools.product(*_neighbors(padding, flow)))
     indices = jnp.stack([row + column for (row, _), (column, _) in corners], axis=-1)
     weights = jnp.stack([down * right for (_, down), (_, right) in corners], axis=-1)
     return jnp.sum(weights[..., None] * pixels.at[indices].get(mode="promise_in_bounds"), axis=-2)
 
 
-def _neighbours(padding: str, flow: Array) -> list[list[tuple[Array, Array]]]:
+def _neighbors(padding: str, flow: Array) -> list[list[tuple[Array, Array]]]:
     """The two rows and the two columns around each sampling point.
 
     Each is an index and its weight. Row + column is a pixel of all images, one after the other.

@@ -5,6 +5,7 @@ from afn_jax.viz.clip_figure import (
     fit,
     flow_pictures,
     flow_scale,
+    heat_colors,
     heat_colours,
     mean_endpoint_error,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "flow_pictures",
     "flow_scale",
     "flow_wheel",
+    "heat_colors",
     "heat_colours",
     "line_chart",
     "mean_endpoint_error",

@@ -87,8 +87,8 @@ def flow_pictures(
     """
     valid = _valid(flow, mask)
     known = np.where(valid[..., None], flow, 0).astype(np.float32)
-    colours = np.asarray(flow_to_rgb(known, max_magnitude=float(max_magnitude)))
-    return _fit_known(colours, valid, **size)
+    colors = np.asarray(flow_to_rgb(known, max_magnitude=float(max_magnitude)))
+    return _fit_known(colors, valid, **size)
 
 
 def error_pictures(
@@ -114,7 +114,7 @@ def error_pictures(
     error = np.linalg.norm(np.asarray(flow, np.float32) - target, axis=-1)
     valid = _valid(target, mask)
     error = np.where(np.isnan(error), np.inf, error)  # a prediction that is no number is wrong
-    heat = heat_colours(np.where(valid, error, 0) / max_error)
+    heat = heat_colors(np.where(valid, error, 0) / max_error)
     return _fit_known(heat, valid, **size)
 
 
@@ -141,12 +141,15 @@ def mean_endpoint_error(
     return np.where(count > 0, error.sum((1, 2)) / np.maximum(count, 1), np.nan)
 
 
-def heat_colours(values: np.ndarray) -> np.ndarray:
+def heat_colors(values: np.ndarray) -> np.ndarray:
     """Colours `[..., 3]` uint8 of `values` `[...]`: dark at 0, light at 1 and above."""
     stops = np.linspace(0, 1, len(HEAT))
     values = np.clip(values, 0, 1)
     channels = [np.interp(values, stops, HEAT[:, channel]) for channel in range(3)]
     return np.rint(np.stack(channels, -1)).astype(np.uint8)
+
+
+heat_colours = heat_colors  # the former name, kept for one release
 
 
 def _valid(flow: np.ndarray, mask: np.ndarray | None) -> np.ndarray:

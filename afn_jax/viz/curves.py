@@ -13,8 +13,8 @@ import numpy as np
 
 WIDTH, HEIGHT = 540, 300
 LEFT, RIGHT, BOTTOM = 58, 20, 42
-COLOURS = ("#2563c9", "#d9622b", "#1b8a6b", "#8a4fbf", "#b08900", "#c2397a")
-GREY = "var(--faint, #8a8f98)"
+COLORS = ("#2563c9", "#d9622b", "#1b8a6b", "#8a4fbf", "#b08900", "#c2397a")
+GRAY = "var(--faint, #8a8f98)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,10 +148,10 @@ def line_chart(
         f'<svg x="{LEFT}" y="{top}" width="{plot_width}" height="{plot_height}" fill="none" '
         'stroke-linejoin="round">'
     )
-    colours = _colours(series)
+    colors = _colors(series)
     for faint in (True, False):
-        for line, colour in zip(lines, colours, strict=True):
-            parts.append(_draw(line, colour, place, faint=faint))
+        for line, color in zip(lines, colors, strict=True):
+            parts.append(_draw(line, color, place, faint=faint))
     parts.append("</svg>")
     if missing:
         parts.append(
@@ -223,19 +223,19 @@ def _y_ticks(low: float, high: float, log_y: bool) -> list[tuple[float, str]]:
     return [(tick, tick_text(value)) for tick, value in ticks if low <= tick <= high]
 
 
-def _colours(series: Sequence[Series]) -> list[str]:
-    colours, used = [], 0
+def _colors(series: Sequence[Series]) -> list[str]:
+    colors, used = [], 0
     for line in series:
         if line.reference:
-            colours.append(GREY)
+            colors.append(GRAY)
         else:
-            number = used % len(COLOURS)
-            colours.append(f"var(--series-{number + 1}, {COLOURS[number]})")
+            number = used % len(COLORS)
+            colors.append(f"var(--series-{number + 1}, {COLORS[number]})")
             used += 1
-    return colours
+    return colors
 
 
-def _draw(line: _Line, colour: str, place, *, faint: bool) -> str:
+def _draw(line: _Line, color: str, place, *, faint: bool) -> str:
     if faint and not line.series.smooth:
         return ""
     x, y = place(line.x, line.raw if faint else line.y)
@@ -255,12 +255,12 @@ def _draw(line: _Line, colour: str, place, *, faint: bool) -> str:
         look = "stroke-width:1.5;stroke-dasharray:6 4"
     else:
         look = "stroke-width:2"
-    drawing = f'<path d="{path}" style="stroke:{colour};{look}"/>'
+    drawing = f'<path d="{path}" style="stroke:{color};{look}"/>'
     if not (faint or line.series.smooth or line.series.reference) or (
         not faint and drawn.sum() == 1
     ):
         drawing += "".join(
-            f'<circle cx="{x[index]:.1f}" cy="{y[index]:.1f}" r="3" style="fill:{colour}"/>'
+            f'<circle cx="{x[index]:.1f}" cy="{y[index]:.1f}" r="3" style="fill:{color}"/>'
             for index in np.flatnonzero(drawn)
         )
     return drawing
@@ -269,13 +269,13 @@ def _draw(line: _Line, colour: str, place, *, faint: bool) -> str:
 def _legend(series: Sequence[Series]) -> tuple[str, int]:
     """The legend below the title, and its height in px."""
     x, y, parts = LEFT, 34, []
-    for line, colour in zip(series, _colours(series), strict=True):
+    for line, color in zip(series, _colors(series), strict=True):
         width = 30 + text_width(line.label, 12)
         if x > LEFT and x + width > WIDTH - RIGHT:
             x, y = LEFT, y + 17
         dash = ";stroke-dasharray:5 3" if line.reference else ""
         parts.append(
-            f'<path d="M{x:.0f} {y - 4}h18" style="stroke:{colour};stroke-width:2.5{dash}"/>'
+            f'<path d="M{x:.0f} {y - 4}h18" style="stroke:{color};stroke-width:2.5{dash}"/>'
             f'<text x="{x + 23:.0f}" y="{y}">{html.escape(line.label)}</text>'
         )
         x += width + 10

@@ -18,10 +18,10 @@ def flow_wheel(diameter: int = 128) -> np.ndarray:
     axis = (np.arange(diameter) - (diameter - 1) / 2) / (diameter / 2)
     flow = np.stack(np.meshgrid(axis, axis), -1).astype(np.float32)  # (x, y) = (right, down)
     distance = np.linalg.norm(flow, axis=-1)
-    colours = np.asarray(flow_to_rgb(flow, max_magnitude=1.0))
+    colors = np.asarray(flow_to_rgb(flow, max_magnitude=1.0))
     edge = np.clip((1 - distance) * diameter / 2 + 0.5, 0, 1)  # one px of soft edge
     alpha = np.rint(edge * 255).astype(np.uint8)
-    return np.concatenate([colours, alpha[..., None]], -1)
+    return np.concatenate([colors, alpha[..., None]], -1)
 
 
 def flow_legend(diameter: int = 128) -> str:

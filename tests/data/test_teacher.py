@@ -17,8 +17,8 @@ def texture(height, width, shift=(0.0, 0.0)):
         frequency = rng.uniform(-0.6, 0.6, 2)
         phase = rng.uniform(0, 2 * np.pi)
         total += np.sin(frequency[0] * (x - shift[0]) + frequency[1] * (y - shift[1]) + phase)
-    grey = np.clip(127 + 20 * total, 0, 255).astype(np.uint8)
-    return np.stack([grey, grey, grey], -1)
+    gray = np.clip(127 + 20 * total, 0, 255).astype(np.uint8)
+    return np.stack([gray, gray, gray], -1)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (32, 32), (48, 64), (120, 160)])
@@ -87,9 +87,9 @@ def test_pickles_after_use_and_in_threads():
 
 def test_matches_opencv():
     frames = np.random.default_rng(0).integers(0, 256, (2, 40, 60, 3), np.uint8)
-    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     solver = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    np.testing.assert_array_equal(DISTeacher("medium")(frames)[0], solver.calc(*grey, None))
+    np.testing.assert_array_equal(DISTeacher("medium")(frames)[0], solver.calc(*gray, None))
 
 
 def test_errors():

@@ -123,7 +123,7 @@ def test_damaged_pairs_are_listed_and_the_rest_counts(tmp_path):
 @pytest.mark.parametrize("num_frames", [2, 3, 5, 8])
 @pytest.mark.parametrize("available", [2, 3, 6, 9])
 @pytest.mark.parametrize("first_only", [False, True])
-def test_a_pair_keeps_its_neighbours(num_frames, available, first_only):
+def test_a_pair_keeps_its_neighbors(num_frames, available, first_only):
     positions = range(1 if first_only else num_frames - 1)
     for index in range(available - 1):
         indices, position, repeated = place(index, available, num_frames, positions)

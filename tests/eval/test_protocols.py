@@ -91,14 +91,14 @@ def evenly(last, count):
     return [int(np.floor(i * last / (count - 1) + 0.5)) for i in range(count)]
 
 
-CENTRE = [(0, 2, False)]
+CENTER = [(0, 2, False)]
 CORNERS = [(0, 0), (0, 4), (1, 0), (1, 4), (0, 2)]
 TEN = [(*corner, mirrored) for mirrored in (False, True) for corner in CORNERS]
 
 
 @pytest.mark.parametrize(
     ("name", "boxes", "weights"),
-    [("hidden-two-stream", TEN, (1.0, 1.5)), ("uf-tsn", CENTRE, (1.0, 1.0))],
+    [("hidden-two-stream", TEN, (1.0, 1.5)), ("uf-tsn", CENTER, (1.0, 1.0))],
 )
 @pytest.mark.parametrize("batch_size", [1, 32])
 def test_25_uniform_clips(name, boxes, weights, batch_size):

@@ -140,9 +140,9 @@ def test_pictures_of_a_clip(tmp_path):
     assert frame.shape == (96, 120, 3)
     np.testing.assert_array_equal(frame[1::3, 1::3], clip.frames[1])
     for kind in ("predicted flow", "true flow"):
-        colours = found[f"{kind} at time 2 of video <1>"].reshape(-1, 3).astype(int)
+        colors = found[f"{kind} at time 2 of video <1>"].reshape(-1, 3).astype(int)
         # The wheel begins with pure red for motion to the right (Baker et al., IJCV 2011).
-        assert np.abs(colours - (255, 0, 0)).max() <= 2
+        assert np.abs(colors - (255, 0, 0)).max() <= 2
     error = found["endpoint error at time 0 of video <1>"]
     assert len(np.unique(error.reshape(-1, 3), axis=0)) == 1
     assert "full colour: 2 px" in page.texts and "0 to 2 px" in page.texts
@@ -175,7 +175,7 @@ def test_flow_without_the_future(tmp_path):
     assert not any("→ future" in text for text in page.texts)
 
 
-def test_unknown_pixels_are_grey(tmp_path):
+def test_unknown_pixels_are_gray(tmp_path):
     mask = np.ones((3, 32, 40), bool)
     mask[:, :, :20] = False
     _, page = report(tmp_path, examples=[example(flow_mask=mask)])

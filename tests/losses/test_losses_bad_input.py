@@ -14,7 +14,7 @@ def zeros(*shape, dtype=np.float32):
 
 IMAGE, FLOW = zeros(4, 5, 3), zeros(4, 5, 2)
 LABELED = dict(logits=zeros(2, 4), labels=zeros(2, dtype=np.int32))
-CLIP_FLOW, GREY = zeros(2, 3, 4, 5, 2), zeros(2, 3, 4, 5, 1)
+CLIP_FLOW, GRAY = zeros(2, 3, 4, 5, 2), zeros(2, 3, 4, 5, 1)
 LABELS_MESSAGE = r"labels must be \(2,\), one 0-based class"
 WEIGHTS = losses.MotionNetWeights((1.0, 0.5), (2.0, 3.0), (7.0, 11.0))
 PAIR = dict(image1=IMAGE, image2=IMAGE)
@@ -25,7 +25,7 @@ GOOD = {
     "edge_aware_smoothness_loss": dict(flow=FLOW, image=IMAGE),
     "endpoint_error": dict(flow=FLOW, target=FLOW),
     "flow_loss": dict(flow=CLIP_FLOW, target=CLIP_FLOW),
-    "jointflow3d_loss": LABELED | dict(previous=GREY, current=GREY, flows=CLIP_FLOW),
+    "jointflow3d_loss": LABELED | dict(previous=GRAY, current=GRAY, flows=CLIP_FLOW),
     "l1_loss": dict(image=IMAGE, reconstruction=IMAGE),
     "masked_mean": dict(values=zeros(4, 5)),
     "motionnet_loss": dict(
@@ -64,7 +64,7 @@ BAD = [
         dict(previous=zeros(2, 3, 4, 5, 3), current=zeros(2, 3, 4, 5, 3)),
         r"the same \[batch, triplets, H, W, 1\], grey",
     ),
-    ("jointflow3d_loss", dict(previous=GREY.astype(int), current=GREY), "dtype int64; .*float"),
+    ("jointflow3d_loss", dict(previous=GRAY.astype(int), current=GRAY), "dtype int64; .*float"),
     ("jointflow3d_loss", dict(flows=zeros(2, 3, 4, 6, 2)), "one flow for each triplet"),
     ("jointflow3d_loss", dict(flows=zeros(2, 3, 4, 5, 3)), r"must be \(2, 3, 4, 5, 2\)"),
     ("jointflow3d_loss", dict(labels=zeros(3, dtype=np.int32)), LABELS_MESSAGE),

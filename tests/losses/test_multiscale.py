@@ -71,7 +71,7 @@ def test_the_mask_takes_out_blocks(float64):
 
 
 @pytest.mark.parametrize("size", [(8, 12), (2, 3), (16, 24), (3, 5)])
-def test_unknown_flow_does_not_leak_into_known_neighbours(size):
+def test_unknown_flow_does_not_leak_into_known_neighbors(size):
     """A constant motion stays that constant beside unknown flow, whatever that holds."""
     target = np.full((8, 12, 2), 8.0, np.float32)
     mask = np.ones((8, 12), bool)

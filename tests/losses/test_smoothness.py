@@ -85,7 +85,7 @@ def test_an_edge_of_the_image_lets_the_flow_have_one():
     np.testing.assert_allclose(EDGE_AWARE(downward, image)[0], 2 / 3, rtol=1e-6)
 
 
-def test_a_mask_without_neighbours_gives_zero(float64):
+def test_a_mask_without_neighbors_gives_zero(float64):
     flow, image = example(4, 5)
     checkerboard = np.indices((4, 5)).sum(0) % 2 == 0
     for loss, gradients in (

@@ -68,8 +68,8 @@ def moving_texture(shift):
 
     def frame(t):
         x, y = columns - t * shift[0], rows - t * shift[1]
-        grey = 0.5 + 0.2 * np.sin(x / 3) + 0.2 * np.sin(y / 4 + 1)
-        return np.repeat(grey[..., None], 3, -1)
+        gray = 0.5 + 0.2 * np.sin(x / 3) + 0.2 * np.sin(y / 4 + 1)
+        return np.repeat(gray[..., None], 3, -1)
 
     return jnp.asarray(np.stack([frame(t) for t in range(3)])[None])
 

@@ -27,7 +27,7 @@ def clip(batch=2, time=6, height=14, width=19):
     return jax.random.uniform(jax.random.key(0), (batch, time, height, width, 3))
 
 
-def initialised(model, frames):
+def initialized(model, frames):
     return filled_variables(model, frames, train=False)
 
 
@@ -84,7 +84,7 @@ def test_triplets(stride, starts):
 def test_a_flow_sees_its_triplet_and_the_logits_see_all():
     frames = clip(batch=1)
     model = tiny()
-    variables = initialised(model, frames)
+    variables = initialized(model, frames)
 
     @jax.jit
     def sensitivity():
@@ -103,7 +103,7 @@ def test_a_flow_sees_its_triplet_and_the_logits_see_all():
 
 def test_joint_loss_reaches_every_parameter_and_the_action_reaches_the_flow():
     frames, model = clip(), tiny()
-    variables = initialised(model, frames)
+    variables = initialized(model, frames)
 
     def gradient(**weights):
         def loss(params):
@@ -135,7 +135,7 @@ def test_joint_loss_reaches_every_parameter_and_the_action_reaches_the_flow():
 def test_noise_only_in_training():
     frames = clip()
     noisy, clean = tiny(), tiny(noise_std=0.0)
-    variables = initialised(noisy, frames)
+    variables = initialized(noisy, frames)
 
     def flow(model, train, **rngs):
         prediction, _ = model.apply(

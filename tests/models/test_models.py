@@ -146,8 +146,8 @@ def test_evaluation_is_finite_and_of_each_example_alone(name):
     prediction = evaluation(name)(variables, clip)
     if prediction.logits is not None:
         assert prediction.logits.shape == (3, CLASSES)
-    neighbours_changed = clip.at[0].set(1 - clip[0]).at[2].set(0)
-    other = evaluation(name)(variables, neighbours_changed)
+    neighbors_changed = clip.at[0].set(1 - clip[0]).at[2].set(0)
+    other = evaluation(name)(variables, neighbors_changed)
     for array, changed in zip(*map(jax.tree.leaves, (prediction, other)), strict=True):
         assert array.dtype == jnp.float32 and np.isfinite(array).all()
         # Untrained deep networks have large logits: nothing is normalised at evaluation yet.

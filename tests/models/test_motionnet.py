@@ -34,7 +34,7 @@ def small(**fields):
     return MotionNet(5, width=4, num_frames=3, **fields)
 
 
-def initialised(model):
+def initialized(model):
     return filled_variables(model, clip(), train=False)
 
 
@@ -87,17 +87,17 @@ def test_outputs_are_in_pixels_of_each_map_one_pair_after_another():
         is_flow = path[-2].startswith("flow") and path[-1] == "bias"
         return biases if is_flow else jnp.zeros_like(leaf)
 
-    params = path_aware_map(only_biases_of_flow, initialised(model)["params"])
+    params = path_aware_map(only_biases_of_flow, initialized(model)["params"])
     flows = predict(model, {"params": params}, clip()).flows
     for flow, scale in zip(flows, (10, 5, 2.5, 1.25, 0.625), strict=True):
         expected = scale * np.array([[0.1, 0.2], [-0.3, 0.4]]).reshape(1, 2, 1, 1, 2)
         np.testing.assert_allclose(flow, np.broadcast_to(expected, flow.shape), rtol=1e-5)
 
 
-def test_frames_are_seen_without_the_mean_colour_one_after_another():
+def test_frames_are_seen_without_the_mean_color_one_after_another():
     """conv1 takes frame 0 as channels 0 to 2, frame 1 as 3 to 5; in units of the whole range."""
     model = small()
-    variables = initialised(model)
+    variables = initialized(model)
     mean = jnp.array([123, 117, 104]).reshape(1, 1, 1, 1, 3) / 255
     frames = jnp.broadcast_to(mean, (1, 3, 8, 8, 3)).at[0, 1, 4, 4, 2].add(0.5)
     seen = jax.jit(lambda v, x: model.apply(v, x, train=False, capture_intermediates=True)[1])(
@@ -112,7 +112,7 @@ def test_frames_are_seen_without_the_mean_colour_one_after_another():
 
 
 def test_switches_keep_the_finest_flow():
-    variables = initialised(small(classify=True))
+    variables = initialized(small(classify=True))
     branched = predict(small(classify=True), variables, clip())
     assert branched.logits.shape == (2, 5)
     plain = predict(small(multiscale=False), variables, clip())
@@ -132,7 +132,7 @@ def test_wrong_frames_and_encoders_are_named():
 def test_convolutions_are_followed_by_leaky_relus():
     """PyTorch's, of slope .1, from each convolution of the encoder to the next."""
     model, x = small(), clip()
-    variables = initialised(model)
+    variables = initialized(model)
     _, state = jax.jit(lambda v, x: model.apply(v, x, train=False, capture_intermediates=True))(
         variables, x
     )

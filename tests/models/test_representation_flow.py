@@ -160,8 +160,8 @@ def test_tvl1_flow_is_stacked_frame_after_frame():
     assert stacks.shape == (1, 2, 16, 16, 6)
     np.testing.assert_allclose(stacks[:, 1], jnp.concatenate(list(flow[0, 1:4]), -1)[None])
     twice = _tvl1_input(clip, QUICK, "tvl1-of-tvl1", 1)
-    grey = flow[..., 1] / 40 + 0.5
-    of_y = tvl1_flow(grey[:, :-1], grey[:, 1:], QUICK)
+    gray = flow[..., 1] / 40 + 0.5
+    of_y = tvl1_flow(gray[:, :-1], gray[:, 1:], QUICK)
     np.testing.assert_allclose(twice[..., 2:], of_y, atol=1e-5)
 
 

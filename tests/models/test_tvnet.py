@@ -26,9 +26,9 @@ def texture(height=40, width=48, seed=0):
 
 def prepared(first, second):
     """Grey, jointly to [0, 255], smoothed, as the authors' code has it."""
-    grey = [frame @ np.array([0.299, 0.587, 0.114]) for frame in (first, second)]
-    lowest, highest = np.min(grey), np.max(grey)
-    scaled = [255 * (x - lowest) / (highest - lowest) for x in grey]
+    gray = [frame @ np.array([0.299, 0.587, 0.114]) for frame in (first, second)]
+    lowest, highest = np.min(gray), np.max(gray)
+    scaled = [255 * (x - lowest) / (highest - lowest) for x in gray]
     return [ndimage.correlate(x, np.array(SMOOTHING), mode="nearest") for x in scaled]
 
 
@@ -40,8 +40,8 @@ def test_untrained_it_is_tvl1_of_the_prepared_frames():
     first, second = texture(), np.roll(texture(), (0, 1), (0, 1))
     model = TVNetFlow(num_iterations=20)
     flow, _ = jax.jit(model.init_with_output)(jax.random.key(0), *pair(first, second))
-    grey = (jnp.asarray(x, jnp.float32)[..., None] for x in prepared(first, second))
-    expected = representation_flow(*grey, num_iterations=20)[:, :, 0]
+    gray = (jnp.asarray(x, jnp.float32)[..., None] for x in prepared(first, second))
+    expected = representation_flow(*gray, num_iterations=20)[:, :, 0]
     assert np.abs(expected).max() > 0.5
     np.testing.assert_allclose(flow[0], expected, atol=2e-3)
 

@@ -26,13 +26,13 @@ def clip(time=3, height=19, width=34):
     return jax.random.uniform(jax.random.key(0), (2, time, height, width, 3))
 
 
-def initialised(model, frames):
+def initialized(model, frames):
     return filled_variables(model, frames, train=False)
 
 
 def test_streams_share_names_and_are_averaged():
     frames = clip()
-    variables = initialised(UFTSN(**TINY), frames)
+    variables = initialized(UFTSN(**TINY), frames)
     # The smaller models run on the larger one's variables.
     parts = {
         kind: {name: leaf for name, leaf in tree.items() if name != "spatial"}
@@ -63,7 +63,7 @@ def test_streams_share_names_and_are_averaged():
 
 def test_each_stream_sees_what_it_should():
     frames = clip()
-    variables = initialised(UFTSN(**TINY), frames)
+    variables = initialized(UFTSN(**TINY), frames)
 
     @jax.jit
     def sensitivity(frames):
@@ -86,7 +86,7 @@ def test_each_stream_sees_what_it_should():
 def test_detached_flow_gets_no_gradient_from_the_action(detached):
     frames = clip()
     model = UFTSN(**TINY, spatial_stream=False, stop_flow_gradient=detached)
-    variables = initialised(model, frames)
+    variables = initialized(model, frames)
 
     def gradients(part):
         def loss(params):

@@ -238,7 +238,7 @@ def test_residual_fusion_starts_without_the_flow(name, lost, train):
     np.testing.assert_allclose(output, np.maximum(under, 0), rtol=1e-6, atol=1e-7)
 
 
-def test_residual_fusion_is_relu_of_the_sum_with_the_normalised_flow():
+def test_residual_fusion_is_relu_of_the_sum_with_the_normalized_flow():
     x = clips()
     alone, fused = LAYERS["flow"](), LAYERS["flow"](fusion="residual")
     variables = set_norm_scale(init(fused, x), 0.7)
@@ -246,8 +246,8 @@ def test_residual_fusion_is_relu_of_the_sum_with_the_normalised_flow():
     flow = np.asarray(apply(alone, {"params": shared}, x), np.float64)
     output, updated = apply(fused, variables, x, train=True, mutable=["batch_stats"])
     axes = (0, 1, 2, 3)
-    normalised = (flow - flow.mean(axes)) / np.sqrt(flow.var(axes) + 1e-5)  # PyTorch's norm
-    expected = np.maximum(np.asarray(x[:, :-1]) + 0.7 * normalised, 0)
+    normalized = (flow - flow.mean(axes)) / np.sqrt(flow.var(axes) + 1e-5)  # PyTorch's norm
+    expected = np.maximum(np.asarray(x[:, :-1]) + 0.7 * normalized, 0)
     np.testing.assert_allclose(output, expected, atol=1e-4)
     mean = updated["batch_stats"]["norm"]["mean"]
     np.testing.assert_allclose(mean, 0.1 * flow.mean(axes), rtol=1e-3, atol=1e-6)

@@ -15,14 +15,14 @@ def clips(batch=64, dtype=np.float32):
     return np.random.default_rng(0).random((batch, 3, 4, 5, 3)).astype(dtype)
 
 
-def grey(frames):
+def gray(frames):
     return (frames @ [0.299, 0.587, 0.114])[..., None]
 
 
 def bases_of(frames):
     """What each step leaves as it is, and moves the frames away from."""
-    mean_grey = grey(frames).mean((1, 2, 3, 4), keepdims=True)
-    bases = dict(brightness=0.0, contrast=mean_grey, saturation=grey(frames))
+    mean_gray = gray(frames).mean((1, 2, 3, 4), keepdims=True)
+    bases = dict(brightness=0.0, contrast=mean_gray, saturation=gray(frames))
     return {name: base + np.zeros(frames.shape) for name, base in bases.items()}
 
 

@@ -121,10 +121,10 @@ def blob(x, y, size=32, sigma=4.0):
 
 
 def moved_blob(x_shift, y_shift):
-    centre = 15.5
+    center = 15.5
     return (
-        blob(centre - x_shift / 2, centre - y_shift / 2),
-        blob(centre + x_shift / 2, centre + y_shift / 2),
+        blob(center - x_shift / 2, center - y_shift / 2),
+        blob(center + x_shift / 2, center + y_shift / 2),
     )
 
 

@@ -17,9 +17,9 @@ def triangle_weights(size, new_size):
     step = size / new_size
     reach = max(step, 1)
     for new in range(new_size):
-        centre = (new + 0.5) * step
+        center = (new + 0.5) * step
         for old in range(size):
-            weights[new, old] = max(0, 1 - abs(old + 0.5 - centre) / reach)
+            weights[new, old] = max(0, 1 - abs(old + 0.5 - center) / reach)
         weights[new] /= weights[new].sum()
     return weights
 

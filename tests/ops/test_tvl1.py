@@ -123,14 +123,14 @@ def test_accuracy_on_middlebury(shared_data):
     assert np.mean(list(errors.values())) < 0.40, errors
 
 
-def test_channels_are_turned_to_grey():
+def test_channels_are_turned_to_gray():
     random = np.random.default_rng(0)
     first, second = random.random((2, 3, 12, 14, 3)).astype(np.float32)
     flow = solver(TINY)(first, second)
     assert flow.shape == (3, 12, 14, 2)
-    grey = [image @ np.array([0.299, 0.587, 0.114], np.float32) for image in (first, second)]
-    np.testing.assert_allclose(flow, solver(TINY)(*grey), atol=1e-4)
-    with_channel = solver(TINY)(*(image[..., None] for image in grey))
+    gray = [image @ np.array([0.299, 0.587, 0.114], np.float32) for image in (first, second)]
+    np.testing.assert_allclose(flow, solver(TINY)(*gray), atol=1e-4)
+    with_channel = solver(TINY)(*(image[..., None] for image in gray))
     np.testing.assert_allclose(flow, with_channel, atol=1e-4)
 
 

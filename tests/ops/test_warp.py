@@ -115,7 +115,7 @@ def test_warp_mask_is_true_where_the_sample_is_inside():
     np.testing.assert_array_equal(warp_mask(flow), expected)
 
 
-def test_warp_mask_counts_the_outermost_centres_and_no_nan():
+def test_warp_mask_counts_the_outermost_centers_and_no_nan():
     flow = np.zeros((2, 3, 2), np.float32)
     assert warp_mask(flow).all()
     flow[0, 0, 0] = 2  # to the last column

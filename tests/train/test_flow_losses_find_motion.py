@@ -39,7 +39,7 @@ def batch(count=4):
         ("odabasi", "", (1,)),
     ],
 )
-def test_minimising_the_loss_finds_the_motion(recipe, stage, strides):
+def test_minimizing_the_loss_finds_the_motion(recipe, stage, strides):
     config = RECIPES[recipe][stage]["toy"].objective
     objective = create_objective(
         config.kind, config.flow_weight, term_weights=config.term_weights, starts=(0, 1, 2)
@@ -59,14 +59,14 @@ def test_minimising_the_loss_finds_the_motion(recipe, stage, strides):
         return (optax.apply_updates(flows, updates), state), None
 
     @jax.jit
-    def minimise(flows):
+    def minimize(flows):
         start, _ = loss(flows)
         (flows, _), _ = jax.lax.scan(step, (flows, optimizer.init(flows)), length=STEPS)
         end, terms = loss(flows)
         return start, end, terms["epe"], terms["zero_flow_epe"]
 
     flows = tuple(jnp.zeros((4, FRAMES - 1, SIDE // s, SIDE // s, 2)) for s in strides)
-    start, end, epe, zero = jax.device_get(minimise(flows))
+    start, end, epe, zero = jax.device_get(minimize(flows))
     assert end < start
 
     assert epe.sum / epe.count < 0.9 * zero.sum / zero.count, (epe, zero)

@@ -76,7 +76,7 @@ def test_four_devices_do_what_one_does():
             np.testing.assert_array_equal(shard.data, leaf.addressable_shards[0].data)
 
 
-def test_every_batch_normalisation_of_actionflownet_sees_the_whole_batch():
+def test_every_batch_normalization_of_actionflownet_sees_the_whole_batch():
     """One that forgot the axis would normalise by its own device's example."""
     fields = {"num_classes": 8, "width": 2, "num_frames": 4, "dropout_rate": 0.0}
     frames = jnp.asarray(next(make_batches(1)).frames / np.float32(255))

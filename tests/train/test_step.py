@@ -262,8 +262,8 @@ def test_jitter_without_noise_is_the_same_for_all_frames_of_a_clip():
 
 
 def test_noise_has_its_standard_deviation():
-    grey = jnp.full((2, 8, 32, 32, 3), 0.5)
-    noise = augment_frames(jax.random.key(0), grey, AugmentConfig(noise=0.02)) - 0.5
+    gray = jnp.full((2, 8, 32, 32, 3), 0.5)
+    noise = augment_frames(jax.random.key(0), gray, AugmentConfig(noise=0.02)) - 0.5
     assert float(noise.std()) == pytest.approx(0.02, rel=0.02)
 
 

@@ -8,7 +8,7 @@ from afn_jax.viz import (
     fit,
     flow_pictures,
     flow_scale,
-    heat_colours,
+    heat_colors,
     mean_endpoint_error,
 )
 
@@ -75,15 +75,15 @@ def test_flow_to_the_right_is_red_and_half_as_fast_half_as_strong():
     np.testing.assert_allclose(full, (255, 0, 0), atol=2)
 
 
-def test_unknown_flow_is_grey():
+def test_unknown_flow_is_gray():
     flow = np.full((1, 12, 12, 2), 3.0, np.float32)
     flow[0, :6] = np.nan
     mask = np.ones((1, 12, 12), bool)
     mask[0, :, :6] = False
     picture = flow_pictures(flow, max_magnitude=4, mask=mask, **SAME_SIZE)[0].astype(int)
-    grey = np.ptp(picture, axis=-1) == 0
-    assert grey[:6].all() and grey[:, :6].all()
-    assert not grey[6:, 6:].any()
+    gray = np.ptp(picture, axis=-1) == 0
+    assert gray[:6].all() and gray[:, :6].all()
+    assert not gray[6:, 6:].any()
     assert len(np.unique(picture[:6, :6])) == 2  # stripes
 
 
@@ -101,11 +101,11 @@ def test_a_block_of_a_reduced_picture_is_of_its_known_pixels():
     np.testing.assert_array_equal(heat[0, 0], (186, 48, 86))  # 5 of 10 px, not 5 / 4
     np.testing.assert_array_equal(heat[0, 1], (14, 12, 34))
     assert (np.ptp(heat[1], axis=-1) == 0).all()  # stripes
-    colours = flow_pictures(target, max_magnitude=3.01, mask=mask, **size)[0].astype(int)
-    np.testing.assert_allclose(colours[0, 1], (255, 0, 0), atol=2)
+    colors = flow_pictures(target, max_magnitude=3.01, mask=mask, **size)[0].astype(int)
+    np.testing.assert_allclose(colors[0, 1], (255, 0, 0), atol=2)
 
 
-def test_error_is_dark_where_right_light_where_wrong_grey_where_unknown():
+def test_error_is_dark_where_right_light_where_wrong_gray_where_unknown():
     target = np.zeros((1, 1, 5, 2))
     flow = target.copy()
     flow[0, 0, 1] = (3, 4)
@@ -121,8 +121,8 @@ def test_error_is_dark_where_right_light_where_wrong_grey_where_unknown():
 
 
 def test_heat_grows_lighter():
-    colours = heat_colours(np.linspace(0, 1, 50)).astype(int)
-    brightness = colours @ (0.299, 0.587, 0.114)
+    colors = heat_colors(np.linspace(0, 1, 50)).astype(int)
+    brightness = colors @ (0.299, 0.587, 0.114)
     assert (np.diff(brightness) > 0).all()
 
 

@@ -32,7 +32,7 @@ def test_rows_are_true_and_columns_predicted():
     assert float(found[2][1].get("y")) > float(rectangle.get("y"))
 
 
-def test_colour_is_the_share_of_the_row_and_says_right_or_wrong():
+def test_color_is_the_share_of_the_row_and_says_right_or_wrong():
     found = squares(confusion_matrix(np.array([[6, 2], [500, 500]]), ["a", "b"]))
     shades = [opacity(rectangle) for _, rectangle, _ in found]
     assert shades == pytest.approx([0.76, 0.28, 0.52, 0.52], abs=0.01)  # 0.04 + 0.96 * share

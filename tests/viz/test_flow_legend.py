@@ -18,13 +18,13 @@ POINTS = {
 
 @pytest.mark.parametrize("direction", POINTS)
 def test_hue_of_each_direction(direction):
-    (row, column), colour = POINTS[direction]
+    (row, column), color = POINTS[direction]
     pixel = flow_wheel(33)[row + (direction == "down"), column + (direction == "right")]
     # The outermost pixel is not quite full colour nor exactly on the axis.
-    assert np.abs(pixel[:3].astype(int) - colour).max() < 50
+    assert np.abs(pixel[:3].astype(int) - color).max() < 50
 
 
-def test_only_the_disc_is_opaque_and_its_centre_white():
+def test_only_the_disc_is_opaque_and_its_center_white():
     wheel = flow_wheel(32)
     assert wheel.shape == (32, 32, 4)
     assert wheel[0, 0, 3] == 0 and wheel[16, 16, 3] == 255

@@ -50,12 +50,12 @@ def test_same_logits_as_pytorch(architecture, tmp_path):
     shape = (2, 5 if is_video else 2, *size, 3)
     frames = np.random.default_rng(0).random(shape, np.float32)
     mean, std = KINETICS if is_video else IMAGENET
-    normalised = torch.tensor((frames - np.float32(mean)) / np.float32(std))
+    normalized = torch.tensor((frames - np.float32(mean)) / np.float32(std))
     with torch.no_grad():
         if is_video:
-            expected = network(normalised.permute(0, 4, 1, 2, 3)).numpy()
+            expected = network(normalized.permute(0, 4, 1, 2, 3)).numpy()
         else:
-            images = normalised.flatten(0, 1).permute(0, 3, 1, 2)
+            images = normalized.flatten(0, 1).permute(0, 3, 1, 2)
             expected = network(images).reshape(2, 2, CLASSES).mean(1).numpy()
 
     model, shapes = model_and_shapes(architecture, 4, frames.shape)

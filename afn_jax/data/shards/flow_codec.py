@@ -62,10 +62,10 @@ def encode_flow(flow: np.ndarray, known: np.ndarray | None, form: FlowFormat) ->
     picture = b""
     if reach > 0:
         levels = np.rint(flow.transpose(2, 0, 1) * (_LEVELS / reach)) + _ZERO
-        grey = levels.astype(np.uint8).reshape(-1, flow.shape[1])
+        gray = levels.astype(np.uint8).reshape(-1, flow.shape[1])
         quality = _quality(reach, form)
         settings = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
-        picture = cv2.imencode(".jpg", grey, settings)[1].tobytes()
+        picture = cv2.imencode(".jpg", gray, settings)[1].tobytes()
     mask = b"" if usable.all() else zlib.compress(np.packbits(usable).tobytes())
     return _HEADER.pack(reach, len(picture)) + picture + mask
 
@@ -88,8 +88,8 @@ def decode_flow(data: bytes | memoryview, size: tuple[int, int]) -> tuple[np.nda
         start, end = _HEADER.size, _HEADER.size + length
         flow = np.zeros((*size, 2), np.float32)
         if length:
-            grey = cv2.imdecode(np.frombuffer(data[start:end], np.uint8), cv2.IMREAD_GRAYSCALE)
-            x, y = np.maximum(grey, _ZERO - _LEVELS, out=grey).reshape(2, *size)
+            gray = cv2.imdecode(np.frombuffer(data[start:end], np.uint8), cv2.IMREAD_GRAYSCALE)
+            x, y = np.maximum(gray, _ZERO - _LEVELS, out=gray).reshape(2, *size)
             step = np.float32(reach / _LEVELS)
             np.multiply(cv2.merge([x, y]), step, out=flow)
             flow -= _ZERO * step

@@ -130,11 +130,11 @@ class FrameFolder:
                 f"{self.flow[0].path(int(wanted[0]))}: {x.shape[2]} x {x.shape[1]} pixels, but the "
                 f"picture of the other direction has {y.shape[2]} x {y.shape[1]}"
             )
-        grey = np.stack([x, y], -1)
-        flows = np.zeros((len(numbers), *grey.shape[1:]), np.float32)
+        gray = np.stack([x, y], -1)
+        flows = np.zeros((len(numbers), *gray.shape[1:]), np.float32)
         known = np.zeros(flows.shape[:-1], bool)
-        flows[there] = (grey * np.float32(2 / 255) - 1) * np.float32(self.flow_bound)
-        known[there] = ((grey > 0) & (grey < 255)).all(-1)
+        flows[there] = (gray * np.float32(2 / 255) - 1) * np.float32(self.flow_bound)
+        known[there] = ((gray > 0) & (gray < 255)).all(-1)
         return flows, known
 
 

@@ -147,7 +147,7 @@ class SyntheticVideo:
 
 @dataclasses.dataclass(frozen=True)
 class _Object:
-    centre: np.ndarray  # (x, y) at time 0
+    center: np.ndarray  # (x, y) at time 0
     radius: float
     speed: float
     outline: tuple[np.ndarray, np.ndarray, np.ndarray]  # harmonic, amplitude, phase
@@ -155,7 +155,7 @@ class _Object:
     radial: np.ndarray  # frequencies of the texture in log radius
     phase: np.ndarray  # [waves]: the same for all colours
     amplitude: np.ndarray  # [waves, 3]
-    colour: np.ndarray  # [3]
+    color: np.ndarray  # [3]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +164,7 @@ class _Scene:
     waves: np.ndarray  # [waves, 2] background, periods (x, y) a frame
     phase: np.ndarray  # [waves]: the same for all colours
     amplitude: np.ndarray  # [waves, 3]
-    colour: np.ndarray  # [3]
+    color: np.ndarray  # [3]
     objects: tuple[_Object, ...]
 
 
@@ -183,7 +183,7 @@ def _draw_scene(rng: np.random.Generator, source: SyntheticMotion) -> _Scene:
     waves = np.stack([np.cos(angle) * width, np.sin(angle) * height], -1) / wavelength[:, None]
     waves = np.rint(waves)  # whole periods a frame: the background wraps around too
     phase, amplitude = draw_texture(BACKGROUND_WAVES, rng.uniform(15, 35))
-    colour = rng.uniform(70, 185, 3)
+    color = rng.uniform(70, 185, 3)
     direction = rng.uniform(0, 2 * np.pi)
     camera = rng.uniform(0, source.camera_speed) * np.array([np.cos(direction), np.sin(direction)])
 
@@ -192,14 +192,14 @@ def _draw_scene(rng: np.random.Generator, source: SyntheticMotion) -> _Scene:
         harmonic = np.arange(2, 5)
         wobble = rng.uniform(0, WOBBLE / len(harmonic), len(harmonic))
         outline = (harmonic, wobble, rng.uniform(0, 2 * np.pi, len(harmonic)))
-        centre = rng.uniform(0, 1, 2) * (width, height)
+        center = rng.uniform(0, 1, 2) * (width, height)
         radius = rng.uniform(*source.radius) * side
         angular = rng.integers(1, 5, TEXTURE_WAVES) * rng.choice([-1, 1], TEXTURE_WAVES)
         radial = rng.uniform(1.5, 5.0, TEXTURE_WAVES)
         texture_phase, texture_amplitude = draw_texture(TEXTURE_WAVES, rng.uniform(25, 45))
         objects.append(
             _Object(
-                centre,
+                center,
                 radius,
                 rng.uniform(*source.speed),
                 outline,
@@ -210,7 +210,7 @@ def _draw_scene(rng: np.random.Generator, source: SyntheticMotion) -> _Scene:
                 rng.uniform(60, 195, 3),
             )
         )
-    return _Scene(camera, waves, phase, amplitude, colour, tuple(objects))
+    return _Scene(camera, waves, phase, amplitude, color, tuple(objects))
 
 
 def _render(scene, label, times, size):
@@ -220,14 +220,14 @@ def _render(scene, label, times, size):
     last axes, and this runs beside the training.
     """
     shape = (len(times), *size)
-    colours = _background(scene, times, size)  # [3, T H W]
-    layers = np.zeros(colours.shape[1], np.int8)
-    flows = np.empty((2, colours.shape[1]), np.float32)
+    colors = _background(scene, times, size)  # [3, T H W]
+    layers = np.zeros(colors.shape[1], np.int8)
+    flows = np.empty((2, colors.shape[1]), np.float32)
     flows[0], flows[1] = scene.camera
     for layer, thing in enumerate(scene.objects, start=1):
         drift, turn, log_zoom = _motion(thing, label)
         step = scene.camera + drift
-        where, x, y = _patch(thing, thing.centre + times[:, None] * step, size)
+        where, x, y = _patch(thing, thing.center + times[:, None] * step, size)
         radius = np.sqrt(x * x + y * y)
         angle = np.arctan2(y, x) - (turn * times[:, None]).astype(np.float32)
         log_radius = np.log(np.maximum(radius, np.float32(0.5)))
@@ -237,9 +237,9 @@ def _render(scene, label, times, size):
         where, x, y, radius, angle, log_radius, alpha = (
             values.take(covered) for values in (where, x, y, radius, angle, log_radius, alpha)
         )
-        for plane, colour in zip(colours, _texture(thing, radius, angle, log_radius), strict=True):
+        for plane, color in zip(colors, _texture(thing, radius, angle, log_radius), strict=True):
             under = plane.take(where)
-            plane[where] = under + alpha * (colour - under)
+            plane[where] = under + alpha * (color - under)
         whole = (alpha == 1) & (radius >= CORE)
         layers[where] = np.where(whole, np.int8(layer), np.int8(MIXED))
         # One step moves a point at offset d from the centre to M d from the moved centre.
@@ -249,24 +249,24 @@ def _render(scene, label, times, size):
         where, x, y = where.take(most), x.take(most), y.take(most)
         flows[0, where] = cos * x - sin * y + np.float32(step[0])
         flows[1, where] = sin * x + cos * y + np.float32(step[1])
-    colours = np.clip(np.rint(colours, out=colours), 0, 255, out=colours).astype(np.uint8)
+    colors = np.clip(np.rint(colors, out=colors), 0, 255, out=colors).astype(np.uint8)
     return (
-        np.ascontiguousarray(colours.T).reshape(*shape, 3),
+        np.ascontiguousarray(colors.T).reshape(*shape, 3),
         layers.reshape(shape),
         np.ascontiguousarray(flows.T).reshape(*shape, 2),
     )
 
 
-def _patch(thing, centre, size):
+def _patch(thing, center, size):
     """The pixels around `centre` `[T, 2]`, wrapped: flat index, x and y from it, all `[T, N]`."""
     height, width = size
     reach = thing.radius * (1 + WOBBLE) + EDGE
     span = np.arange(-int(np.ceil(reach)), int(np.ceil(reach)) + 2)
     near = span**2 + span[:, None] ** 2 <= (reach + np.sqrt(2)) ** 2
     row, column = np.nonzero(near)  # numbers into `span`
-    corner = np.floor(centre).astype(int)
-    past = (centre - corner).astype(np.float32)
-    rows = (corner[:, 1:] + span) % height + height * np.arange(len(centre))[:, None]
+    corner = np.floor(center).astype(int)
+    past = (center - corner).astype(np.float32)
+    rows = (corner[:, 1:] + span) % height + height * np.arange(len(center))[:, None]
     columns = (corner[:, :1] + span) % width
     flat = (rows * width).take(row, 1) + columns.take(column, 1)
     span = span.astype(np.float32)
@@ -294,7 +294,7 @@ def _background(scene: _Scene, times: np.ndarray, size: tuple[int, int]) -> np.n
     right = np.concatenate([np.cos(columns), np.sin(columns)])
     weight = np.concatenate([scene.amplitude, scene.amplitude]).T.astype(np.float32)
     waves = left @ (weight[:, :, None] * right)  # [3, T H, W]
-    return waves.reshape(3, -1) + scene.colour.astype(np.float32)[:, None]
+    return waves.reshape(3, -1) + scene.color.astype(np.float32)[:, None]
 
 
 def _inside(thing: _Object, radius: np.ndarray, angle: np.ndarray) -> np.ndarray:
@@ -312,8 +312,8 @@ def _texture(thing, radius, angle, log_radius) -> np.ndarray:
     waves = np.stack([thing.angular, thing.radial], -1).astype(np.float32)  # [waves, 2]
     carrier = waves @ np.stack([angle, log_radius]) + thing.phase.astype(np.float32)[:, None]
     fade = np.clip((radius - np.float32(1)) / np.float32(CORE - 1), 0, 1)
-    colour = fade * (thing.amplitude.T.astype(np.float32) @ np.cos(carrier))
-    return colour + thing.colour.astype(np.float32)[:, None]
+    color = fade * (thing.amplitude.T.astype(np.float32) @ np.cos(carrier))
+    return color + thing.color.astype(np.float32)[:, None]
 
 
 def _visible_in_next(flow: np.ndarray, layer: np.ndarray, next_layer: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from afn_jax.data.source import Clip
 
 # Places of a box, (down, right), in quarters of the way from the first to the last possible one.
 CORNERS = ((0, 0), (0, 4), (4, 0), (4, 4))
-CENTRE = (2, 2)
+CENTER = (2, 2)
 BETWEEN = ((0, 2), (2, 0), (2, 4), (4, 2), (1, 1), (1, 3), (3, 1), (3, 3))
 
 
@@ -126,7 +126,7 @@ class CenterCrop:
     ) -> SpatialTransform:
         """The transform for pictures of that size; nothing is random about it."""
         box = _box(height, width, self.size, self.scale, self.scale)
-        return _placed(box, (height, width), CENTRE, self.size)
+        return _placed(box, (height, width), CENTER, self.size)
 
 
 def ten_crops(
@@ -146,7 +146,7 @@ def ten_crops(
     return tuple(
         _placed(box, (height, width), place, size, flip)
         for flip in (False, True)
-        for place in (*CORNERS, CENTRE)
+        for place in (*CORNERS, CENTER)
     )
 
 
@@ -223,7 +223,7 @@ class CornerCrop:
             if abs(i - j) <= self.max_distortion
         ]
         box = _box(height, width, self.size, *pairs[rng.integers(len(pairs))])
-        places = (*CORNERS, CENTRE) if self.places == 5 else (*CORNERS, CENTRE, *BETWEEN)
+        places = (*CORNERS, CENTER) if self.places == 5 else (*CORNERS, CENTER, *BETWEEN)
         place = places[rng.integers(len(places))]
         flip = bool(rng.random() < self.flip_probability)
         return _placed(box, (height, width), place, self.size, flip)

@@ -148,8 +148,8 @@ class FlowNetAugmentation:
             )
             step_shift = self.step_translation * rng.uniform(-1, 1, 2) * self.size[::-1]
             step = _similarity(
-                _centre(self.size),
-                _centre(self.size) + step_shift,
+                _center(self.size),
+                _center(self.size) + step_shift,
                 np.exp(self.step_zoom * rng.uniform(-1, 1)),
                 self.step_rotation * rng.uniform(-1, 1),
             )
@@ -164,8 +164,8 @@ class FlowNetAugmentation:
     def _view(self, height, width, *, scale, angle, shift, flip) -> np.ndarray:
         """The window of that scale, turned by `angle`, at `shift` px from the picture's centre."""
         to_picture = scale * min(height / self.size[0], width / self.size[1])
-        centre = _centre((height, width)) + shift
-        view = _similarity(_centre(self.size), centre, to_picture, angle)
+        center = _center((height, width)) + shift
+        view = _similarity(_center(self.size), center, to_picture, angle)
         mirror = np.array([[-1, 0, self.size[1] - 1], [0, 1, 0], [0, 0, 1]], np.float64)
         return view @ mirror if flip else view
 
@@ -178,7 +178,7 @@ def _similarity(source: np.ndarray, target: np.ndarray, scale: float, angle: flo
     return matrix
 
 
-def _centre(size: tuple[int, int]) -> np.ndarray:
+def _center(size: tuple[int, int]) -> np.ndarray:
     """(x, y) of the middle of a picture of (height, width)."""
     return (np.array(size[::-1], np.float64) - 1) / 2
 

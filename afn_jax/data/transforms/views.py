@@ -29,7 +29,7 @@ class Views:
         clips: clips of a video; not for "cover".
         when: "uniform": evenly spaced, the middle for one clip; "random": at random; "cover": as
             many, evenly spaced, as show the whole video.
-        crops: "centre": one box; "ten": four corners and the centre, each mirrored too; "random":
+        crops: "center": one box; "ten": four corners and the centre, each mirrored too; "random":
             one box anywhere.
         scale: sides of the boxes, relative to the largest one; .875 is 224 of 256 pixels.
         seed: of what is random.
@@ -37,11 +37,13 @@ class Views:
 
     clips: int = 1
     when: Literal["uniform", "random", "cover"] = "uniform"
-    crops: Literal["centre", "ten", "random"] = "centre"
+    crops: Literal["center", "ten", "random"] = "center"
     scale: float = 1.0
     seed: int = 0
 
     def __post_init__(self):
+        if self.crops == "centre":  # the former spelling, accepted for one release
+            object.__setattr__(self, "crops", "center")
         if self.clips < 1:
             raise ValueError(f"clips: got {self.clips}; give 1 or more")
         if self.seed < 0:
@@ -92,8 +94,8 @@ class Views:
 
 
 WHEN = ("uniform", "random", "cover")
-CROPS = ("centre", "ten", "random")
-MIDDLE_CLIP = Views()  # centre crop
+CROPS = ("center", "ten", "random")
+MIDDLE_CLIP = Views()  # center crop
 _STARTS, _PLACES = 0, 1  # separate streams of random numbers
 
 

@@ -172,7 +172,7 @@ def test_a_class_without_a_known_video_is_told(data, capsys):
     assert code != 0 and "left out" in text and "no video in it, but Swim/a.vob" in text
 
 
-def test_ucf101_without_class_folders_is_recognised(tmp_path):
+def test_ucf101_without_class_folders_is_recognized(tmp_path):
     names = [f"Class{i}" for i in range(1, 102)]
     (tmp_path / "classInd.txt").write_text("".join(f"{i} {n}\n" for i, n in enumerate(names, 1)))
     (tmp_path / "trainlist01.txt").write_text("Class1/v_a_g01_c01.avi 1\n")

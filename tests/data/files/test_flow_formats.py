@@ -95,8 +95,8 @@ def test_pfm_is_what_opencv_reads(tmp_path, shared_data):
             read_flow(path)
 
 
-GREY16 = cv2.imencode(".png", np.zeros((4, 4), np.uint16))[1].tobytes()
-COLOUR8 = png(np.zeros((4, 4, 3), np.uint8))
+GRAY16 = cv2.imencode(".png", np.zeros((4, 4), np.uint16))[1].tobytes()
+COLOR8 = png(np.zeros((4, 4, 3), np.uint8))
 GOOD = png(np.random.default_rng(0).integers(0, 2**16, (40, 40, 3)).astype(np.uint16))
 PFM = b"PF\n2 2\n-1\n" + bytes(48)
 
@@ -104,8 +104,8 @@ PFM = b"PF\n2 2\n-1\n" + bytes(48)
 @pytest.mark.parametrize(
     "name, data, message",
     [
-        ("a.png", COLOUR8, r"8 bits and 3 channel\(s\), but KITTI's flow has 16 bits and 3"),
-        ("a.png", GREY16, r"16 bits and 1 channel\(s\)"),
+        ("a.png", COLOR8, r"8 bits and 3 channel\(s\), but KITTI's flow has 16 bits and 3"),
+        ("a.png", GRAY16, r"16 bits and 1 channel\(s\)"),
         ("a.png", b"", r"no picture that OpenCV reads \(0 bytes\)"),
         ("a.png", b"text", "no picture that OpenCV reads"),
         ("a.png", GOOD[: len(GOOD) // 2], "cut off"),

@@ -26,8 +26,8 @@ def two_jpegs(flow: np.ndarray, bound: float = 20.0) -> tuple[int, np.ndarray]:
     """Bytes, and the flow read back: two pictures of +-bound in 0..255, as two-stream papers do."""
     size, planes = 0, []
     for plane in np.moveaxis(flow, -1, 0):
-        grey = np.rint((np.clip(plane, -bound, bound) + bound) * 255 / (2 * bound))
-        data = cv2.imencode(".jpg", grey.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
+        gray = np.rint((np.clip(plane, -bound, bound) + bound) * 255 / (2 * bound))
+        data = cv2.imencode(".jpg", gray.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
         size += len(data)
         planes.append(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) * (2 * bound / 255) - bound)
     return size, np.stack(planes, -1)

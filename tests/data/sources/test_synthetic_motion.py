@@ -62,7 +62,7 @@ def object_flow(video):
     clip = video.clip(np.arange(1))
     height, width = source.size
     grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(float)
-    offset = grid - thing.centre
+    offset = grid - thing.center
     offset -= np.rint(offset / (width, height)) * (width, height)  # the world wraps around
     near = np.linalg.norm(offset, axis=-1) < 0.6 * thing.radius
     return offset[near], clip.flows[0][near] - scene.camera, thing
@@ -151,11 +151,11 @@ def accuracy_of_a_linear_classifier(train_x, train_y, test_x, test_y):
 def appearance(frame):
     """Small picture, its gradients' histogram-like moments and colours: what a frame shows."""
     small = frame.reshape(8, 4, 8, 4, 3).mean((1, 3))
-    grey = frame.astype(float).mean(-1)
-    dy, dx = np.gradient(grey)
+    gray = frame.astype(float).mean(-1)
+    dy, dx = np.gradient(gray)
     moments = [
         f(g.reshape(4, 8, 4, 8))
-        for g in (np.abs(dx), np.abs(dy), dx * dy, grey * grey)
+        for g in (np.abs(dx), np.abs(dy), dx * dy, gray * gray)
         for f in (lambda blocks: blocks.mean((1, 3)).ravel(),)
     ]
     return np.concatenate([small.ravel(), *moments])

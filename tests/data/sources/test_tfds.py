@@ -25,13 +25,13 @@ def tfds():
     return pytest.importorskip("tensorflow_datasets", reason=reason)
 
 
-def colour(number, t):
+def color(number, t):
     """RGB of frame t of a video."""
     return 40 * number + 10 * t, 100, 250
 
 
 def encoded(number, t):
-    image = np.full((12, 20, 3), colour(number, t)[::-1], np.uint8)
+    image = np.full((12, 20, 3), color(number, t)[::-1], np.uint8)
     return cv2.imencode(".png", image)[1].tobytes()
 
 
@@ -103,7 +103,7 @@ def test_videos(prepare):
     video = pickle.loads(pickle.dumps(train))[1]
     clip = video.clip(np.array([4, 0, 0]))
     assert clip.frames.dtype == np.uint8 and clip.flows is None
-    np.testing.assert_array_equal(clip.frames[:, 5, 7], [colour(1, t) for t in (4, 0, 0)])
+    np.testing.assert_array_equal(clip.frames[:, 5, 7], [color(1, t) for t in (4, 0, 0)])
     assert clip.frames.shape == (3, 12, 20, 3)
     half = TfdsVideos("ucf101/ucf101_1", data_dir=root, short_side=6)[1].clip(np.arange(2))
     assert half.frames.shape == (2, 6, 10, 3)

@@ -88,7 +88,7 @@ def test_flow_stays_true_to_the_frames(box, size, flip):
 
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("size", [(24, 28), (80, 70), (50, 30)])
-def test_pixel_centres(size, flip):
+def test_pixel_centers(size, flip):
     """Pixel i of the result is the scene at (i + 0.5) * scale - 0.5: frames, flows alike."""
     top, left, height, width = 4, 6, 40, 50
     y, x = np.mgrid[:48, :64].astype(np.float32)

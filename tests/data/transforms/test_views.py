@@ -69,7 +69,7 @@ def test_segments_share_the_frames_of_a_clip():
     [
         ({"clips": 0}, "clips: got 0; give 1 or more"),
         ({"when": "often"}, "when: got 'often'; allowed are uniform, random, cover"),
-        ({"crops": "five"}, "crops: got 'five'; allowed are centre, ten, random"),
+        ({"crops": "five"}, "crops: got 'five'; allowed are center, ten, random"),
         ({"scale": 1.5}, "scale: got 1.5; give a number above 0 and up to 1"),
         ({"seed": -1}, "seed: got -1; give 0 or more"),
     ],

@@ -25,8 +25,8 @@ HEIGHT, WIDTH = 12, 16
 def picture(path, value, size=(HEIGHT, WIDTH)):
     """Filled with `value`, a grey level or a mask."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    grey = np.broadcast_to(np.asarray(value, np.uint8), size)
-    cv2.imwrite(str(path), np.stack([grey] * 3, -1))
+    gray = np.broadcast_to(np.asarray(value, np.uint8), size)
+    cv2.imwrite(str(path), np.stack([gray] * 3, -1))
 
 
 def flow(path, x, known=None, size=(HEIGHT, WIDTH)):
