@@ -7,6 +7,7 @@ Functions of a predict function and clips; `eval.probe` is the command. Clips ar
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from scipy import stats
 
 Probabilities = Callable[[np.ndarray], np.ndarray]
 
@@ -158,15 +159,7 @@ def future_errors(flows: np.ndarray, targets: np.ndarray, mask: np.ndarray) -> d
 
 
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
-    """Spearman's: 1 if both rise together, -1 if one falls; NaN where one does not vary."""
-    ranks = [_mean_ranks(np.asarray(values, np.float64)) for values in (x, y)]
-    if min(len(r) for r in ranks) < 2 or any(np.ptp(r) == 0 for r in ranks):
+    """Spearman's rank correlation, -1 to 1; NaN if one of the two does not vary."""
+    if min(len(set(x)), len(set(y))) < 2:
         return float("nan")
-    return float(np.corrcoef(*ranks)[0, 1])
-
-
-def _mean_ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 0; equal values share their mean."""
-    below = (values[None] < values[:, None]).sum(-1)
-    equal = (values[None] == values[:, None]).sum(-1)
-    return below + (equal - 1) / 2
+    return float(stats.spearmanr(x, y).statistic)
