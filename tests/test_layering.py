@@ -12,16 +12,17 @@ ROOT = Path(__file__).resolve().parent.parent
 # What each part of `afn_jax` may import of the others. Those that may import `types` name it.
 # `study` stands on top of training and evaluation: it may import `eval`, nothing imports it.
 MAY_IMPORT = {
+    "near_names": set(),
     "types": set(),
     "ops": {"types"},
     "losses": {"types", "ops"},
     "metrics": {"types", "ops", "losses"},
     "nn": {"types", "ops"},
-    "models": {"types", "ops", "nn"},
-    "weights": {"nn", "models"},
+    "models": {"near_names", "types", "ops", "nn"},
+    "weights": {"near_names", "nn", "models"},
     "viz": {"types", "ops"},
     "tvl1_teacher": {"ops"},
-    "data": set(),  # loader workers must not start JAX, and `types` imports it
+    "data": {"near_names"},  # loader workers must not start JAX, and `types` imports it
 }
 # What each package above the library may not import: itself and all below it are free.
 ABOVE = {
@@ -33,6 +34,7 @@ COMMANDS = {"train", "eval", "study", "benchmarks", "tests"}
 ONLY_COMMANDS = {"grain", "av", "cv2", "tyro", "orbax", "tensorboardX", "rich"}
 FLAX_NEEDS = {"rich"}  # flax.linen imports it to print tables, so it is there with Flax
 FORBIDDEN = {
+    "near_names": ONLY_COMMANDS,
     "types": ONLY_COMMANDS,
     "ops": ONLY_COMMANDS | {"flax", "optax"},
     "losses": ONLY_COMMANDS | {"flax"},
