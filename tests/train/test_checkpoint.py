@@ -7,48 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
+from tests.train.saved_states import CONFIG, LARGE, make_state, restore, save
 from train import config_file
 from train.checkpoint import CONFIG_FILE, CheckpointError, Checkpoints, load_config, load_state
-from train.config import TrainConfig
-from train.state import TrainState
 
-CONFIG = TrainConfig(recipe="actionflownet", seed=5)
 ROOT = Path(__file__).resolve().parents[2]
-LARGE = 200_000  # values, so that a checkpoint is far larger than the limits below
-
-
-def make_state(step, size=6):
-    params = {
-        "kernel": jax.random.normal(jax.random.key(step), (size, 2)),
-        "half": jnp.full((3,), 1 / 3, jnp.bfloat16),
-        "empty": {},
-    }
-    return TrainState(
-        step=jnp.int32(step),
-        params=params,
-        batch_stats={"mean": jnp.full((2,), step, jnp.float32)},
-        opt_state=optax.adam(0.1).init(params),
-    )
-
-
-def save(run_dir, steps, keep=2, size=6):
-    checkpoints = Checkpoints(run_dir, keep)
-    for step in steps:
-        checkpoints.save(make_state(step, size), {"next_index": 4 * step}, CONFIG)
-    checkpoints.close()
-
-
-def restore(run_dir, size=6):
-    checkpoints = Checkpoints(run_dir)
-    try:
-        return checkpoints.restore(make_state(0, size)), checkpoints.warnings
-    finally:
-        checkpoints.close()
 
 
 def saved_steps(run_dir):
@@ -136,17 +102,17 @@ def test_the_same_step_damaged_twice(tmp_path):
 def test_no_traceback_of_abandoned_reads(tmp_path):
     """In a process of its own: the reads end after the failure, in other threads."""
     code = (
-        "import sys, gc, time; sys.path[:0] = sys.argv[2:]\n"
-        "from pathlib import Path; import test_checkpoint as t\n"
-        "folder = Path(sys.argv[1]); t.save(folder, [2, 4], size=t.LARGE)\n"
+        "import sys, gc, time\n"
+        "from pathlib import Path; from tests.train import saved_states as s\n"
+        "folder = Path(sys.argv[1]); s.save(folder, [2, 4], size=s.LARGE)\n"
         "state = folder / 'checkpoints/4/state'\n"
         "largest = max(state.rglob('*'), key=lambda p: p.stat().st_size)\n"
         "largest.write_bytes(largest.read_bytes()[:1000])\n"
-        "print(t.restore(folder, size=t.LARGE)[1]); time.sleep(0.2); gc.collect()\n"
+        "print(s.restore(folder, size=s.LARGE)[1]); time.sleep(0.2); gc.collect()\n"
     )
-    paths = [tmp_path / "run", ROOT, ROOT / "tests", ROOT / "tests" / "train"]
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, paths)],
+        [sys.executable, "-c", code, str(tmp_path / "run")],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         env=os.environ | {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"},
