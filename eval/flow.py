@@ -227,7 +227,7 @@ def open_dataset(config: FlowConfig, split: str) -> FlowDataset:
             config.root, split=split, render=config.render, count_invalid=config.count_invalid
         )
     if config.dataset == "flying-chairs":
-        return flying_chairs(config.root, split=split, list_file=config.annotations or None)
+        return flying_chairs(config.root, split=split, annotations=config.annotations or None)
     if config.dataset == "middlebury":
         return middlebury(config.root, split=split)
     return kitti(config.root, year=int(config.dataset.removeprefix("kitti")), split=split)

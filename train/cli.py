@@ -5,6 +5,7 @@ import sys
 
 import tyro
 
+from afn_jax.data.sources import list_sources, source_spec
 from train.config import TrainConfig
 from train.recipes import RECIPES
 
@@ -47,14 +48,20 @@ def _one(recipe: str, stage: str, scale: str, rest: list[str]) -> TrainConfig:
     if scale not in scales:
         _fail(f"--scale: got {scale!r}, recipe {recipe} has {', '.join(scales)}.")
     what = f"Recipe {recipe}, " + (f"stage {stage}, " if stage else "") + f"scale {scale}."
+    datasets = f"Datasets, for --data NAME:\n{list_sources()}"
     fixed = ["--scale", scale] + (["--stage", stage] if stage else [])
-    return tyro.cli(
+    config = tyro.cli(
         TrainConfig,
         prog=f"python -m train {recipe}",
-        description=f"{what} Scales: {', '.join(scales)}.",
+        description=f"{what} Scales: {', '.join(scales)}.\n\n{datasets}",
         default=scales[scale],
         args=[*_data_shorthand(rest), *fixed],
     )
+    try:
+        source_spec(config.data.source)
+    except ValueError as error:
+        _fail(f"--{error}")
+    return config
 
 
 def _recipe(arguments: list[str]) -> tuple[str, list[str]]:

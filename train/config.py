@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, Literal
 
 from afn_jax.data.config import DataConfig
+from afn_jax.data.sources import source_spec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,18 +214,6 @@ MAY_CHANGE = {
 }
 
 
-# Sources with true flow, or with files of flow beside the videos if someone made them.
-WITH_FLOW = {
-    "shards",
-    "frame-folder",
-    "synthetic-motion",
-    "flying-chairs",
-    "sintel",
-    "kitti2012",
-    "kitti2015",
-    "middlebury",
-}
-ONLY_FLOW = {"flying-chairs", "sintel", "kitti2012", "kitti2015", "middlebury"}
 LOWEST = {
     "seed": 0,
     "test_every": 0,
@@ -294,26 +283,21 @@ def check(config: TrainConfig) -> None:
             f"data.crop_scales: got {config.data.crop_scales}, but each must be above 0, and 1 at "
             "most."
         )
-    if config.data.source == "synthetic-motion" and config.data.stride != 1:
+    dataset = source_spec(config.data.source)
+    if dataset.generated and config.data.stride != 1:
         raise ValueError(
             f"data.stride: got {config.data.stride}, but the flow of synthetic clips is that of "
             "neighbouring frames. Use --data.stride 1."
         )
-    if config.data.source in ONLY_FLOW and not config.objective.kind.endswith("flow"):
+    if not dataset.has_actions and not config.objective.kind.endswith("flow"):
         raise ValueError(
             f"objective.kind: got {config.objective.kind!r}, but {config.data.source} has no "
             "actions. Use --objective.kind flow."
         )
-    if config.objective.kind in SUPERVISED and config.data.source not in WITH_FLOW:
-        if config.data.teacher == "none":
-            raise ValueError(
-                "data.teacher: got 'none', but the objective needs a flow target and video files "
-                "have none. Use --data.teacher dis, or --objective.kind action."
-            )
-    if config.data.source == "synthetic-motion" and config.data.flip:
+    if config.data.flip and not dataset.mirrorable:
         raise ValueError(
-            "data.flip: mirroring a synthetic clip changes its class (left and right change "
-            "places). Add --data.no-flip."
+            f"data.flip: mirroring a clip of {config.data.source} changes its class (left and "
+            "right change places). Add --data.no-flip."
         )
 
 

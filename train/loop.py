@@ -22,7 +22,7 @@ from rich.console import Console
 from afn_jax.data.config import DataConfig
 from afn_jax.data.pipeline import ClipReader, evaluation_batches, train_iterator
 from afn_jax.data.source import Source
-from afn_jax.data.sources import create_source
+from afn_jax.data.sources import create_source, source_spec
 from afn_jax.data.sources.video_files import CLASS_MARK
 from afn_jax.types import Batch
 from train import config as config_lib
@@ -84,7 +84,7 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
     source = create_source(config.data, "train", config.seed)
     test_source = create_source(config.data, "test", config.seed)
     check_classes(source, test_source)
-    if config.data.source != "synthetic-motion":
+    if not source_spec(config.data.source).generated:
         check_overlap(source, test_source)
     check_target(config, source)
     reader = ClipReader(source, config.data)

@@ -8,26 +8,8 @@ from typing import Literal
 class DataConfig:
     """Where clips come from and how they are cut."""
 
-    source: Literal[
-        "synthetic-motion",
-        "video-folder",
-        "frame-folder",
-        "ucf101",
-        "hmdb51",
-        "kinetics",
-        "something-something",
-        "activitynet",
-        "thumos14",
-        "csv",
-        "tfds",
-        "flying-chairs",
-        "sintel",
-        "kitti2012",
-        "kitti2015",
-        "middlebury",
-        "shards",
-    ] = "synthetic-motion"
-    """The kind of dataset."""
+    source: str = "synthetic-motion"
+    """Name of the dataset; --help lists them above."""
     root: str = ""
     """The folder of the videos; video-folder: with one sub-folder a class; tfds: its data_dir."""
     annotations: str = ""

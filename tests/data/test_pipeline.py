@@ -165,5 +165,5 @@ def test_create_source():
     config = dataclasses.replace(SMALL, train_videos=16, test_videos=8, stride=1)
     train, test = (create_source(config, split, seed=3) for split in ("train", "test"))
     assert (len(train), len(test), train[0].num_frames, train.seed) == (16, 8, 3, 3)
-    with pytest.raises(ValueError, match="data.source: got 'youtube', allowed are"):
+    with pytest.raises(ValueError, match="data.source: got 'youtube'. Allowed are"):
         create_source(dataclasses.replace(config, source="youtube"), "train", 0)

@@ -70,13 +70,23 @@ def test_clip_longer_than_every_video(run_main, tmp_path):
     )
 
 
+def test_rejects_videos_without_a_flow_target(run_main, tmp_path):
+    root = write_videos(tmp_path / "videos")
+    assert_refused(
+        run_main,
+        tmp_path,
+        ["data.teacher: got 'none'", "--data.teacher dis"],
+        *("--data", "video-folder", "--data.root", root, "--data.teacher", "none"),
+        *("--data.num-frames", 2, "--data.index-cache", "none"),
+    )
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [
         (["--model.name", "resnet18"], ["objective.kind", "--objective.kind action"]),
         (["--model.name", "resnet19", "--objective.kind", "action"], ["resnet19", "resnet18"]),
         (["--data.flip"], ["data.flip", "--data.no-flip"]),
-        (["--data", "video-folder", "--data.teacher", "none"], ["--data.teacher dis"]),
         (["--batch-size", "0"], ["batch_size: got 0"]),
     ],
 )

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 
 from afn_jax.data.check.doctor import Dataset, Finding, Inspected, counts, diagnose
 from afn_jax.data.check.inspection import inspect_files
-from afn_jax.data.check.listing import LISTS, list_dataset
+from afn_jax.data.check.listing import checked_sources, list_dataset
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("root", help="the folder of videos")
-    add("--source", default="", help=f"{', '.join(LISTS)} or flow-files; guessed if not given")
+    add("--source", default="", help=f"{', '.join(checked_sources())}; guessed if not given")
     add("--annotations", default="", help="the lists, if they are elsewhere")
     add("--list-number", type=int, default=1, help="which of the official splits")
     add("--num-frames", type=int, default=16, help="frames in a clip")

@@ -1,23 +1,21 @@
 """The lists of a dataset for `doctor.py`: what cannot be read is a finding, not an error."""
 
-import functools
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from afn_jax.data.check.doctor import Dataset, Finding, Listed, label_base
+from afn_jax.data.sources import SOURCES
 from afn_jax.data.sources.catalogue import Catalogue
 from afn_jax.data.sources.lists import splits
-from afn_jax.data.sources.lists.activitynet import read_activitynet
-from afn_jax.data.sources.lists.csv_list import read_csv
-from afn_jax.data.sources.lists.hmdb51 import read_hmdb51
-from afn_jax.data.sources.lists.kinetics import read_kinetics
-from afn_jax.data.sources.lists.something_something import read_something_something
-from afn_jax.data.sources.lists.thumos14 import read_thumos14
-from afn_jax.data.sources.lists.video_folder import read_ucf101, read_video_folder
 from afn_jax.data.sources.lists.video_list import Entry, VideoList
+from afn_jax.near_names import unknown_name
 
 FLOW_EXTENSIONS = (".flo", ".pfm")
+FLOW_FILES = "flow-files"
+
+
+def checked_sources() -> list[str]:
+    """Returns the names of the datasets that can be checked, and `FLOW_FILES`."""
+    return [name for name, spec in SOURCES.items() if spec.read_list] + [FLOW_FILES]
 
 
 def list_dataset(
@@ -27,7 +25,7 @@ def list_dataset(
 
     Args:
         root: the folder of videos, or of flow files.
-        source: one of `LISTS` or "flow-files"; empty: guessed from what is there.
+        source: one of `checked_sources()`; empty: guessed from what is there.
         annotations: the lists, if they are elsewhere.
         list_number: which of the official splits.
 
@@ -41,18 +39,19 @@ def list_dataset(
     catalogue = Catalogue(root)
     given = Path(annotations) if annotations else None
     source = source or _guess(catalogue, given)
-    if source == "flow-files":
+    if source == FLOW_FILES:
         return _flow_files(catalogue.root)
-    if source not in LISTS:
-        raise ValueError(f"source: got {source!r}; allowed are {', '.join(LISTS)}, flow-files")
+    allowed = checked_sources()
+    if source not in allowed:
+        raise ValueError(unknown_name("source", source, allowed))
+    read_list = SOURCES[source].read_list
     lists, findings = {}, []
     for split in splits.SPLITS:
         try:
-            lists[split] = LISTS[source](catalogue.root, split, given, list_number)
+            lists[split] = read_list(catalogue.root, split, given, list_number)
         except ValueError as error:
             findings.append(Finding(True, f"the {split} list cannot be used", (str(error),)))
-            if source in ("video-folder", "frame-folder", "ucf101"):
-                _read_by_folder(catalogue, given, split, list_number, lists, findings)
+            _read_by_folder(catalogue, given, split, list_number, lists, findings)
     skipped = dict.fromkeys(skip for videos in lists.values() for skip in videos.skipped)
     if skipped:
         texts = tuple(f"{skip.path}: {skip.reason}" for skip in skipped)
@@ -83,32 +82,12 @@ def list_dataset(
     return Dataset(kind, class_names, tuple(videos), list_number, unlisted, tuple(findings)), paths
 
 
-LISTS: dict[str, Callable[[Path, str, Path | None, int], VideoList]] = {
-    "video-folder": read_video_folder,
-    "frame-folder": functools.partial(read_video_folder, frames=True),
-    "ucf101": read_ucf101,
-    "hmdb51": read_hmdb51,
-    "kinetics": read_kinetics,
-    "something-something": read_something_something,
-    "activitynet": read_activitynet,
-    "thumos14": read_thumos14,
-    "csv": read_csv,
-}
-
-
-def _guess(catalogue: Catalogue, given: Path | None) -> str:
-    if given is not None and given.suffix.lower() == ".csv":
-        return "csv"
-    for base in [given] if given else [catalogue.root, catalogue.root.resolve().parent]:
-        if any(base.glob("*_test_split[0-9].txt")) or any(base.glob("*/*_test_split[0-9].txt")):
-            return "hmdb51"
-    lists = given or splits.find_lists(catalogue.root)
-    if lists and (lists / "classInd.txt").is_file():
-        with suppress(ValueError, OSError):
-            if len(splits.read_class_names(lists / "classInd.txt")) == 101:
-                return "ucf101"
+def _guess(catalogue: Catalogue, annotations: Path | None) -> str:
+    for name, spec in SOURCES.items():
+        if spec.recognize is not None and spec.recognize(catalogue.root, annotations):
+            return name
     if not catalogue.videos and _flow_names(catalogue.root):
-        return "flow-files"
+        return FLOW_FILES
     return "video-folder" if catalogue.videos else "frame-folder"
 
 

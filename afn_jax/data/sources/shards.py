@@ -1,17 +1,20 @@
 """Prepared videos: the shards that `python -m afn_jax.data.prepare` made."""
 
 import dataclasses
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from afn_jax.data.config import DataConfig
 from afn_jax.data.shards.flow_codec import decode_flow
 from afn_jax.data.shards.frame_codec import FrameFormat, decode_frames
 from afn_jax.data.shards.manifest import FILE, missing_shards, read_dataset
 from afn_jax.data.shards.record import read_index, read_records, shard_name
 from afn_jax.data.source import Clip, Skipped, VideoReadError
+from afn_jax.data.sources.spec import SourceSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,3 +164,47 @@ class Shards:
 
     def __getitem__(self, index: int) -> ShardVideo:
         return self._videos[index]
+
+
+def _create(config: DataConfig, split: str, seed: int) -> Shards:
+    root = config.root
+    if config.annotations:
+        raise ValueError("data.annotations: shards hold the list they were made of. Leave it out.")
+    dataset = read_dataset(root)
+    prepared = dataset.source
+    for field in ("list_number", "classes"):
+        stored, wanted = prepared.get(field, getattr(DataConfig, field)), getattr(config, field)
+        stored = tuple(stored) if isinstance(stored, list) else stored
+        if wanted != stored and wanted != ():
+            raise ValueError(
+                f"data.{field}: got {wanted!r}, but {root} was prepared with {stored!r}. Use that, "
+                "or prepare the videos again into another folder."
+            )
+    source = Shards(root, split=split, with_flow=config.stored_flow)
+    if config.stored_flow and source.flow_stride not in (0, config.stride):
+        raise ValueError(
+            f"data.stride: got {config.stride}, but the flow in {root} leads {source.flow_stride} "
+            f"frames ahead. Use --data.stride {source.flow_stride}, or leave the stored flow out "
+            "with --data.no-stored-flow."
+        )
+    estimated = config.stored_flow and dataset.flow is not None and dataset.flow.origin != "own"
+    if split == "train" and estimated and config.brighten != "none":
+        logging.getLogger(__name__).warning(
+            "the flow in %s was estimated from frames as they are, and data.brighten is %r; dark "
+            "frames have better flow brightened: --data.no-stored-flow estimates it while training",
+            *(root, config.brighten),
+        )
+    if split == "train" and min(source[0].size) < min(config.size):
+        logging.getLogger(__name__).warning(
+            "the frames in %s have a short side of %d pixels, from which clips of %d x %d are "
+            "enlarged; prepare them with --data.short-side %d",
+            *(root, min(source[0].size), *config.size, config.short_side),
+        )
+    return source
+
+
+SOURCE = SourceSpec(
+    _create,
+    "made by python -m afn_jax.data.prepare; fast to read",
+    root="the folder that python -m afn_jax.data.prepare made",
+)

@@ -23,7 +23,9 @@ import dataclasses
 
 import numpy as np
 
+from afn_jax.data.config import DataConfig
 from afn_jax.data.source import Clip, Skipped
+from afn_jax.data.sources.spec import SourceSpec
 
 CLASS_NAMES = (
     "translate_left",
@@ -334,3 +336,23 @@ def _visible_in_next(flow: np.ndarray, layer: np.ndarray, next_layer: np.ndarray
         kept &= next_layer.take(read) == own
     visible.ravel()[where] = kept
     return visible
+
+
+def _create(config: DataConfig, split: str, seed: int) -> SyntheticMotion:
+    return SyntheticMotion(
+        config.train_videos if split == "train" else config.test_videos,
+        size=tuple(config.size),
+        # A video is as long as a clip, so each of its frames is rendered once, when needed.
+        num_frames=(config.num_frames - 1) * config.stride + 1,
+        seed=seed,
+        split=split,
+    )
+
+
+SOURCE = SourceSpec(
+    _create,
+    "eight motions, rendered with exact flow; needs no files",
+    generated=True,
+    mirrorable=False,  # left and right change places
+    knows_lengths=False,  # as long as a clip
+)

@@ -18,8 +18,10 @@ from unittest import mock
 import cv2
 import numpy as np
 
+from afn_jax.data.config import DataConfig
 from afn_jax.data.source import Clip, Skipped, VideoReadError
 from afn_jax.data.sources.lists.splits import check_split
+from afn_jax.data.sources.spec import SourceSpec
 from afn_jax.data.transforms.crops import SpatialTransform
 
 
@@ -217,3 +219,20 @@ def _only_feature(features, kind: type, name: str) -> str:
             f"action recognition needs one; its features are {', '.join(features)}"
         )
     return found[0]
+
+
+def _create(config: DataConfig, split: str, seed: int) -> TfdsVideos:
+    name = config.tfds_name
+    if name == "ucf101":  # it has one config per official split
+        name = f"ucf101/ucf101_{config.list_number}"
+    for field in ("classes", "annotations"):
+        if getattr(config, field):
+            raise ValueError(f"data.{field}: the tfds source has no such choice. Leave it out.")
+    return TfdsVideos(name, split=split, data_dir=config.root, short_side=config.short_side)
+
+
+SOURCE = SourceSpec(
+    _create,
+    "prepared by TensorFlow Datasets; see --data.tfds-name",
+    knows_lengths=False,  # they are not stored
+)

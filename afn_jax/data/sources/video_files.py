@@ -5,24 +5,28 @@ import logging
 import math
 import os
 from collections import defaultdict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
 import numpy as np
 
+from afn_jax.data.config import DataConfig
 from afn_jax.data.files.video import LENIENT, VideoIndex, index_video, read_frames
 from afn_jax.data.source import Clip, Skipped, VideoReadError
 from afn_jax.data.sources.catalogue import Catalogue
 from afn_jax.data.sources.frame_folder import FrameFolder, find_frames
 from afn_jax.data.sources.index_cache import (
     IndexCache,
+    default_folder,
     pack,
     packed_frames,
     packed_time_base,
     unpack,
 )
-from afn_jax.data.sources.lists.video_list import Entry, VideoList
+from afn_jax.data.sources.lists.video_list import Entry, VideoList, choose_classes
+from afn_jax.data.sources.spec import ListReader, SourceSpec
 
 SAVE_EVERY = 5000  # newly indexed files; guessed: minutes of work, lost if the run is stopped
 CLASS_MARK = "#class="  # what follows in a name is the class of a video that has several
@@ -330,3 +334,30 @@ def _with_flow_if_most_have(root: str, results: list) -> list:
         else Skipped(os.path.join(root, video.name), "no flow pictures beside the frames")
         for video in results
     ]
+
+
+def listed_videos(
+    read_list: ListReader,
+    about: str,
+    *,
+    root: str = "the folder of the videos",
+    recognize: Callable[[Path, Path | None], bool] | None = None,
+) -> SourceSpec:
+    """Returns the `SourceSpec` of the video files that `read_list` lists; arguments as there."""
+
+    def create(config: DataConfig, split: str, seed: int) -> VideoFiles:
+        folder = Path(config.root).expanduser()
+        annotations = Path(config.annotations).expanduser() if config.annotations else None
+        videos = read_list(folder, split, annotations, config.list_number)
+        if config.classes:
+            videos = choose_classes(videos, config.classes)
+        cache = Path(config.index_cache).expanduser() if config.index_cache else default_folder()
+        return VideoFiles(
+            folder,
+            videos,
+            short_side=config.short_side,
+            flow_bound=config.flow_bound if config.stored_flow else 0.0,
+            cache_folder=None if config.index_cache == "none" else cache,
+        )
+
+    return SourceSpec(create, about, root, read_list=read_list, recognize=recognize)

@@ -14,7 +14,13 @@ from pathlib import Path
 
 from afn_jax.data.files.flow import read_flo
 from afn_jax.data.source import Skipped
-from afn_jax.data.sources.flow.sequence import FlowDataset, FlowSequence, GroundTruth, check_split
+from afn_jax.data.sources.flow.sequence import (
+    FlowDataset,
+    FlowSequence,
+    GroundTruth,
+    check_split,
+    true_flow,
+)
 
 LISTS = ("FlyingChairs_train_val.txt", "chairs_split.txt")
 _FLOW = re.compile(r"(\d+)_?flow\.flo")
@@ -26,7 +32,7 @@ def flying_chairs(
     root: str | Path,
     *,
     split: str = "train",
-    list_file: str | Path | None = None,
+    annotations: str | Path | None = None,
     num_frames: int = 2,
 ) -> FlowDataset:
     """Finds the pairs.
@@ -34,8 +40,8 @@ def flying_chairs(
     Args:
         root: `FlyingChairs_release`, its `data` folder, or the folder above.
         split: "train" or "test", the official validation pairs; or "all".
-        list_file: the file of the split; the default is one of `LISTS` in the folder of the pairs,
-            in `root` or in the folder above it.
+        annotations: the file of the split; the default is one of `LISTS` in the folder of the
+            pairs, in `root` or in the folder above it.
         num_frames: of a clip; there are no more than 2.
 
     Raises:
@@ -47,7 +53,7 @@ def flying_chairs(
     names = set(os.listdir(folder))
     flows = {int(match[1]): match[0] for name in names if (match := _FLOW.fullmatch(name))}
     where = "" if folder == root else folder.relative_to(root).as_posix()
-    codes = None if split == "all" else _read_codes(_find_list(root, folder, list_file))
+    codes = None if split == "all" else _read_codes(_find_list(root, folder, annotations))
     if codes is None:
         wanted = sorted(flows)
         skipped = []
@@ -96,11 +102,13 @@ def _folder_of_pairs(root: Path) -> Path:
     )
 
 
-def _find_list(root: Path, folder: Path, list_file: str | Path | None) -> Path:
-    if list_file is not None:
-        path = Path(list_file)
+def _find_list(root: Path, folder: Path, annotations: str | Path | None) -> Path:
+    if annotations is not None:
+        path = Path(annotations)
         if not path.is_file():
-            raise ValueError(f"list_file: there is no file {str(path)!r}; give one of {LISTS}")
+            raise ValueError(
+                f"data.annotations: there is no file {str(path)!r}; give one of {LISTS}"
+            )
         return path
     for base in (folder, folder.parent, root, root.resolve().parent):
         for name in LISTS:
@@ -120,3 +128,12 @@ def _read_codes(path: Path) -> dict[int, int]:
         what = f"line {wrong[0]} is {lines[wrong[0] - 1]!r}" if wrong else "the file is empty"
         raise ValueError(f"{path}: {what}; each line must be 1 (train) or 2 (validation)")
     return {number: int(line) for number, line in enumerate(lines, 1)}
+
+
+SOURCE = true_flow(
+    flying_chairs,
+    "FlyingChairs: 22,872 rendered pairs, exact flow, no actions",
+    root="FlyingChairs_release",
+    options=("annotations",),
+    official_split=True,
+)

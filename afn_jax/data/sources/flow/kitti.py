@@ -21,6 +21,7 @@ from afn_jax.data.sources.flow.sequence import (
     GroundTruth,
     choose_split,
     consecutive,
+    true_flow,
 )
 
 FRAME_FOLDERS = {2012: ("colored_0", "image_0"), 2015: ("image_2",)}
@@ -97,3 +98,16 @@ def read_kitti_truth(flow: str, visible: str | None) -> GroundTruth:
             f"{visible}: (height, width) is {seen.shape}, that of {flow} {known.shape}"
         )
     return GroundTruth(truth, known, known & ~seen)
+
+
+_ROOT = "the unpacked KITTI flow benchmark"
+KITTI2012 = true_flow(
+    functools.partial(kitti, year=2012),
+    "KITTI 2012: 194 pairs, sparse flow, no actions",
+    root=_ROOT,
+)
+KITTI2015 = true_flow(
+    functools.partial(kitti, year=2015),
+    "KITTI 2015: 200 pairs, sparse flow, no actions",
+    root=_ROOT,
+)

@@ -18,6 +18,7 @@ from afn_jax.data.sources.flow.sequence import (
     GroundTruth,
     choose_split,
     consecutive,
+    true_flow,
 )
 
 _FRAME, _FLOW = re.compile(r"frame(\d+)"), re.compile(r"flow(\d+)")
@@ -73,3 +74,10 @@ def _numbered(folder: Path, pattern: re.Pattern, suffix: str) -> dict[int, str]:
         if match := pattern.fullmatch(path.stem):
             found[int(match[1])] = str(path)
     return found
+
+
+SOURCE = true_flow(
+    middlebury,
+    "Middlebury: eight small scenes, exact flow, no actions",
+    root="the folder with other-data and other-gt-flow",
+)

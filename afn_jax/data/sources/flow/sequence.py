@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from afn_jax.data.config import DataConfig
 from afn_jax.data.files.image import read_picture
 from afn_jax.data.source import Clip, Skipped, VideoReadError
 from afn_jax.data.sources.lists.splits import split_by_name
+from afn_jax.data.sources.spec import SourceSpec
 
 SPLITS = ("train", "test", "all")
 
@@ -236,3 +238,29 @@ def check_split(split: str) -> None:
     """Raises ValueError if `split` is not one of `SPLITS`."""
     if split not in SPLITS:
         raise ValueError(f"split: got {split!r}; allowed are {', '.join(map(repr, SPLITS))}")
+
+
+def true_flow(
+    ground_truth: Callable[..., FlowDataset],
+    about: str,
+    *,
+    root: str,
+    options: tuple[str, ...] = (),
+    official_split: bool = False,
+) -> SourceSpec:
+    """Returns the `SourceSpec` of a dataset of frames with true flow; arguments as there."""
+
+    def create(config: DataConfig, split: str, seed: int) -> FlowDataset:
+        values = {"render": config.sintel_pass, "annotations": config.annotations or None}
+        chosen = {name: value for name, value in values.items() if name in options}
+        return ground_truth(config.root, split=split, num_frames=config.num_frames, **chosen)
+
+    return SourceSpec(
+        create,
+        about,
+        root,
+        ground_truth=ground_truth,
+        options=options,
+        official_split=official_split,
+        has_actions=False,
+    )

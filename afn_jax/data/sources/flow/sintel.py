@@ -20,6 +20,7 @@ from afn_jax.data.sources.flow.sequence import (
     GroundTruth,
     choose_split,
     consecutive,
+    true_flow,
 )
 
 PASSES = ("clean", "final")
@@ -117,3 +118,11 @@ def _numbered(folder: Path, suffix: str) -> dict[int, str]:
 def _mask(folder: Path, number: int) -> str | None:
     path = folder / f"frame_{number:04d}.png"
     return str(path) if path.is_file() else None
+
+
+SOURCE = true_flow(
+    sintel,
+    "MPI Sintel: 23 animated scenes, exact flow, no actions",
+    root="the unpacked MPI-Sintel-complete",
+    options=("render", "count_invalid"),
+)

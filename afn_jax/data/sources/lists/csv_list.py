@@ -151,3 +151,8 @@ def _entry(row: dict[str, str], label_of: dict[str, int]) -> Entry:
         ) from None
     check_seconds(start, end, row["where"])
     return Entry(path, label, start, end)
+
+
+def is_csv(root: Path, annotations: Path | None) -> bool:
+    """Returns whether the annotations are a CSV file."""
+    return annotations is not None and annotations.suffix.lower() == ".csv"

@@ -51,3 +51,10 @@ def read_hmdb51(root: Path, split: str, annotations: Path | None, list_number: i
                 entries.append(Entry(f"{class_names[label]}/{name.strip()}", label))
     origin = f"{split} videos of split {list_number} in {str(files[0].parent)!r}"
     return VideoList(class_names, tuple(entries), origin, anywhere=True)
+
+
+def has_hmdb51_lists(root: Path, annotations: Path | None) -> bool:
+    """Returns whether list files of HMDB51 are in the annotations, or in or beside `root`."""
+    bases = [annotations] if annotations else [root, root.resolve().parent]
+    patterns = ("*_test_split[0-9].txt", "*/*_test_split[0-9].txt")
+    return any(any(base.glob(pattern)) for base in bases for pattern in patterns)

@@ -181,3 +181,14 @@ def _by_class(paths: tuple[str, ...]) -> dict[str, list[str]]:
         if below:
             by_class.setdefault(name, []).append(path)
     return dict(sorted(by_class.items()))
+
+
+def has_ucf101_lists(root: Path, annotations: Path | None) -> bool:
+    """Returns whether the lists of `root`, or those given, have a `classInd.txt` of 101 classes."""
+    lists = annotations or splits.find_lists(root)
+    if lists is None or not (lists / "classInd.txt").is_file():
+        return False
+    try:
+        return len(splits.read_class_names(lists / "classInd.txt")) == UCF101_CLASSES
+    except (ValueError, OSError):
+        return False

@@ -116,8 +116,8 @@ def test_chairs_follow_the_official_split(tmp_path):
 def test_the_official_list(tmp_path, shared_data):
     root = make_chairs(tmp_path, numbers=(1, 6))
     lists = shared_data / "lists_flow/chairs_split.txt"
-    train = flying_chairs(root, list_file=lists)
-    test = flying_chairs(root, list_file=lists, split="test")
+    train = flying_chairs(root, annotations=lists)
+    test = flying_chairs(root, annotations=lists, split="test")
     assert (len(train), len(train.skipped), len(test), len(test.skipped)) == (1, 22231, 1, 639)
 
 
@@ -133,8 +133,8 @@ def test_chairs_mistakes(tmp_path):
     (root / "chairs_split.txt").write_text("1\n1\n")
     with pytest.raises(ValueError, match="none of the 0 test pairs"):
         flying_chairs(root, split="test")
-    with pytest.raises(ValueError, match="list_file: there is no file"):
-        flying_chairs(root, list_file=tmp_path / "a.txt")
+    with pytest.raises(ValueError, match="annotations: there is no file"):
+        flying_chairs(root, annotations=tmp_path / "a.txt")
     with pytest.raises(ValueError, match="got 3, but no sequence of this dataset has more than 2"):
         flying_chairs(root, num_frames=3)
     with pytest.raises(ValueError, match="split: got 'val'; allowed are 'train', 'test', 'all'"):
