@@ -25,7 +25,7 @@ from train import config as config_lib
 from train.accelerator import start_jax
 from train.cli import parse
 from train.loop import to_batch
-from train.network import build_model, flow_starts
+from train.network import build_model
 from train.objectives import create_objective
 from train.optim import create_optimizer
 from train.parallel import AXIS, local_devices, split_batch, train_step_on
@@ -48,7 +48,7 @@ def main() -> None:
     )
     model = build_model(config, len(source.class_names), axis_name=AXIS)
     objective = create_objective(
-        **dataclasses.asdict(config.objective), starts=flow_starts(model, config.data.num_frames)
+        **dataclasses.asdict(config.objective), starts=model.flow_starts(config.data.num_frames)
     )
     optimizer = create_optimizer(config.optim, config.steps)
     shape = (config.batch_size, config.data.num_frames, *config.data.size, 3)

@@ -10,7 +10,7 @@ import numpy as np
 from afn_jax.types import Prediction
 from train.checkpoint import load_state
 from train.config import TrainConfig
-from train.network import build_model, flow_starts
+from train.network import build_model
 from train.optim import create_optimizer
 from train.parallel import join_batch, predict_on, replicate, split_batch
 from train.state import create_state, evaluation_variables
@@ -49,4 +49,5 @@ def moved(settings: TrainConfig, root: str, annotations: str) -> TrainConfig:
 
 def starts_of(settings: TrainConfig, num_classes: int) -> tuple[int, ...]:
     """The frame of a clip that each flow of a run's network starts at."""
-    return flow_starts(build_model(settings, num_classes, axis_name=None), settings.data.num_frames)
+    model = build_model(settings, num_classes, axis_name=None)
+    return model.flow_starts(settings.data.num_frames)

@@ -154,8 +154,8 @@ def flow_and_target(
     the future flow, after the last frame.
 
     Args:
-        starts: the frame that each flow starts at, see `train.network.flow_starts`; None: flow t
-            starts at frame t.
+        starts: the frame that each flow starts at, see `afn_jax.models.VideoNetwork.flow_starts`;
+            None: flow t starts at frame t.
     """
     pairs = prediction.flows[0].shape[1]
     starts = range(batch.flows.shape[1]) if starts is None else starts

@@ -29,7 +29,7 @@ from train import config as config_lib
 from train import config_file
 from train.checkpoint import CONFIG_FILE, Checkpoints, has_checkpoint
 from train.config import TrainConfig
-from train.network import build_model, check_outputs, flow_starts, load_weights
+from train.network import build_model, check_outputs, load_weights
 from train.objectives import create_objective
 from train.optim import create_optimizer
 from train.parallel import AXIS, local_devices, predict_on, split_batch, train_step_on
@@ -100,7 +100,7 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
     model = build_model(config, len(source.class_names), axis_name=AXIS)
     check_outputs(model, config)
     objective = create_objective(
-        **dataclasses.asdict(config.objective), starts=flow_starts(model, config.data.num_frames)
+        **dataclasses.asdict(config.objective), starts=model.flow_starts(config.data.num_frames)
     )
     optimizer = create_optimizer(config.optim, config.steps)
     shape = (config.batch_size, config.data.num_frames, *config.data.size, 3)

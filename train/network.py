@@ -3,19 +3,17 @@
 import json
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from afn_jax.models import create_model, model_fields
-from afn_jax.models.jointflow3d import triplet_starts
+from afn_jax.models import VideoNetwork, create_model, model_fields
 from afn_jax.weights import ARCHITECTURES, initialize_from
 from train.config import InitConfig, TrainConfig
 from train.objectives import KINDS
 from train.state import TrainState, with_variables
 
 
-def build_model(config: TrainConfig, num_classes: int, *, axis_name: str | None) -> nn.Module:
+def build_model(config: TrainConfig, num_classes: int, *, axis_name: str | None) -> VideoNetwork:
     """The network of a run. `axis_name` is the axis of batch statistics; None for evaluation.
 
     Raises:
@@ -76,7 +74,7 @@ def _value(text: str) -> Any:
         return text
 
 
-def check_outputs(model: nn.Module, config: TrainConfig) -> None:
+def check_outputs(model: VideoNetwork, config: TrainConfig) -> None:
     """Raises ValueError if the objective needs what the network does not predict."""
     frames = jax.ShapeDtypeStruct((1, config.data.num_frames, *config.data.size, 3), jnp.float32)
     prediction, _ = jax.eval_shape(
@@ -84,8 +82,9 @@ def check_outputs(model: nn.Module, config: TrainConfig) -> None:
     )
     name, kind = config.model.name, config.objective.kind
     segments = config.data.num_segments if config.data.sampling == "segments" else 1
-    # A network that knows of no segments may score their frames, but has flow from one to the next.
-    expected = getattr(model, "num_segments", segments if kind == "action" else 1)
+    expected = model.num_segments
+    if expected is None:  # it can score frames of several segments; its flow would cross them
+        expected = segments if kind == "action" else 1
     if segments > 1 and segments != expected:
         raise ValueError(
             f"data.num_segments: got {segments} with data.sampling 'segments', but {name} takes a "
@@ -102,22 +101,6 @@ def check_outputs(model: nn.Module, config: TrainConfig) -> None:
             f"objective.kind: got {kind!r}, but {name} does not classify. "
             f"Add --objective.kind {flow_kind if flow_kind in KINDS else 'flow'}."
         )
-
-
-def flow_starts(model: nn.Module, num_frames: int) -> tuple[int, ...]:
-    """The frame of a clip that each flow of the network starts at.
-
-    Flow goes from each frame to the next, and for networks that predict the future one behind the
-    last. Where a clip is several segments there is none from one to the next, and a network of
-    triplets has one for each triplet.
-    """
-    if hasattr(model, "triplet_stride"):
-        return tuple(triplet_starts(num_frames, model.triplet_stride))
-    segments = getattr(model, "num_segments", 1)
-    if segments == 1:
-        return tuple(range(num_frames))
-    length = num_frames // segments
-    return tuple(first + t for first in range(0, num_frames, length) for t in range(length - 1))
 
 
 # Where torchvision's name of a network is another.

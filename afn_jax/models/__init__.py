@@ -6,10 +6,9 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import flax.linen as nn
-
 from afn_jax.models.actionflownet import ActionFlowNet
 from afn_jax.models.baselines import FrameResNet
+from afn_jax.models.contract import VideoNetwork
 from afn_jax.models.hidden_two_stream import HiddenTemporal, HiddenTwoStream
 from afn_jax.models.i3d import I3D
 from afn_jax.models.jointflow3d import JointFlow3D
@@ -27,7 +26,7 @@ _of = functools.partial
 _tsn = dict(backbone="bn-inception", num_segments=3)
 _i3d = dict(backbone="i3d", num_frames=61)
 
-MODELS: dict[str, Callable[..., nn.Module]] = {
+MODELS: dict[str, Callable[..., VideoNetwork]] = {
     # ActionFlowNet
     "actionflownet": ActionFlowNet,
     "flownet": _of(ActionFlowNet, classify=False),
@@ -97,7 +96,7 @@ def model_fields(name: str) -> set[str]:
     return {field.name for field in dataclasses.fields(model)} - {"parent", "name", "num_classes"}
 
 
-def create_model(name: str, *, num_classes: int, **overrides: Any) -> nn.Module:
+def create_model(name: str, *, num_classes: int, **overrides: Any) -> VideoNetwork:
     """Makes the network of that name; `overrides` are its fields.
 
     `model.apply(variables, frames, train=...)` gives an `afn_jax.types.Prediction`.
@@ -115,4 +114,4 @@ def create_model(name: str, *, num_classes: int, **overrides: Any) -> nn.Module:
     return MODELS[name](num_classes=num_classes, **overrides)
 
 
-__all__ = ["MODELS", "create_model", "list_models", "model_fields"]
+__all__ = ["MODELS", "VideoNetwork", "create_model", "list_models", "model_fields"]

@@ -27,6 +27,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from afn_jax.models.contract import VideoNetwork, check_num_frames
 from afn_jax.nn.conv import Conv3D, ConvTranspose3D, Implementation
 from afn_jax.nn.flow_decoder import NEAR_ZERO, FlowDecoder
 from afn_jax.nn.normalization import batch_norm, imagenet_normalize
@@ -34,7 +35,7 @@ from afn_jax.nn.resnet import ResNetEncoder
 from afn_jax.types import Prediction
 
 
-class ActionFlowNet(nn.Module):
+class ActionFlowNet(VideoNetwork):
     """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> logits and one flow map a frame.
 
     Attributes:
@@ -63,11 +64,7 @@ class ActionFlowNet(nn.Module):
 
     @nn.compact
     def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
-        if frames.shape[1] != self.num_frames:
-            raise ValueError(
-                f"frames: got {frames.shape[1]} frames a clip, but the model was made for "
-                f"num_frames={self.num_frames}. Sample clips of that length, or change the model."
-            )
+        check_num_frames(frames, self.num_frames)
         if self.flow_stride not in (1, 2, 4):
             raise ValueError(f"flow_stride: got {self.flow_stride}, allowed are 1, 2 and 4.")
         conv = partial(Conv3D, dtype=self.dtype, implementation=self.implementation)

@@ -23,6 +23,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from afn_jax.models.contract import VideoNetwork
 from afn_jax.nn.conv2d import Conv2D
 from afn_jax.nn.normalization import batch_norm, imagenet_normalize
 from afn_jax.nn.resnet import BasicBlock, Bottleneck, ResNetEncoder
@@ -38,7 +39,7 @@ RESNETS = {
 }
 
 
-class FrameResNet(nn.Module):
+class FrameResNet(VideoNetwork):
     """Frames `[batch, time, H, W, 3]` in [0, 1] -> logits averaged over time; no flow.
 
     Attributes:

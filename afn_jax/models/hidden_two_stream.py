@@ -33,6 +33,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from afn_jax.models.contract import VideoNetwork
 from afn_jax.models.i3d import I3D
 from afn_jax.models.motionnet import MotionNet
 from afn_jax.models.streams import (
@@ -124,7 +125,7 @@ def _l1_normalize(scores: Float[Array, "b classes"]) -> Float[Array, "b classes"
     return positive / jnp.maximum(positive.sum(-1, keepdims=True), 1e-6)
 
 
-class HiddenTemporal(nn.Module):
+class HiddenTemporal(VideoNetwork):
     """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> logits, and MotionNet's flows.
 
     MotionNet sees `flow_frames` frames at a time; windows share their outermost frames, so that
@@ -223,7 +224,7 @@ class HiddenTemporal(nn.Module):
         return temporal(x, train=train)
 
 
-class HiddenTwoStream(nn.Module):
+class HiddenTwoStream(VideoNetwork):
     """A spatial stream and a hidden temporal stream, fused late.
 
     The paper trains the streams apart from each other (`SpatialStream` or `I3D`, and

@@ -21,13 +21,14 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from afn_jax.models.contract import VideoNetwork
 from afn_jax.nn.conv import Implementation
 from afn_jax.nn.i3d import InceptionI3D
 from afn_jax.ops.checks import check_float
 from afn_jax.types import Prediction
 
 
-class I3D(nn.Module):
+class I3D(VideoNetwork):
     """Frames `[batch, time, H, W, 3]` in [0, 1] -> logits; no flow.
 
     Attributes:

@@ -33,6 +33,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from afn_jax.models.contract import VideoNetwork, check_num_frames
 from afn_jax.nn.conv import Conv3D, ConvTranspose3D, Implementation
 from afn_jax.nn.flow_decoder import NEAR_ZERO, FlowDecoder
 from afn_jax.nn.normalization import IMAGENET_MEAN, IMAGENET_STD, batch_norm
@@ -42,7 +43,7 @@ from afn_jax.ops.gray import rgb_to_gray
 from afn_jax.types import Prediction
 
 
-class JointFlow3D(nn.Module):
+class JointFlow3D(VideoNetwork):
     """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> logits and one flow a triplet.
 
     `flows[0]` is `[batch, triplets, H, W, 2]`: the flow from the first frame of each triplet to the
@@ -75,13 +76,13 @@ class JointFlow3D(nn.Module):
     axis_name: str | None = None
     implementation: Implementation = "auto"
 
+    def flow_starts(self, num_frames: int) -> tuple[int, ...]:
+        """Returns the first frame of each triplet."""
+        return tuple(triplet_starts(num_frames, self.triplet_stride))
+
     @nn.compact
     def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
-        if frames.shape[1] != self.num_frames:
-            raise ValueError(
-                f"frames: got {frames.shape[1]} frames a clip, but the model was made for "
-                f"num_frames={self.num_frames}. Sample clips of that length, or change the model."
-            )
+        check_num_frames(frames, self.num_frames)
         if len(self.flow_widths) < 2:
             raise ValueError(
                 f"flow_widths: got {self.flow_widths}, allowed are two or more: one for each size."

@@ -33,6 +33,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from afn_jax.models.contract import VideoNetwork, check_num_frames
 from afn_jax.models.two_frame import pooled_scores
 from afn_jax.nn.conv2d import Conv2D, ConvTranspose2D
 from afn_jax.nn.flow_decoder import FlowDecoder
@@ -66,7 +67,7 @@ _ENCODERS = {
 _DECODERS = {"small": (8, 4, 2, 1), "large": (8, 4, 2, 1), "tiny": (2, 1)}
 
 
-class MotionNet(nn.Module):
+class MotionNet(VideoNetwork):
     """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> `num_frames - 1` flows at each scale.
 
     Attributes:
@@ -111,12 +112,7 @@ class MotionNet(nn.Module):
     @nn.compact
     def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
         strides = self.flow_strides
-        if frames.shape[1] != self.num_frames or self.num_frames < 2:
-            raise ValueError(
-                f"frames: got {frames.shape[1]} frames a clip, but the model was made for "
-                f"num_frames={self.num_frames}, and flow takes two or more. Sample clips of that "
-                "length, or change the model."
-            )
+        check_num_frames(frames, self.num_frames, least=2)
         x = caffe_normalize(frames) / 255
         batch, _, height, width = x.shape[:4]
         # Frame after frame on channels, as a 2D network sees a clip.

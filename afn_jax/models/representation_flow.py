@@ -71,6 +71,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from afn_jax.models.baselines import RESNETS
+from afn_jax.models.contract import VideoNetwork
 from afn_jax.nn.conv import Conv3D, Implementation
 from afn_jax.nn.conv2d import Conv2D
 from afn_jax.nn.conv2plus1d import separable_conv, temporal_bottleneck
@@ -183,7 +184,7 @@ class ResNetStream(nn.Module):
         return nn.Dense(self.num_classes, name="classifier")(pooled).mean(1)
 
 
-class RepresentationFlowNetwork(nn.Module):
+class RepresentationFlowNetwork(VideoNetwork):
     """Frames `[batch, time, H, W, 3]` in [0, 1] -> logits averaged over time.
 
     `flows` is empty: the layer's are those of 32 learned channels, and TV-L1's are not learned.

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from afn_jax.models.baselines import RESNETS
+from afn_jax.models.contract import VideoNetwork, check_num_frames
 from afn_jax.models.two_frame import pooled_scores
 from afn_jax.nn.bn_inception import BNInception
 from afn_jax.nn.conv2d import Conv2D
@@ -82,7 +83,7 @@ class FrameClassifier(nn.Module):
         return pooled_scores(features, self.num_classes, dropout_rate=rate, train=train)
 
 
-class SpatialStream(nn.Module):
+class SpatialStream(VideoNetwork):
     """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> logits; no flow.
 
     Attributes:
@@ -129,11 +130,7 @@ def split_segments(
     frames: Float[Array, "b t h w 3"], num_frames: int, num_segments: int
 ) -> Float[Array, "n snippet h w 3"]:
     """Equal parts of each clip, one after another on the batch axis."""
-    if frames.shape[1] != num_frames:
-        raise ValueError(
-            f"frames: got {frames.shape[1]} frames a clip, but the model was made for "
-            f"num_frames={num_frames}. Sample clips of that length, or change the model."
-        )
+    check_num_frames(frames, num_frames)
     if num_segments < 1 or num_frames % num_segments:
         raise ValueError(
             f"num_segments: got {num_segments}, which does not divide num_frames={num_frames}. "

@@ -33,6 +33,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from afn_jax.models.contract import VideoNetwork, check_num_frames
 from afn_jax.models.streams import BACKBONES, FrameClassifier, both_rates, check_backbone
 from afn_jax.ops import RepresentationFlowParams, normalize_flow, resize_flow, warp
 from afn_jax.ops.gray import rgb_to_gray
@@ -154,7 +155,7 @@ class TVNetFlow(nn.Module):
             )
 
 
-class TVNet(nn.Module):
+class TVNet(VideoNetwork):
     """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> logits, and the flow of each pair.
 
     Attributes:
@@ -186,15 +187,7 @@ class TVNet(nn.Module):
     @nn.compact
     def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
         check_backbone(self.backbone, BACKBONES)
-        if self.num_frames < 2:
-            raise ValueError(
-                f"num_frames: got {self.num_frames}; flow needs 2 or more, 11 is usual."
-            )
-        if frames.shape[1] != self.num_frames:
-            raise ValueError(
-                f"frames: got {frames.shape[1]} frames a clip, but the model was made for "
-                f"num_frames={self.num_frames}. Sample clips of that length, or change the model."
-            )
+        check_num_frames(frames, self.num_frames, least=2)
         batch, _, height, width, _ = frames.shape
         earlier, later = (x.reshape(-1, height, width, 3) for x in (frames[:, :-1], frames[:, 1:]))
         flow = TVNetFlow(

@@ -28,6 +28,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from afn_jax.models.contract import VideoNetwork
 from afn_jax.nn.conv2d import Conv2D, ConvTranspose2D
 from afn_jax.nn.flow_decoder import NEAR_ZERO, FlowDecoder
 from afn_jax.nn.normalization import batch_norm, imagenet_normalize
@@ -46,7 +47,7 @@ def frame_pairs(frames: Float[Array, "b t h w c"]) -> Float[Array, "n h w c2"]:
     return pairs.reshape(-1, *pairs.shape[2:])
 
 
-class TwoFrameNet(nn.Module):
+class TwoFrameNet(VideoNetwork):
     """Frames `[batch, time, H, W, 3]` in [0, 1] -> logits, and flow at 1/4 to 1/32 of the size.
 
     Every two frames in a row are a pair: `time - 1` flows, and logits averaged over the pairs.
@@ -105,7 +106,7 @@ class TwoFrameNet(nn.Module):
         return Prediction(logits=logits, flows=flows)
 
 
-class StackedNet(nn.Module):
+class StackedNet(VideoNetwork):
     """FlowNet, and a ResNet-18 without conv1 and pool1 on its finest flow.
 
     Attributes as of `TwoFrameNet`, and

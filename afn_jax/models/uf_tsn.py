@@ -46,6 +46,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from afn_jax.models.baselines import RESNETS, FrameResNet
+from afn_jax.models.contract import VideoNetwork, check_num_frames
 from afn_jax.models.two_frame import pooled_scores
 from afn_jax.nn.conv2d import Conv2D
 from afn_jax.nn.normalization import IMAGENET_STD, batch_norm, imagenet_normalize
@@ -55,7 +56,7 @@ from afn_jax.ops import normalize_flow, resize_flow
 from afn_jax.types import Prediction
 
 
-class UFTSN(nn.Module):
+class UFTSN(VideoNetwork):
     """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> logits and the flow of each pair.
 
     Flows are finest first, one a level, each `[batch, pairs, h, w, 2]`, with `num_frames - 1` pairs
@@ -107,14 +108,16 @@ class UFTSN(nn.Module):
     dtype: Any = jnp.float32
     axis_name: str | None = None
 
+    @property
+    def backward_flows(self) -> bool:
+        """Whether predictions in training contain backward flows too."""
+        return self.bidirectional
+
     @nn.compact
     def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
         time, height, width = frames.shape[1:4]
-        if self.classify and time != self.num_frames:
-            raise ValueError(
-                f"frames: got {time} frames a clip, but the model was made for "
-                f"num_frames={self.num_frames}. Sample clips of that length, or change the model."
-            )
+        if self.classify:
+            check_num_frames(frames, self.num_frames)
         if min(self.fusion_weights) < 0 or sum(self.fusion_weights) <= 0:
             raise ValueError(
                 f"fusion_weights: got {self.fusion_weights}, allowed are two numbers from 0 that "

@@ -31,6 +31,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from afn_jax.models.contract import VideoNetwork, check_num_frames
 from afn_jax.nn.normalization import imagenet_normalize
 from afn_jax.nn.vgg import VGG16
 from afn_jax.ops import TVL1Config, normalize_flow, tvl1_flow
@@ -38,7 +39,7 @@ from afn_jax.ops.checks import check_float
 from afn_jax.types import Prediction
 
 
-class FrameVGG16(nn.Module):
+class FrameVGG16(VideoNetwork):
     """Frames `[batch, time, H, W, 3]` in [0, 1] -> logits averaged over time; no flow.
 
     Attributes:
@@ -71,7 +72,7 @@ class FrameVGG16(nn.Module):
         return Prediction(logits=logits.reshape(batch, time, -1).mean(1), flows=())
 
 
-class TwoStreamVGG16(nn.Module):
+class TwoStreamVGG16(VideoNetwork):
     """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> fused logits; no learned flow.
 
     Attributes:
@@ -129,15 +130,7 @@ class TwoStreamVGG16(nn.Module):
         return Prediction(logits=fuse(streams, weights, self.fusion), flows=())
 
     def _check(self, frames: Array) -> None:
-        if self.num_frames < 2:
-            raise ValueError(
-                f"num_frames: got {self.num_frames}; flow needs 2 or more, 11 is usual"
-            )
-        if frames.shape[1] != self.num_frames:
-            raise ValueError(
-                f"frames: got {frames.shape[1]} frames a clip, but the model was made for "
-                f"num_frames={self.num_frames}. Sample clips of that length, or change the model."
-            )
+        check_num_frames(frames, self.num_frames, least=2)
         if min(self.fusion_weights) < 0 or sum(self.fusion_weights) == 0:
             raise ValueError(
                 f"fusion_weights: got {self.fusion_weights}; give two numbers, none below 0 and "

@@ -28,6 +28,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from afn_jax.models.contract import VideoNetwork
 from afn_jax.nn.conv import Conv3D, Implementation
 from afn_jax.nn.normalization import batch_norm, imagenet_normalize
 from afn_jax.nn.resnet import BasicBlock, ResNetEncoder
@@ -48,7 +49,7 @@ C3D_STAGES = (
 )
 
 
-class VideoResNet(nn.Module):
+class VideoResNet(VideoNetwork):
     """Frames `[batch, time, H, W, 3]` in [0, 1] -> logits; no flow.
 
     Attributes:
@@ -99,7 +100,7 @@ class VideoResNet(nn.Module):
         return Prediction(logits=nn.Dense(self.num_classes, name="classifier")(pooled), flows=())
 
 
-class C3D(nn.Module):
+class C3D(VideoNetwork):
     """Frames `[batch, time, H, W, 3]` in [0, 1], 16 x 112 x 112 in the paper -> logits; no flow.
 
     Attributes:

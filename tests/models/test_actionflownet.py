@@ -82,7 +82,7 @@ def test_native_and_folded_are_one_network():
 def test_wrong_frames_and_strides_are_named():
     frames = jnp.zeros((1, 5, 32, 32, 3))
     model = create_model("actionflownet", num_classes=3, width=4, num_frames=4)
-    with pytest.raises(ValueError, match=r"got 5 frames a clip.*num_frames=4"):
+    with pytest.raises(ValueError, match=r"got 5 frames per clip.*num_frames=4"):
         model.init(jax.random.key(0), frames, train=False)
     model = create_model("actionflownet", num_classes=3, width=4, num_frames=5, flow_stride=3)
     with pytest.raises(ValueError, match="flow_stride: got 3, allowed are 1, 2 and 4"):

@@ -126,7 +126,7 @@ def test_two_streams_are_the_fusion_of_each():
     [
         (FrameResNet(2, depth=19), (1, 1, 32, 32, 3), "depth: got 19, allowed are 18, 34"),
         (VideoResNet(2, convolution="1d"), (1, 4, 32, 32, 3), "convolution: got '1d'"),
-        (TwoStreamVGG16(2), (1, 4, 32, 32, 3), "got 4 frames a clip.*num_frames=11"),
+        (TwoStreamVGG16(2), (1, 4, 32, 32, 3), "got 4 frames per clip.*num_frames=11"),
         (TwoStreamVGG16(2, num_frames=1), (1, 1, 32, 32, 3), "num_frames: got 1"),
         (TwoStreamVGG16(2, fusion_weights=(0.0, 0.0)), (1, 11, 32, 32, 3), "fusion_weights: got"),
         (TwoStreamVGG16(2, fusion_weights=(2.0, -1.0)), (1, 11, 32, 32, 3), "fusion_weights: got"),

@@ -152,7 +152,7 @@ def test_fusion_by_hand():
     [
         ({"num_frames": 4, "flow_frames": 3}, 4, r"num_frames: got 4 frames a segment"),
         ({"num_frames": 4, "num_segments": 3}, 4, "num_segments: got 3, which does not divide"),
-        ({"num_frames": 4}, 3, r"got 3 frames a clip.*num_frames=4"),
+        ({"num_frames": 4}, 3, r"got 3 frames per clip.*num_frames=4"),
         ({"num_frames": 1}, 1, r"num_frames: got 1 frames a segment"),
     ],
 )

@@ -161,7 +161,7 @@ def test_bad_arguments_are_named():
     def init(model, time=6):
         model.init(jax.random.key(0), clip(time=time), train=False)
 
-    with pytest.raises(ValueError, match="got 5 frames a clip.*num_frames=6"):
+    with pytest.raises(ValueError, match="got 5 frames per clip.*num_frames=6"):
         init(tiny(), time=5)
     with pytest.raises(ValueError, match="num_frames: got 2, allowed are 3 or more"):
         init(tiny(num_frames=2), time=2)

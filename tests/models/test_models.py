@@ -122,11 +122,39 @@ def test_full_size(name):
     if name in FLOWS:
         assert FLOWS[name] == (number, sizes)
 
+    starts = model.flow_starts(model.num_frames)
+    assert set(starts) <= set(range(model.num_frames)) and list(starts) == sorted(set(starts))
+    if prediction.flows:
+        assert len(starts) >= number
+
     params = variables["params"]
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     # A checkpoint of before can be loaded: if it may not be, write the new table with
     # `python benchmarks/describe_models.py` and say so in the message of the change.
     assert TREES[name] == {"side": side, "parameters": count, "digest": tree_digest(params)}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "num_frames", "starts"),
+    [
+        ("actionflownet", {}, 4, (0, 1, 2, 3)),
+        ("motionnet", {}, 3, (0, 1, 2)),  # it predicts two flows, which use the first two
+        ("hidden-temporal-tsn", {}, 9, (0, 1, 3, 4, 6, 7)),
+        ("hidden-two-stream-tsn", {"num_segments": 2}, 6, (0, 1, 3, 4)),
+        ("jointflow3d", {}, 9, (0, 3, 6)),
+        ("jointflow3d", {"triplet_stride": 1}, 5, (0, 1, 2)),
+    ],
+)
+def test_flow_starts(name, options, num_frames, starts):
+    model = create_model(name, num_classes=CLASSES, **options)
+    assert model.flow_starts(num_frames) == starts
+
+
+def test_num_segments_is_a_field_or_none():
+    segments = {name: create_model(name, num_classes=CLASSES).num_segments for name in MODELS}
+    fields = {name for name in MODELS if "num_segments" in model_fields(name)}
+    assert {name for name, number in segments.items() if number is not None} == fields
+    assert segments["hidden-temporal-tsn"] == 3 and segments["spatial-vgg16"] == 1
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))
@@ -183,6 +211,9 @@ def test_training(name):
         return jax.tree.map(lambda x: x[0], (prediction, updated, gradient))
 
     prediction, updated, gradient = train(0)
+    evaluated = jax.eval_shape(evaluation(name), variables, clip)
+    for flow, expected in zip(prediction.flows, evaluated.flows, strict=True):
+        assert flow.shape[1] == expected.shape[1] * (2 if model.backward_flows else 1)
     for path, leaf in jax.tree_util.tree_leaves_with_path(gradient):
         assert np.isfinite(leaf).all(), path
         assert np.abs(leaf).max() > 0, path

@@ -121,7 +121,7 @@ def test_switches_keep_the_finest_flow():
 
 
 def test_wrong_frames_and_encoders_are_named():
-    with pytest.raises(ValueError, match=r"got 4 frames a clip.*num_frames=3"):
+    with pytest.raises(ValueError, match=r"got 4 frames per clip.*num_frames=3"):
         small().init(jax.random.key(0), clip(4), train=False)
     model = small()
     object.__setattr__(model, "encoder", "huge")  # past the type check of the tests

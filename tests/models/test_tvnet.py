@@ -127,8 +127,8 @@ def shapes(model, *clip):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        (dict(num_frames=1), "num_frames: got 1; flow needs 2"),
-        (dict(num_frames=5), "got 4 frames a clip, but .* num_frames=5"),
+        (dict(num_frames=1), "num_frames: got 1, but this model needs 2"),
+        (dict(num_frames=5), "got 4 frames per clip, but .* num_frames=5"),
         (dict(backbone="inception"), "backbone: got 'inception', allowed are 'vgg16'"),
         (dict(num_warps=0), "num_warps: got 0, allowed are 1"),
         (dict(learned=("u0", "tau")), "learned: got u0, allowed are tau"),

@@ -149,7 +149,7 @@ def test_reduced_flow_is_brought_to_the_frames():
 
 def test_a_clip_of_another_length_is_refused_by_the_classifier_alone():
     model = UFTSN(**TINY)
-    with pytest.raises(ValueError, match="got 4 frames a clip.*num_frames=3"):
+    with pytest.raises(ValueError, match="got 4 frames per clip.*num_frames=3"):
         model.init(jax.random.key(0), clip(time=4), train=False)
     flows = jax.eval_shape(
         lambda x: UFTSN(**TINY, classify=False).init_with_output(jax.random.key(0), x, train=False)[

@@ -12,7 +12,6 @@ from train.config import InitConfig, ModelConfig, ObjectiveConfig
 from train.network import (
     build_model,
     check_outputs,
-    flow_starts,
     load_weights,
     parse_options,
 )
@@ -118,24 +117,8 @@ def test_segments_of_the_data_are_those_of_the_network(name, kind, options, expe
         with pytest.raises(ValueError, match=expected):
             check_outputs(model, config)
         return
-    assert getattr(model, "num_segments", None) == expected
+    assert model.num_segments == expected
     check_outputs(model, config)
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "num_frames", "starts"),
-    [
-        ("actionflownet", (), 4, [0, 1, 2, 3]),
-        ("motionnet", (), 3, [0, 1, 2]),  # it predicts two, the first ones count
-        ("hidden-temporal-tsn", (), 9, [0, 1, 3, 4, 6, 7]),
-        ("hidden-temporal-tsn", ("num_segments=2",), 6, [0, 1, 3, 4]),
-        ("jointflow3d", (), 9, [0, 3, 6]),
-        ("jointflow3d", ("triplet_stride=1",), 5, [0, 1, 2]),
-    ],
-)
-def test_where_flows_start(name, options, num_frames, starts):
-    model = build_model(of(name, options=options), 3, axis_name=None)
-    assert list(flow_starts(model, num_frames)) == starts
 
 
 def test_a_run_starts_from_published_weights(tmp_path):
