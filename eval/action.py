@@ -19,6 +19,7 @@ import numpy as np
 import tyro
 from rich.console import Console
 
+from afn_jax.atomic import write_atomically
 from afn_jax.data.config import DataConfig
 from afn_jax.data.pipeline import ClipReader, evaluation_batches
 from afn_jax.data.source import Skipped, Source
@@ -182,9 +183,7 @@ def _run(config: ActionConfig, run_dir: Path, console: Console) -> tuple[dict, S
     }
     if scores is not None:
         values["top1_interval"] = [low, high]
-    temporary = run_dir / "eval.tmp"
-    temporary.write_text(json.dumps(values, indent=1) + "\n")
-    temporary.replace(run_dir / "eval.json")
+    write_atomically(run_dir / "eval.json", json.dumps(values, indent=1) + "\n")
     for item in result.damaged:
         console.print(f"warning: not counted: {item.path} ({item.reason})", style="yellow")
     for note in notes:

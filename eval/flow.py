@@ -24,6 +24,7 @@ import tyro
 from rich.console import Console
 from rich.progress import track
 
+from afn_jax.atomic import write_atomically
 from afn_jax.data.source import Skipped, VideoReadError
 from afn_jax.data.sources.flow.chairs import flying_chairs
 from afn_jax.data.sources.flow.kitti import kitti
@@ -181,9 +182,7 @@ def run_flow(config: FlowConfig, console: Console | None = None) -> dict:
         notes=notes,
         command=flow_command(config),
     )
-    temporary = out / "flow.tmp"
-    temporary.write_text(json.dumps(values, indent=1) + "\n")
-    temporary.replace(out / "flow.json")
+    write_atomically(out / "flow.json", json.dumps(values, indent=1) + "\n")
     for note in notes:
         console.print(note, highlight=False, soft_wrap=True)
     if skipped:

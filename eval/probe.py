@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 from rich.console import Console
 
+from afn_jax.atomic import write_atomically
 from afn_jax.data.pipeline import ClipReader, evaluation_batches
 from afn_jax.data.sources import create_source
 from eval.action import example_clips
@@ -139,9 +140,7 @@ def run_probe(config: ProbeConfig, console: Console | None = None) -> dict:
     strips = [clip for clip in clips if "future" in wanted and clip.flow is not None]
     write_probe_report(report, config.run, values, source.class_names, clips, maps, strips)
     values["report"] = str(report)
-    temporary = run_dir / "probe.tmp"
-    temporary.write_text(json.dumps(values, indent=1) + "\n")
-    temporary.replace(run_dir / "probe.json")
+    write_atomically(run_dir / "probe.json", json.dumps(values, indent=1) + "\n")
     return values
 
 

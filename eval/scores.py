@@ -5,11 +5,14 @@ can be fused later without running a network.
 """
 
 import dataclasses
+import io
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+from afn_jax.atomic import write_atomically
 
 FILE = "scores.npz"
 SPACES = ("logits", "probabilities", "rectified")
@@ -61,11 +64,9 @@ class Scores:
 
     def save(self, path: str | Path) -> None:
         """Writes the file, whole or not at all."""
-        path = Path(path)
-        temporary = path.with_suffix(".tmp")
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, **dataclasses.asdict(self))
-        temporary.replace(path)
+        content = io.BytesIO()
+        np.savez_compressed(content, **dataclasses.asdict(self))
+        write_atomically(path, content.getvalue())
 
     def in_space(self, space: str) -> np.ndarray:
         """`[videos, classes]` scores to be fused or ranked.

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MAY_IMPORT = {
     "near_names": set(),
     "types": set(),
+    "atomic": set(),
     "ops": {"types"},
     "losses": {"types", "ops"},
     "metrics": {"types", "ops", "losses"},
@@ -22,7 +23,7 @@ MAY_IMPORT = {
     "weights": {"near_names", "nn", "models"},
     "viz": {"types", "ops"},
     "tvl1_teacher": {"ops"},
-    "data": {"near_names"},  # loader workers must not start JAX, and `types` imports it
+    "data": {"near_names", "atomic"},  # loader workers must not start JAX, and `types` imports it
 }
 # What each package above the library may not import: itself and all below it are free.
 ABOVE = {
@@ -35,6 +36,7 @@ ONLY_COMMANDS = {"grain", "av", "cv2", "tyro", "orbax", "tensorboardX", "rich"}
 FLAX_NEEDS = {"rich"}  # flax.linen imports it to print tables, so it is there with Flax
 FORBIDDEN = {
     "near_names": ONLY_COMMANDS,
+    "atomic": ONLY_COMMANDS | {"jax", "flax", "optax"},
     "types": ONLY_COMMANDS,
     "ops": ONLY_COMMANDS | {"flax", "optax"},
     "losses": ONLY_COMMANDS | {"flax"},

@@ -7,6 +7,7 @@ import typing
 from pathlib import Path
 from typing import Any, Literal
 
+from afn_jax.atomic import write_atomically
 from train.config import MAY_CHANGE, TrainConfig, flatten
 
 
@@ -25,9 +26,7 @@ def differences(saved: TrainConfig, new: TrainConfig) -> dict[str, tuple[Any, An
 
 def save(config: TrainConfig, path: Path) -> None:
     """Writes JSON, whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
-    temporary.replace(path)
+    write_atomically(path, json.dumps(dataclasses.asdict(config), indent=2) + "\n")
 
 
 def load(path: Path) -> TrainConfig:

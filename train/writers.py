@@ -17,6 +17,7 @@ from rich.progress import (
 )
 from tensorboardX import SummaryWriter
 
+from afn_jax.atomic import write_atomically
 from afn_jax.data.source import Skipped
 
 SKIPPED_FILE = "skipped.json"
@@ -31,9 +32,7 @@ class MetricsWriter:
     def __init__(self, run_dir: Path, resume_step: int):
         self._path = run_dir / "metrics.jsonl"
         kept = [row for row in read_metrics(run_dir) if row["step"] <= resume_step]
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
-        temporary.replace(self._path)
+        write_atomically(self._path, "".join(json.dumps(row) + "\n" for row in kept))
         self._file = self._path.open("a")
         self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=resume_step + 1)
 
@@ -65,9 +64,7 @@ def add_skipped(run_dir: Path, skipped: Sequence[Skipped]) -> None:
     """Adds to the list of files that were left out, each once, for the report."""
     known = dict.fromkeys([*read_skipped(run_dir), *skipped])
     rows = [[item.path, item.reason] for item in known]
-    temporary = (run_dir / SKIPPED_FILE).with_suffix(".tmp")
-    temporary.write_text(json.dumps(rows, indent=1) + "\n")
-    temporary.replace(run_dir / SKIPPED_FILE)
+    write_atomically(run_dir / SKIPPED_FILE, json.dumps(rows, indent=1) + "\n")
 
 
 def read_skipped(run_dir: Path) -> list[Skipped]:

@@ -6,18 +6,17 @@ each write a sound file, and what the last one did not know is found anew. A rec
 long as size and time of change of its video are what they were.
 """
 
-import contextlib
 import hashlib
 import io
 import os
 import struct
-import tempfile
 import warnings
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from afn_jax.atomic import write_atomically
 from afn_jax.data.files.video import VideoIndex
 
 _VERSION = b"afn_jax frame indices 2\n"  # to be raised when indices or the format change
@@ -98,7 +97,7 @@ class IndexCache:
         self._new = {}
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            _replace(self._path, _encode(self._known))
+            write_atomically(self._path, _encode(self._known))
         except OSError as error:
             warnings.warn(
                 f"data.index_cache: {error}; frames are searched for anew at each start. Give a "
@@ -138,16 +137,3 @@ def _read(path: Path) -> dict[str, tuple[int, int, bytes]]:
         os.fsdecode(name): (size, changed, packed[start:end])
         for name, (size, changed), start, end in zip(names, files, starts, ends, strict=True)
     }
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Writes a file that others see either as it was or whole."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-        try:
-            file.write(data)
-            file.close()
-            os.replace(file.name, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(file.name)
-            raise
