@@ -322,10 +322,9 @@ def main() -> None:
     if arguments.dry_run:
         return
     floor = (
-        '"Ours / floor" is our time over that of a copy of as many bytes as must be moved at the '
-        "least,\ninputs read and outputs written once; iterative operators compute more than that. "
-        '"First\nformulation" is with convolutions and boolean masks, as the layer was first '
-        "published."
+        '"Ours / floor" is our time divided by the time to copy the minimum number of bytes: inputs '
+        "read\nonce, outputs written once. Iterative operators necessarily take longer. "
+        '"First formulation" uses\nconvolutions and boolean masks, as the layer was first published.'
     )
     write_section(f"Motion operators, {'GPU' if ON_GPU else 'CPU'}", floor, tables)
 

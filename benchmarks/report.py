@@ -14,17 +14,17 @@ ON_GPU = jax.default_backend() == "gpu" and torch.cuda.is_available()
 
 _INTRODUCTION = """# Speed
 
-Written by `python benchmarks/motion_ops.py` and `python benchmarks/networks.py`. Each row runs ours
-and its peers in one process, in turns, and divides medians: below 1 ours is faster. In its turn
-each runs for a while before it is timed, because the threads of the one before still wait for work
-in a busy loop. All of it runs with huge pages (below). "Target" is what we set out to reach. The
-peers in PyTorch, in `benchmarks/torch_peers.py` and `benchmarks/torch_networks.py`, are the same
-arithmetic, plainly.
+Written by `python benchmarks/motion_ops.py` and `python benchmarks/networks.py`. For each row, our
+implementation and its peers run in one process, in turns. The ratio is that of the median times:
+below 1, ours is faster. Each one warms up before it is timed, because the threads of the previous one
+still spin while they wait for work. Everything runs with huge pages (see below). "Target" is the
+ratio that we set out to reach. The PyTorch peers, in `benchmarks/torch_peers.py` and
+`benchmarks/torch_networks.py`, are straightforward implementations of the same arithmetic.
 
-**On Linux CPUs, set `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` for training as well**, as these
-scripts do for themselves and so for the peers. XLA writes each result into memory that is new to
-the process, in pages of 4 KiB if nobody asks for larger ones: without, on one core, a warp of 64
-channels takes 1.8 times as long, and on two a train step of `r3d18` 1.1 times. PyTorch keeps its
+**On Linux CPUs, set `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` for training too.** `make` sets it, and
+these scripts set it for themselves and therefore for the peers. XLA writes each result into freshly
+allocated memory, in pages of 4 KiB by default. With small pages, a warp of 64 channels takes 1.8
+times as long on one core, and a training step of `r3d18` 1.1 times as long on two. PyTorch reuses its
 memory and gains less.
 """
 

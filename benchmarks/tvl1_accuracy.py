@@ -167,16 +167,16 @@ def page(errors: dict, times: dict) -> str:
     speed = "\n".join(f"| {method} | {ratio:.2f} |" for method, ratio in ratios.items())
     return f"""# TV-L1 on real ground truth
 
-Written by `python benchmarks/tvl1_accuracy.py FOLDER`. Mean endpoint error in pixels over all
-pixels whose true flow is known, occluded ones among them. Ours is `TVL1Config()`, the same for all
+Written by `python benchmarks/tvl1_accuracy.py FOLDER`. Mean endpoint error in pixels over all pixels
+with known true flow, including occluded ones. Ours is `TVL1Config()` with the same settings for all
 pairs: {config_text()}.
 "Matched" peers have the same scales, warps, iterations, lambda, theta and median filter, as far as
-they have that setting, and never stop early; without the word they have their own defaults.
-Published for TV-L1 on Middlebury: 0.45 (Hidden Two-Stream, Table 3).
+they have these settings, and never stop early; the others have their own defaults. The published
+error of TV-L1 on Middlebury is 0.45 (Hidden Two-Stream, Table 3).
 
 {chr(10).join(lines)}
 
-Our time over theirs, median over the pairs, in turns in one process, compile time left out:
+Our time divided by theirs, in turns in one process and without compile time; median over the pairs:
 
 | peer | ours / peer |
 |---|---|
@@ -188,8 +188,8 @@ def config_text() -> str:
     config = TVL1Config()
     return (
         f"lambda {config.lam}, theta {config.theta}, tau {config.tau}, {config.num_scales} scales "
-        f"by {config.scale_factor}, {config.num_warps} warps of {config.num_iterations} "
-        f"iterations, median of {config.median_size}"
+        f"with a factor of {config.scale_factor}, {config.num_warps} warps of "
+        f"{config.num_iterations} iterations, a {config.median_size} x {config.median_size} median"
     )
 
 

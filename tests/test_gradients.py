@@ -45,20 +45,19 @@ NOT_DIFFERENTIABLE = {
 INTRODUCTION = """# Gradient checks
 
 `tests/test_gradients.py` compares the derivatives of every differentiable function of
-`afn_jax.ops`, `afn_jax.losses` and `afn_jax.nn` with finite differences, in float64 and along
-three random directions.
+`afn_jax.ops`, `afn_jax.losses` and `afn_jax.nn` with finite differences, in float64 and along three
+random directions. `python -m tests.test_gradients` writes this page.
 
-- **First order** is the largest relative error of `jax.jvp` against differences of the function;
-  `jax.vjp` agrees with it to rounding in every row.
-- **Second order** is that of `jax.jvp` of the gradient against differences of the gradient. A dash:
-  there is no second derivative, or it takes too long to compile for a test.
-- *one-sided* marks a kink where the function promises the slope towards larger values: the
-  differences go that way alone.
-- *finite* marks a point where difference quotients mean nothing, as at the tip of an absolute
-  value: there the test asserts finite values and derivatives, and that `jax.jvp` and `jax.vjp`
-  agree.
-
-`python -m tests.test_gradients` writes this page.
+- **First order** is the largest relative error of `jax.jvp`, compared with differences of the
+  function. `jax.vjp` agrees with `jax.jvp` up to rounding in every row.
+- **Second order** is the largest relative error of `jax.jvp` of the gradient, compared with
+  differences of the gradient. A dash means that there is no second derivative, or that it takes too
+  long to compile in a test.
+- *one-sided* marks a kink at which the function is documented to use the slope towards larger
+  values, so the differences are taken only in that direction.
+- *finite* marks a point at which finite differences are meaningless, such as the tip of an absolute
+  value. There, the test checks that values and derivatives are finite and that `jax.jvp` and
+  `jax.vjp` agree.
 
 | Function | With respect to | Point | First order | Second order |
 |---|---|---|---|---|
