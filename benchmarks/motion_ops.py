@@ -322,9 +322,9 @@ def main() -> None:
     if arguments.dry_run:
         return
     floor = (
-        '"Ours / floor" is our time divided by the time to copy the minimum number of bytes: inputs '
-        "read\nonce, outputs written once. Iterative operators necessarily take longer. "
-        '"First formulation" uses\nconvolutions and boolean masks, as the layer was first published.'
+        '"Ours / floor" is our time divided by the time to copy the minimum number of bytes: '
+        "inputs read\nonce, outputs written once. Iterative operators necessarily take longer. "
+        '"First formulation"\nuses convolutions and boolean masks, as the layer was first published.'
     )
     write_section(f"Motion operators, {'GPU' if ON_GPU else 'CPU'}", floor, tables)
 

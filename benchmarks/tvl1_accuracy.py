@@ -167,8 +167,8 @@ def page(errors: dict, times: dict) -> str:
     speed = "\n".join(f"| {method} | {ratio:.2f} |" for method, ratio in ratios.items())
     return f"""# TV-L1 on real ground truth
 
-Written by `python benchmarks/tvl1_accuracy.py FOLDER`. Mean endpoint error in pixels over all pixels
-with known true flow, including occluded ones. Ours is `TVL1Config()` with the same settings for all
+Written by `python benchmarks/tvl1_accuracy.py FOLDER`. Mean endpoint error in pixels over all
+pixels with known true flow, including occluded ones. Ours is `TVL1Config()` with the same settings for all
 pairs: {config_text()}.
 "Matched" peers have the same scales, warps, iterations, lambda, theta and median filter, as far as
 they have these settings, and never stop early; the others have their own defaults. The published
@@ -176,7 +176,7 @@ error of TV-L1 on Middlebury is 0.45 (Hidden Two-Stream, Table 3).
 
 {chr(10).join(lines)}
 
-Our time divided by theirs, in turns in one process and without compile time; median over the pairs:
+Our time divided by theirs, in turns in one process, without compile time; median over the pairs:
 
 | peer | ours / peer |
 |---|---|
