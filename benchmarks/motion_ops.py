@@ -324,7 +324,7 @@ def main() -> None:
     floor = (
         '"Ours / floor" is our time divided by the time to copy the minimum number of bytes: '
         "inputs read\nonce, outputs written once. Iterative operators necessarily take longer. "
-        '"First formulation"\nuses convolutions and boolean masks, as the layer was first published.'
+        '"First formulation"\nuses convolutions and boolean masks, as first published.'
     )
     write_section(f"Motion operators, {'GPU' if ON_GPU else 'CPU'}", floor, tables)
 

@@ -168,7 +168,7 @@ def page(errors: dict, times: dict) -> str:
     return f"""# TV-L1 on real ground truth
 
 Written by `python benchmarks/tvl1_accuracy.py FOLDER`. Mean endpoint error in pixels over all
-pixels with known true flow, including occluded ones. Ours is `TVL1Config()` with the same settings for all
+pixels with known true flow, including occluded ones. Ours is `TVL1Config()`, the same for all
 pairs: {config_text()}.
 "Matched" peers have the same scales, warps, iterations, lambda, theta and median filter, as far as
 they have these settings, and never stop early; the others have their own defaults. The published
