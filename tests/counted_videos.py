@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from afn_jax.data.config import DataConfig
-from afn_jax.data.source import Clip, VideoReadError
+from afn_jax.data.source import Clip, Video, VideoReadError
 
 SMALL = DataConfig(
     num_frames=3, size=(16, 16), crop_scales=(1.0,), teacher="none", num_threads=2, prefetch=2
@@ -13,13 +13,12 @@ SMALL = DataConfig(
 
 
 @dataclasses.dataclass(frozen=True)
-class Counted:
+class Counted(Video):
     """A video whose frame t is plain grey of brightness 10 number + t."""
 
     number: int
     num_frames: int = 5
     damaged: bool = False
-    has_flow = False
 
     @property
     def name(self):

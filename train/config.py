@@ -284,11 +284,6 @@ def check(config: TrainConfig) -> None:
             "most."
         )
     dataset = source_spec(config.data.source)
-    if dataset.generated and config.data.stride != 1:
-        raise ValueError(
-            f"data.stride: got {config.data.stride}, but the flow of synthetic clips is that of "
-            "neighbouring frames. Use --data.stride 1."
-        )
     if not dataset.has_actions and not config.objective.kind.endswith("flow"):
         raise ValueError(
             f"objective.kind: got {config.objective.kind!r}, but {config.data.source} has no "

@@ -52,13 +52,6 @@ def read_clips(
         later: the flow will be estimated on the device: each segment has one frame more instead,
             the one that its last flow goes to; the flow mask is that of the flow to come.
     """
-    flow_stride = getattr(video, "flow_stride", 1)
-    if video.has_flow and stride != flow_stride:
-        raise ValueError(
-            f"data.stride: got {stride}, but the flow of {video.name} leads {flow_stride} frame(s) "
-            f"ahead. Use --data.stride {flow_stride}, or leave the flow out: pictures of flow with "
-            "--data.flow-bound 0, stored flow with --data.no-stored-flow."
-        )
     estimated = (teacher is not None or later) and not video.has_flow
     # One more frame than the model sees: the last flow is the future flow.
     length = num_frames + 1 if estimated else num_frames
@@ -103,7 +96,8 @@ class ClipReader:
     """
 
     def __init__(self, source: Source, config: DataConfig):
-        """Raises ValueError for settings that cannot work together."""
+        """Raises ValueError for settings that contradict each other or the flow of the videos."""
+        _check_stride(source[0], config.stride)
         self._source = source
         self._config = config
         self._segments, self._length = segments_of(config)
@@ -196,6 +190,15 @@ class ClipReader:
         has_flow = video.has_flow or self._teacher is not None
         flows = np.zeros((*shape, 2), np.float32) if has_flow else None
         return Clip(np.zeros((*shape, 3), np.uint8), flows)
+
+
+def _check_stride(video: Video, stride: int) -> None:
+    if video.has_flow and stride != video.flow_stride:
+        raise ValueError(
+            f"data.stride: got {stride}, but the flow of {video.name} is that of frames "
+            f"{video.flow_stride} apart. Use --data.stride {video.flow_stride}, or ignore flow "
+            "that is stored with the videos with --data.no-stored-flow."
+        )
 
 
 def _training_crop(config: DataConfig) -> RandomCrop | CornerCrop | FlowNetAugmentation:

@@ -27,25 +27,29 @@ class Clip:
 
 
 class Video(Protocol):
-    """One labelled video.
+    """One labelled video. A class that inherits from this one gets the defaults.
 
     Attributes:
         name: identifies the video within its source.
         label: 0-based class.
-        num_frames: how many frames there are to index.
-        has_flow: whether clips carry flows. If they lead further than to the next frame, the video
-            has a `flow_stride` too.
+        num_frames: number of frames that `clip` can return.
+        has_flow: whether clips carry flows. All videos of a source agree in this.
+        flow_stride: frames from the first to the second frame of a flow; 1 without flow.
+        fps: frames per second; 0 if unknown.
     """
 
     name: str
     label: int
     num_frames: int
-    has_flow: bool
+    has_flow: bool = False
+    flow_stride: int = 1
+    fps: float = 0.0
 
     def clip(self, indices: np.ndarray) -> Clip:
         """Returns the frames at `indices` (`[T]` integers, repeats and any order allowed).
 
-        Where `has_flow`, also the flow of frame i to frame i + 1 for each index i.
+        If `has_flow`, also returns the flow from frame i to frame `i + flow_stride` for each
+        index i.
 
         Raises:
             VideoReadError: the file turned out to be damaged.

@@ -10,7 +10,7 @@ import pytest
 
 from afn_jax.data.clip_reader import ClipReader, read_clips
 from afn_jax.data.config import DataConfig
-from afn_jax.data.source import Clip, VideoReadError
+from afn_jax.data.source import Clip, Video, VideoReadError
 from afn_jax.data.sources.synthetic_motion import SyntheticMotion
 from afn_jax.data.transforms.views import Views
 from tests.counted_videos import SMALL, Counted, CountedSource
@@ -117,7 +117,7 @@ def test_one_gamma_brightens_a_whole_clip(how):
 
 
 @dataclasses.dataclass(frozen=True)
-class Coded:
+class Coded(Video):
     """A video in which frame, flow and mask all tell where they come from.
 
     Pixel (t, y, x): red 8 x, green 8 y, blue 10 t; flow (1 + x, 1 + y + 100 t); known if x + t > 5.
@@ -127,6 +127,7 @@ class Coded:
     label: int = 0
     num_frames: int = 20
     has_flow: bool = True
+    flow_stride: int = 1
 
     def clip(self, indices):
         t, y, x = np.meshgrid(indices, np.arange(24), np.arange(30), indexing="ij")
@@ -196,9 +197,14 @@ def test_a_flip_mirrors_frames_and_negates_the_x_of_flow():
     assert kinds == {True, False}
 
 
-def test_rendered_flow_has_no_stride():
-    with pytest.raises(ValueError, match=r"data.stride: got 2.*Use --data.stride 1"):
-        read_clips(SyntheticMotion(8)[0], np.array([[0]]), 3, 2, None)
+@pytest.mark.parametrize("flow_stride, stride", [(1, 2), (3, 1)])
+def test_rejects_a_stride_that_is_not_that_of_the_flow(flow_stride, stride):
+    video = Coded(flow_stride=flow_stride)
+    message = f"data.stride: got {stride}.*Use --data.stride {flow_stride}"
+    with pytest.raises(ValueError, match=message):
+        ClipReader([video], DataConfig(num_frames=3, stride=stride))
+    ClipReader([video], DataConfig(num_frames=3, stride=flow_stride))
+    ClipReader([dataclasses.replace(video, has_flow=False)], DataConfig(stride=stride))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from afn_jax.data.config import DataConfig
-from afn_jax.data.source import Clip, VideoReadError
+from afn_jax.data.source import Clip, Video, VideoReadError
 from afn_jax.data.sources import create_source
 from afn_jax.data.transforms.views import Views
 from afn_jax.types import Prediction
@@ -134,13 +134,12 @@ def test_runs_with_one_half(tmp_path, monkeypatch, kind, present, absent):
 
 
 @dataclasses.dataclass
-class FakeVideo:
+class FakeVideo(Video):
     """Frame t of video v is filled with 10 v + t."""
 
     number: int
     num_frames: int
     broken: bool = False
-    has_flow: bool = False
 
     @property
     def name(self):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from afn_jax.data.config import DataConfig
-from afn_jax.data.source import Clip
+from afn_jax.data.source import Clip, Video
 from afn_jax.types import Prediction
 from eval.action import evaluate
 from eval.protocols import find_protocol
@@ -17,12 +17,11 @@ WHOLE = dataclasses.replace(DATA, size=(HEIGHT, WIDTH))
 
 
 @dataclasses.dataclass
-class CodedVideo:
+class CodedVideo(Video):
     """Pixel (t, y, x) is (number + t, y, x)."""
 
     number: int
     num_frames: int
-    has_flow: bool = False
 
     @property
     def name(self):

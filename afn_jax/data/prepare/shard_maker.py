@@ -110,7 +110,7 @@ class ShardMaker:
                         "name": video.name,
                         "label": int(video.label),
                         "num_frames": int(video.num_frames),
-                        "fps": _fps(video),
+                        "fps": video.fps,
                         "size": size,
                     }
                 )
@@ -138,12 +138,6 @@ class ShardMaker:
                         error += measure_flow_error(*pair, parts[-1])
                 writer.add(parts)
         return size, error
-
-
-def _fps(video: Video) -> float:
-    """Frames a second, 0 where the source does not say."""
-    index = getattr(video, "index", None)  # of a video file
-    return float(getattr(video, "fps", None) or getattr(index, "fps", 0))
 
 
 _maker: ShardMaker | None = None

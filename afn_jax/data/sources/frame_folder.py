@@ -23,7 +23,7 @@ from collections import defaultdict
 import cv2
 import numpy as np
 
-from afn_jax.data.source import Clip, VideoReadError
+from afn_jax.data.source import Clip, Video, VideoReadError
 from afn_jax.data.sources.catalogue import NUMBERED_PICTURE
 from afn_jax.data.transforms.crops import SpatialTransform
 
@@ -55,8 +55,8 @@ class NumberedPictures:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class FrameFolder:
-    """One labelled video, a `Video`.
+class FrameFolder(Video):
+    """One labelled video.
 
     Attributes:
         name: path of its folder relative to the root, with `/`.

@@ -13,37 +13,39 @@ from afn_jax.data.shards.flow_codec import decode_flow
 from afn_jax.data.shards.frame_codec import FrameFormat, decode_frames
 from afn_jax.data.shards.manifest import FILE, missing_shards, read_dataset
 from afn_jax.data.shards.record import read_index, read_records, shard_name
-from afn_jax.data.source import Clip, Skipped, VideoReadError
+from afn_jax.data.source import Clip, Skipped, Video, VideoReadError
 from afn_jax.data.sources.spec import SourceSpec
 
 
 @dataclasses.dataclass(frozen=True)
-class ShardVideo:
-    """One labelled video in a shard, a `Video`.
+class ShardVideo(Video):
+    """One labelled video in a shard.
 
     Attributes:
         name: in the source that it was prepared from.
         label: 0-based class.
         num_frames: frames that can be asked for.
-        fps: frames a second, 0 where it is not known.
         size: (height, width) of the frames.
         path: the shard.
         record: that of its first group.
         frame_format: how frames are stored.
-        flow_stride: frames from the first of a pair to the second, 0 where no flow is stored.
-        has_flow: whether clips carry flows.
+        stored_flow: whether the records hold flow.
+        has_flow: whether clips carry it.
+        flow_stride: frames from the first to the second frame of a flow; 1 without flow.
+        fps: frames per second; 0 if unknown.
     """
 
     name: str
     label: int
     num_frames: int
-    fps: float
     size: tuple[int, int]
     path: str
     record: int
     frame_format: FrameFormat
-    flow_stride: int
-    has_flow: bool
+    stored_flow: bool
+    has_flow: bool = False
+    flow_stride: int = 1
+    fps: float = 0.0
 
     def clip(self, indices: np.ndarray) -> Clip:
         """The frames at `indices`, and the flow from each to the frame `flow_stride` later.
@@ -72,7 +74,7 @@ class ShardVideo:
             for parts, group, start, stop in zip(records, groups, starts, stops, strict=True):
                 first = int(group) * self.frame_format.group
                 numbers = (wanted[start:stop] - first).tolist()
-                if self.flow_stride:
+                if self.stored_flow:
                     count = min(self.frame_format.group, self.num_frames - first)
                     parts, flow_parts = parts[:-count], parts[-count:]
                 if self.has_flow:
@@ -94,7 +96,6 @@ class Shards:
     Attributes:
         class_names: by label.
         skipped: files that could not be read when the dataset was prepared.
-        flow_stride: as in `ShardVideo`.
     """
 
     def __init__(self, root: str | Path, *, split: str = "train", with_flow: bool = True):
@@ -123,7 +124,7 @@ class Shards:
                 "Give the command that prepared it again, or its part i/n that did not finish"
             )
         self.class_names = dataset.class_names
-        self.flow_stride = dataset.flow.stride if dataset.flow else 0
+        self._flow = dataset.flow
         self._with_flow = with_flow and dataset.flow is not None
         paths = [str(root / shard_name(split, number, num_shards)) for number in range(num_shards)]
         try:
@@ -155,7 +156,8 @@ class Shards:
             size=size,
             path=path,
             frame_format=form,
-            flow_stride=self.flow_stride,
+            flow_stride=1 if self._flow is None else self._flow.stride,
+            stored_flow=self._flow is not None,
             has_flow=self._with_flow,
         )
 
@@ -181,12 +183,6 @@ def _create(config: DataConfig, split: str, seed: int) -> Shards:
                 "or prepare the videos again into another folder."
             )
     source = Shards(root, split=split, with_flow=config.stored_flow)
-    if config.stored_flow and source.flow_stride not in (0, config.stride):
-        raise ValueError(
-            f"data.stride: got {config.stride}, but the flow in {root} leads {source.flow_stride} "
-            f"frames ahead. Use --data.stride {source.flow_stride}, or leave the stored flow out "
-            "with --data.no-stored-flow."
-        )
     estimated = config.stored_flow and dataset.flow is not None and dataset.flow.origin != "own"
     if split == "train" and estimated and config.brighten != "none":
         logging.getLogger(__name__).warning(

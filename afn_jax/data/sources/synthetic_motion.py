@@ -24,7 +24,7 @@ import dataclasses
 import numpy as np
 
 from afn_jax.data.config import DataConfig
-from afn_jax.data.source import Clip, Skipped
+from afn_jax.data.source import Clip, Skipped, Video
 from afn_jax.data.sources.spec import SourceSpec
 
 CLASS_NAMES = (
@@ -110,7 +110,7 @@ class SyntheticMotion:
 
 
 @dataclasses.dataclass(frozen=True)
-class SyntheticVideo:
+class SyntheticVideo(Video):
     """One video of `SyntheticMotion`: class `index % 8`, scene drawn from (seed, split, index)."""
 
     source: SyntheticMotion

@@ -19,21 +19,18 @@ import cv2
 import numpy as np
 
 from afn_jax.data.config import DataConfig
-from afn_jax.data.source import Clip, Skipped, VideoReadError
+from afn_jax.data.source import Clip, Skipped, Video, VideoReadError
 from afn_jax.data.sources.lists.splits import check_split
 from afn_jax.data.sources.spec import SourceSpec
 from afn_jax.data.transforms.crops import SpatialTransform
 
 
-class TfdsVideo:
-    """One labelled video, a `Video`; read when first looked into.
+class TfdsVideo(Video):
+    """One labelled video, read when first used.
 
     Attributes:
         name: `dataset/config/split/number`.
-        has_flow: always False.
     """
-
-    has_flow = False
 
     def __init__(self, source: "TfdsVideos", index: int):
         self.name = f"{source.name}/{index}"

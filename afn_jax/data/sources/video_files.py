@@ -14,7 +14,7 @@ import numpy as np
 
 from afn_jax.data.config import DataConfig
 from afn_jax.data.files.video import LENIENT, VideoIndex, index_video, read_frames
-from afn_jax.data.source import Clip, Skipped, VideoReadError
+from afn_jax.data.source import Clip, Skipped, Video, VideoReadError
 from afn_jax.data.sources.catalogue import Catalogue
 from afn_jax.data.sources.frame_folder import FrameFolder, find_frames
 from afn_jax.data.sources.index_cache import (
@@ -34,8 +34,8 @@ MANY = 2000  # files to index that are worth a word; guessed: about the number o
 
 
 @dataclasses.dataclass(frozen=True)
-class VideoFile:
-    """One labelled video on disk or a segment of one, a `Video`.
+class VideoFile(Video):
+    """One labelled video on disk or a segment of one.
 
     Attributes:
         name: path relative to the root, with `/`; a segment's ends in `#t=START,END`, in seconds.
@@ -55,7 +55,11 @@ class VideoFile:
     num_frames: int
     first: int = 0
     short_side: int | None = None
-    has_flow: bool = False
+
+    @property
+    def fps(self) -> float:
+        """Frames per second; 0 if the file does not say."""
+        return float(self.index.fps)
 
     @property
     def index(self) -> VideoIndex:

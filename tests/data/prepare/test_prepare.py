@@ -19,7 +19,7 @@ from afn_jax.data.prepare.pseudo_labels import FlowFiles
 from afn_jax.data.prepare.run import prepare
 from afn_jax.data.shards.frame_codec import FrameFormat
 from afn_jax.data.shards.manifest import PreparedDataset, StoredFlow, describe_split
-from afn_jax.data.source import Clip, Skipped, VideoReadError
+from afn_jax.data.source import Clip, Skipped, Video, VideoReadError
 from afn_jax.data.sources.shards import Shards
 
 SYNTHETIC = [
@@ -29,7 +29,7 @@ SYNTHETIC = [
 
 
 @dataclasses.dataclass(frozen=True)
-class Picture:
+class Picture(Video):
     """A video of plain grey frames; `broken`: it turns out to be damaged at that frame."""
 
     name: str
@@ -37,7 +37,6 @@ class Picture:
     num_frames: int = 6
     broken: int | None = None
     fps = 12.5
-    has_flow = False
 
     def clip(self, indices):
         if self.broken is not None and self.broken in indices:

@@ -13,7 +13,7 @@ import numpy as np
 
 from afn_jax.data.config import DataConfig
 from afn_jax.data.files.image import read_picture
-from afn_jax.data.source import Clip, Skipped, VideoReadError
+from afn_jax.data.source import Clip, Skipped, Video, VideoReadError
 from afn_jax.data.sources.lists.splits import split_by_name
 from afn_jax.data.sources.spec import SourceSpec
 
@@ -37,8 +37,8 @@ class GroundTruth:
 
 
 @dataclasses.dataclass(frozen=True)
-class FlowSequence:
-    """Neighbouring frames and the truths that there are, a `Video`.
+class FlowSequence(Video):
+    """Consecutive frames and the ground truth that exists for them.
 
     Attributes:
         folder: of the frames, relative to the dataset's root.
