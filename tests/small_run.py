@@ -6,11 +6,12 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from afn_jax.data.config import DataConfig
+from afn_jax.models.contract import VideoNetwork
 from afn_jax.types import Prediction
 from train.config import AugmentConfig, ModelConfig, ObjectiveConfig, OptimConfig, TrainConfig
 
 
-class SmallNetwork(nn.Module):
+class SmallNetwork(VideoNetwork):
     """One convolution with batch statistics, dropout, logits and one flow map: quick to compile."""
 
     num_classes: int
