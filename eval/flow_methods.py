@@ -184,9 +184,8 @@ class RunMethod:
     def _positions(self, outputs: Prediction, settings: TrainConfig, run_dir: Path) -> range:
         if not outputs.flows:
             raise ValueError(
-                f"run: {settings.model.name} of {run_dir}, trained for "
-                f"{settings.objective.kind!r}, predicts no flow. Give a run whose objective has "
-                "flow."
+                f"run: {settings.model.name} of {run_dir}, trained with flow loss "
+                f"{settings.objective.flow!r}, predicts no flow. Give a run that learned flow."
             )
         if self.num_frames < 2:
             raise ValueError(

@@ -77,7 +77,7 @@ def run_probe(config: ProbeConfig, console: Console | None = None) -> dict:
     console = console or Console(stderr=True)
     run_dir = Path(config.run)
     settings = moved(load_config(run_dir), config.data_root, config.annotations)
-    if settings.objective.kind == "action":  # as in training: nobody reads a teacher's flow
+    if settings.objective.flow == "none":  # as in training: nobody reads a teacher's flow
         data = dataclasses.replace(settings.data, teacher="none")
         settings = dataclasses.replace(settings, data=data)
     if config.flow_dataset and not config.runs:

@@ -4,7 +4,8 @@ import dataclasses
 import re
 from pathlib import Path
 
-from train.config import SUPERVISED, TrainConfig
+from train.config import TrainConfig
+from train.flow_losses import FLOW_LOSSES
 
 VGG_ON_VIDEOS = 0.3  # of the rate; found on one sequence of UT-Interaction left out, seed 0
 _GROUP = re.compile(r"_g(\d+)_c\d+\.")
@@ -37,7 +38,7 @@ class StudyData:
         """
         if not self.root:
             return config
-        supervised = config.objective.kind in SUPERVISED
+        supervised = FLOW_LOSSES[config.objective.flow].needs_target
         data = dataclasses.replace(
             config.data,
             source="video-folder",
@@ -53,10 +54,12 @@ class StudyData:
             teacher="dis" if supervised else "none",
             num_threads=2,
         )
-        late = config.recipe == "hidden-two-stream" or config.objective.kind == "uf-tsn-flow"
+        late = config.recipe == "hidden-two-stream" or (
+            config.objective.flow == "uf-tsn" and not config.objective.action
+        )
         steps = config.steps if late else config.steps // 3
         config = dataclasses.replace(config, data=data, steps=steps, test_clips=5)
-        if config.recipe == "hidden-two-stream" and config.objective.kind != "motionnet-flow":
+        if config.recipe == "hidden-two-stream" and config.objective.action:
             rate = VGG_ON_VIDEOS * config.optim.learning_rate
             config = dataclasses.replace(
                 config, optim=dataclasses.replace(config.optim, learning_rate=rate)

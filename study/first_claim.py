@@ -19,9 +19,9 @@ from pathlib import Path
 from study.verdict import interval
 
 VARIANTS = {
-    "joint flow + action": ["--objective.kind", "joint"],
-    "action only": ["--objective.kind", "action"],
-    "single frames (2D ResNet-18)": ["--objective.kind", "action", "--model.name", "resnet18"],
+    "joint flow + action": ["--objective.flow", "endpoint"],
+    "action only": ["--objective.flow", "none"],
+    "single frames (2D ResNet-18)": ["--objective.flow", "none", "--model.name", "resnet18"],
 }
 
 

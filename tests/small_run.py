@@ -43,8 +43,8 @@ def build_small_network(config: TrainConfig, num_classes: int, *, axis_name: str
         num_classes,
         dropout_rate=config.model.dropout_rate,
         axis_name=axis_name,
-        predict_flow=config.objective.kind != "action",
-        classify=config.objective.kind != "flow",
+        predict_flow=config.objective.flow != "none",
+        classify=config.objective.action,
     )
 
 
@@ -67,7 +67,7 @@ def small_config(run_dir: Path, **changes) -> TrainConfig:
             prefetch=1,
         ),
         "model": ModelConfig(width=2, flow_stride=4, dropout_rate=0.5),
-        "objective": ObjectiveConfig(kind="joint", flow_weight=0.5),
+        "objective": ObjectiveConfig(flow="endpoint", flow_weight=0.5),
         "optim": OptimConfig(learning_rate=1e-3),
         "augment": AugmentConfig(brightness=0.2, contrast=0.2, saturation=0.2, noise=0.02),
         "log_every": 1,

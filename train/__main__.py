@@ -34,10 +34,7 @@ def main() -> int:
 
 def evaluation_of(config, run_dir) -> str:
     """The command that measures a run: at the papers' scale by the protocol of its paper."""
-    from train.objectives import KINDS
-
-    classifies = KINDS[config.objective.kind][1]
-    own = classifies and config.scale == "paper" and config.recipe in WITH_PROTOCOL
+    own = config.objective.action and config.scale == "paper" and config.recipe in WITH_PROTOCOL
     protocol = f" --protocol {config.recipe}" if own else ""
     return f"python -m eval action --run {run_dir}{protocol}"
 

@@ -7,6 +7,8 @@ import tyro
 
 from afn_jax.data.sources import list_sources, source_spec
 from train.config import TrainConfig
+from train.config_file import OLD_OBJECTIVES
+from train.flow_losses import list_flow_losses
 from train.recipes import RECIPES
 
 ALL = "all"
@@ -49,11 +51,13 @@ def _one(recipe: str, stage: str, scale: str, rest: list[str]) -> TrainConfig:
         _fail(f"--scale: got {scale!r}, recipe {recipe} has {', '.join(scales)}.")
     what = f"Recipe {recipe}, " + (f"stage {stage}, " if stage else "") + f"scale {scale}."
     datasets = f"Datasets, for --data NAME:\n{list_sources()}"
+    flow_losses = f"Flow losses, for --objective.flow NAME:\n{list_flow_losses()}"
     fixed = ["--scale", scale] + (["--stage", stage] if stage else [])
+    _refuse_old_options(rest)
     config = tyro.cli(
         TrainConfig,
         prog=f"python -m train {recipe}",
-        description=f"{what} Scales: {', '.join(scales)}.\n\n{datasets}",
+        description=f"{what} Scales: {', '.join(scales)}.\n\n{datasets}\n\n{flow_losses}",
         default=scales[scale],
         args=[*_data_shorthand(rest), *fixed],
     )
@@ -104,6 +108,15 @@ def _option(arguments: list[str], option: str, default: str, example: str) -> tu
             rest.append(argument)
             position += 1
     return value, rest
+
+
+def _refuse_old_options(arguments: list[str]) -> None:
+    """Ends the program for an option of an older version, with what to write today."""
+    kind, _ = _option(arguments, "--objective.kind", "", "joint")
+    if kind:
+        flow, action = OLD_OBJECTIVES.get(kind, ("FLOW_LOSS", True))
+        no_action = "" if action else " --objective.no-action"
+        _fail(f"--objective.kind is gone: for {kind}, write --objective.flow {flow}{no_action}.")
 
 
 def _data_shorthand(arguments: list[str]) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from afn_jax.data.config import DataConfig
 from afn_jax.data.sources import source_spec
+from train.flow_losses import find_flow_loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,35 +58,18 @@ class InitConfig:
     """For a network that sees no RGB: repeat for stacked frames, average for flow."""
 
 
-Kind = Literal[
-    "joint",
-    "action",
-    "flow",
-    "multiscale-joint",
-    "multiscale-flow",
-    "motionnet-joint",
-    "motionnet-flow",
-    "uf-tsn-joint",
-    "uf-tsn-flow",
-    "jointflow3d-joint",
-]
-# Those that compare the flow with a target; the others need none.
-SUPERVISED = ("joint", "flow", "multiscale-joint", "multiscale-flow")
-
-
 @dataclasses.dataclass(frozen=True)
 class ObjectiveConfig:
     """What is minimised."""
 
-    kind: Kind = "joint"
-    """action: classification alone. ...-flow: a flow loss alone. ...-joint: both. The flow loss:
-    the endpoint error at one size (joint, flow: ActionFlowNet Eq. 2) or at several (multiscale:
-    Eq. 4), or one without a target (motionnet: Hidden Two-Stream Eq. 6; uf-tsn: UF-TSN Eq. 9;
-    jointflow3d: Odabasi Eq. 3)."""
+    flow: str = "endpoint"
+    """The flow loss, of those listed above; none: the action alone."""
+    action: bool = True
+    """Learn the action too; --objective.no-action: the flow alone."""
     flow_weight: float = 1.0
-    """Of the flow loss; lambda of ActionFlowNet Eq. 2. Guessed: the paper gives none."""
+    """Weight of the flow loss: lambda of ActionFlowNet Eq. 2. Guessed: the paper has none."""
     term_weights: tuple[str, ...] = ()
-    """TERM=WEIGHT instead of the paper's, as smooth=0: see train/objectives.py."""
+    """TERM=WEIGHT in place of the paper's weights, e.g. smooth=0."""
     label_smoothing: float = 0.0
     """Share of the probability that the target of the action spreads over all classes."""
 
@@ -284,15 +268,27 @@ def check(config: TrainConfig) -> None:
             "most."
         )
     dataset = source_spec(config.data.source)
-    if not dataset.has_actions and not config.objective.kind.endswith("flow"):
-        raise ValueError(
-            f"objective.kind: got {config.objective.kind!r}, but {config.data.source} has no "
-            "actions. Use --objective.kind flow."
-        )
+    check_objective(config)
     if config.data.flip and not dataset.mirrorable:
         raise ValueError(
             f"data.flip: mirroring a clip of {config.data.source} changes its class (left and "
             "right change places). Add --data.no-flip."
+        )
+
+
+def check_objective(config: TrainConfig) -> None:
+    """Raises ValueError for an objective that does not exist or that the data cannot serve."""
+    objective, source = config.objective, config.data.source
+    find_flow_loss(objective.flow)
+    if objective.flow == "none" and not objective.action:
+        raise ValueError(
+            "objective: neither the action nor the flow is learned. Use --objective.action, or "
+            "--objective.flow with a flow loss."
+        )
+    if objective.action and not source_spec(source).has_actions:
+        raise ValueError(
+            f"objective.action: {source} has no actions. Add --objective.no-action"
+            + (", and --objective.flow with a flow loss." if objective.flow == "none" else ".")
         )
 
 
@@ -308,8 +304,8 @@ def check_parts(config: TrainConfig, num_devices: int) -> None:
 
 
 def without_unread_flow(config: TrainConfig) -> TrainConfig:
-    """For the action alone no flow is read or estimated: so does a run folder keep it."""
-    if config.objective.kind != "action":
+    """The settings without reading or estimating flow, if only the action is learned."""
+    if config.objective.flow != "none":
         return config
     data = dataclasses.replace(config.data, teacher="none", stored_flow=False)
     return dataclasses.replace(config, data=data)

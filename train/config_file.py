@@ -10,6 +10,20 @@ from typing import Any, Literal
 from afn_jax.atomic import write_atomically
 from train.config import MAY_CHANGE, TrainConfig, flatten
 
+# Names of `objective.kind`, which `objective.flow` and `objective.action` replaced.
+OLD_OBJECTIVES = {
+    "joint": ("endpoint", True),
+    "action": ("none", True),
+    "flow": ("endpoint", False),
+    "multiscale-joint": ("multiscale", True),
+    "multiscale-flow": ("multiscale", False),
+    "motionnet-joint": ("motionnet", True),
+    "motionnet-flow": ("motionnet", False),
+    "uf-tsn-joint": ("uf-tsn", True),
+    "uf-tsn-flow": ("uf-tsn", False),
+    "jointflow3d-joint": ("jointflow3d", True),
+}
+
 
 def differences(saved: TrainConfig, new: TrainConfig) -> dict[str, tuple[Any, Any]]:
     """Fields whose values differ although they must not: name -> (saved, new)."""
@@ -44,7 +58,30 @@ def load(path: Path) -> TrainConfig:
         ) from None
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not valid JSON ({error}). Was it edited by hand?") from None
-    return _from_dict(TrainConfig, values, str(path))
+    return from_values(values, str(path))
+
+
+def from_values(values: Any, where: str) -> TrainConfig:
+    """The settings from what `json` read, of this version or of an older one.
+
+    Args:
+        values: fields and values; also the "config" item of a checkpoint.
+        where: the file, for messages.
+
+    Raises:
+        ValueError: an unknown field, or a value of the wrong type.
+    """
+    return _from_dict(TrainConfig, _renamed(values), where)
+
+
+def _renamed(values: Any) -> Any:
+    """The values with the names of older versions replaced by today's."""
+    objective = values.get("objective") if isinstance(values, dict) else None
+    if isinstance(objective, dict) and objective.get("kind") in OLD_OBJECTIVES:
+        flow, action = OLD_OBJECTIVES[objective["kind"]]
+        others = {name: value for name, value in objective.items() if name != "kind"}
+        values = values | {"objective": {"flow": flow, "action": action} | others}
+    return values
 
 
 def _from_dict(kind: type, values: Any, where: str) -> Any:

@@ -24,11 +24,13 @@ from afn_jax.data.pipeline import ClipReader, evaluation_batches, train_iterator
 from afn_jax.data.source import Source
 from afn_jax.data.sources import create_source, source_spec
 from afn_jax.data.sources.video_files import CLASS_MARK
+from afn_jax.metrics import Mean
 from afn_jax.types import Batch
 from train import config as config_lib
 from train import config_file
 from train.checkpoint import CONFIG_FILE, Checkpoints, has_checkpoint
 from train.config import TrainConfig
+from train.flow_losses import FLOW_LOSSES
 from train.network import build_model, check_outputs, load_weights
 from train.objectives import create_objective
 from train.optim import create_optimizer
@@ -286,12 +288,11 @@ def check_overlap(source: Source, test_source: Source) -> None:
 
 def check_target(config: TrainConfig, source: Source) -> None:
     """A loss that compares with a flow needs one, of the videos or of a teacher."""
-    needed = config.objective.kind in config_lib.SUPERVISED and config.data.teacher == "none"
-    if needed and not source[0].has_flow:
+    flow = config.objective.flow
+    if FLOW_LOSSES[flow].needs_target and config.data.teacher == "none" and not source[0].has_flow:
         raise ValueError(
-            f"data.teacher: got 'none', but the objective {config.objective.kind} needs a flow "
-            f"target and {source[0].name} has none. Use --data.teacher dis, or --objective.kind "
-            "action."
+            f"data.teacher: got 'none', but the flow loss {flow!r} needs a flow target and "
+            f"{source[0].name} has none. Use --data.teacher dis, or --objective.flow none."
         )
 
 
@@ -339,14 +340,14 @@ def look_at_test(
         most=config.test_batches * config.batch_size,
     )
     variables = evaluation_variables(state)
-    totals: dict[str, list[float]] = {}
+    totals: dict[str, Mean] = {}
     for arrays in batches:
-        terms = test_step(variables, split_batch(to_batch(arrays), num_devices))
-        for name, term in jax.device_get(terms).items():
-            total = totals.setdefault(name, [0.0, 0.0])
-            total[0] += float(term.sum.sum())
-            total[1] += float(term.count.sum())
-    return {name: total / max(count, 1e-6) for name, (total, count) in totals.items()}
+        terms = jax.device_get(test_step(variables, split_batch(to_batch(arrays), num_devices)))
+        for name, term in terms.items():
+            # Summed in double precision, over the devices and the batches.
+            term = jax.tree.map(lambda x: float(x.sum()), term)
+            totals[name] = totals[name].merge(term) if name in totals else term
+    return {name: total.compute() for name, total in totals.items()}
 
 
 SAME_REQUEST_S = 1.0  # guessed; schedulers send SIGINT and SIGTERM at once for one wish to stop

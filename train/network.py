@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from afn_jax.models import VideoNetwork, create_model, model_fields
 from afn_jax.weights import ARCHITECTURES, initialize_from
 from train.config import InitConfig, TrainConfig
-from train.objectives import KINDS
+from train.flow_losses import FLOW_LOSSES
 from train.state import TrainState, with_variables
 
 
@@ -19,7 +19,7 @@ def build_model(config: TrainConfig, num_classes: int, *, axis_name: str | None)
     Raises:
         ValueError: unknown model, or options that it does not have.
     """
-    name, objective = config.model.name, config.objective.kind
+    name, objective = config.model.name, config.objective
     overrides: dict[str, Any] = {
         "width": config.model.width,
         "num_frames": config.data.num_frames,
@@ -32,11 +32,11 @@ def build_model(config: TrainConfig, num_classes: int, *, axis_name: str | None)
     if config.model.dropout_rate is not None:
         overrides["dropout_rate"] = config.model.dropout_rate
     # What the objective does not need is left out, where a model can do without it.
-    if objective == "action":
+    if objective.flow == "none":
         overrides["predict_flow"] = False
-    if not KINDS[objective][1]:
+    if not objective.action:
         overrides["classify"] = False
-    if KINDS[objective][0] != "uf-tsn":  # no other asks for it
+    if not FLOW_LOSSES[objective.flow].bidirectional:
         overrides["bidirectional"] = False
     known = model_fields(name)
     overrides = {field: value for field, value in overrides.items() if field in known}
@@ -80,27 +80,22 @@ def check_outputs(model: VideoNetwork, config: TrainConfig) -> None:
     prediction, _ = jax.eval_shape(
         lambda frames: model.init_with_output(jax.random.key(0), frames, train=False), frames
     )
-    name, kind = config.model.name, config.objective.kind
+    name, flow = config.model.name, config.objective.flow
     segments = config.data.num_segments if config.data.sampling == "segments" else 1
     expected = model.num_segments
     if expected is None:  # it can score frames of several segments; its flow would cross them
-        expected = segments if kind == "action" else 1
+        expected = segments if flow == "none" else 1
     if segments > 1 and segments != expected:
         raise ValueError(
             f"data.num_segments: got {segments} with data.sampling 'segments', but {name} takes a "
             f"clip for {expected}. Add --data.num-segments {expected}, or --data.sampling clip."
         )
-    if kind != "action" and not prediction.flows:
+    if flow != "none" and not prediction.flows:
         raise ValueError(
-            f"objective.kind: got {kind!r}, but {name} predicts no flow. "
-            "Add --objective.kind action."
+            f"objective.flow: got {flow!r}, but {name} predicts no flow. Add --objective.flow none."
         )
-    if KINDS[kind][1] and prediction.logits is None:
-        flow_kind = kind.replace("joint", "flow").replace("action", "flow")
-        raise ValueError(
-            f"objective.kind: got {kind!r}, but {name} does not classify. "
-            f"Add --objective.kind {flow_kind if flow_kind in KINDS else 'flow'}."
-        )
+    if config.objective.action and prediction.logits is None:
+        raise ValueError(f"objective.action: {name} does not classify. Add --objective.no-action.")
 
 
 # Where torchvision's name of a network is another.

@@ -17,7 +17,6 @@ from rich.console import Console
 from afn_jax.data.config import DataConfig
 from train.checkpoint import has_checkpoint, load_config, load_state
 from train.config import InitConfig, TrainConfig, default_run_dir
-from train.objectives import KINDS
 from train.recipes import RECIPES
 from train.state import TrainState, with_variables
 
@@ -132,8 +131,7 @@ def graft(
 def _check_split(former: TrainConfig, data: DataConfig, run: str) -> None:
     """What one split trains on, another tests on: labels must not come from there."""
     same = former.data.source == data.source and former.data.annotations == data.annotations
-    learned_actions = KINDS[former.objective.kind][1]
-    if same and learned_actions and former.data.list_number != data.list_number:
+    if same and former.objective.action and former.data.list_number != data.list_number:
         raise ValueError(
             f"init.run: {run} learned the actions of split {former.data.list_number} of "
             f"{data.source}, whose training videos are test videos of split {data.list_number}, "

@@ -69,10 +69,11 @@ def make_train_step(
             # Divided by the mean count of the devices, the mean of the devices' losses (and of
             # their gradients) is the mean over the whole batch, however masks are spread.
             loss = 0.0
-            for term in terms.values():
-                if term.weight:
+            for name, term in terms.items():
+                weight = objective.weights.get(name, 0.0)
+                if weight:
                     count = jnp.maximum(lax.pmean(lax.stop_gradient(term.count), AXIS), 1e-6)
-                    loss = loss + term.weight * term.sum / count
+                    loss = loss + weight * term.sum / count
             return loss, (updates.get("batch_stats", {}), terms)
 
         (loss, (batch_stats, terms)), gradients = jax.value_and_grad(loss_fn, has_aux=True)(params)
@@ -101,7 +102,7 @@ def make_train_step(
             opt_state=opt_state,
         )
         totals = lax.psum(terms, AXIS)
-        metrics = {name: term.sum / jnp.maximum(term.count, 1e-6) for name, term in totals.items()}
+        metrics = {name: term.mean for name, term in totals.items()}
         metrics["loss"] = lax.pmean(loss, AXIS)
         metrics["gradient_norm"] = optax.tree.norm(gradients)
         return new_state, metrics

@@ -2,5 +2,6 @@
 
 from afn_jax.metrics.classification import PerClass, TopK
 from afn_jax.metrics.flow import EndpointErrorMetric, FlowOutliersMetric
+from afn_jax.metrics.mean import Mean
 
-__all__ = ["EndpointErrorMetric", "FlowOutliersMetric", "PerClass", "TopK"]
+__all__ = ["EndpointErrorMetric", "FlowOutliersMetric", "Mean", "PerClass", "TopK"]

@@ -25,11 +25,11 @@ from train.loop import train
 NUM_VIDEOS = 10  # no multiple of any batch size below
 
 
-def small_run(folder, monkeypatch, kind):
+def small_run(folder, monkeypatch, **objective):
     """A trained run of the smallest network."""
     monkeypatch.setattr("train.loop.build_model", build_small_network)
     monkeypatch.setattr("eval.predict.build_model", build_small_network)
-    config = small_config(folder, steps=2, objective=ObjectiveConfig(kind=kind))
+    config = small_config(folder, steps=2, objective=ObjectiveConfig(**objective))
     train(config)
     return config
 
@@ -38,7 +38,7 @@ def small_run(folder, monkeypatch, kind):
 def joint(tmp_path_factory):
     """(settings, predict) of a joint run; its folder serves every test of this file."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        config = small_run(tmp_path_factory.mktemp("runs") / "joint", monkeypatch, "joint")
+        config = small_run(tmp_path_factory.mktemp("runs") / "joint", monkeypatch)
         predict, step = action.load_predict(action.Path(config.run_dir), config, 8)
         assert step == 2
         yield config, predict
@@ -113,21 +113,22 @@ def test_what_an_evaluation_writes(joint):
 
 
 @pytest.mark.parametrize(
-    "kind, present, absent",
+    "objective, present, absent",
     [
-        ("action", {"top1", "top5", "chance"}, {"epe", "zero_flow_epe"}),
-        ("flow", {"epe", "zero_flow_epe"}, {"top1", "top5", "chance"}),
+        ({"flow": "none"}, {"top1", "top5", "chance"}, {"epe", "zero_flow_epe"}),
+        ({"action": False}, {"epe", "zero_flow_epe"}, {"top1", "top5", "chance"}),
     ],
 )
-def test_runs_with_one_half(tmp_path, monkeypatch, kind, present, absent):
-    config = small_run(tmp_path / "run", monkeypatch, kind)
+def test_runs_with_one_half(tmp_path, monkeypatch, objective, present, absent):
+    config = small_run(tmp_path / "run", monkeypatch, **objective)
+    classifies = objective.get("action", True)
     (values,) = run_action(ActionConfig(run=(config.run_dir,), examples=2))
-    assert (tmp_path / "run" / "scores.npz").exists() == (kind == "action")
+    assert (tmp_path / "run" / "scores.npz").exists() == classifies
     assert present <= values.keys() and not absent & values.keys()
     assert values["num_videos"] == NUM_VIDEOS
-    assert np.sum(values["confusion"]) == (NUM_VIDEOS if kind == "action" else 0)
+    assert np.sum(values["confusion"]) == (NUM_VIDEOS if classifies else 0)
     assert (tmp_path / "run" / "report.html").exists()
-    assert result_line(values).startswith("top1=" if kind == "action" else "epe=")
+    assert result_line(values).startswith("top1=" if classifies else "epe=")
 
 
 # ---------------------------------------------------------------- With known scores

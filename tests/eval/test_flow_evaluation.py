@@ -159,9 +159,9 @@ class Constant(nn.Module):
         return Prediction(jnp.zeros((batch, 7)) if self.classify else None, flows)
 
 
-def use_network(monkeypatch, folder, model, num_frames, size=(64, 64), kind="flow"):
+def use_network(monkeypatch, folder, model, num_frames, size=(64, 64), **objective):
     """A run folder of that network; returns the list that receives the frames it is shown."""
-    config = small_config(folder, objective=ObjectiveConfig(kind=kind))
+    config = small_config(folder, objective=ObjectiveConfig(**({"action": False} | objective)))
     data = dataclasses.replace(config.data, num_frames=num_frames, size=size)
     config = dataclasses.replace(config, data=data)
     shown = []
@@ -282,7 +282,7 @@ def test_classes_of_a_run_come_from_its_dataset(tmp_path, monkeypatch):
     "num_flows, num_frames, message", [(0, 2, "predicts no flow"), (1, 1, "clips of one frame")]
 )
 def test_runs_without_flow_between_frames(tmp_path, monkeypatch, num_flows, num_frames, message):
-    use_network(monkeypatch, tmp_path, Constant(num_flows), num_frames, kind="action")
+    use_network(monkeypatch, tmp_path, Constant(num_flows), num_frames, flow="none", action=True)
     with pytest.raises(ValueError, match=message):
         RunMethod(tmp_path)
 

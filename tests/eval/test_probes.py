@@ -165,7 +165,7 @@ def test_the_command_probes_a_run(tmp_path, monkeypatch):
 def test_what_a_network_cannot_answer_is_left_out(tmp_path, monkeypatch):
     for module in ("train.loop", "eval.predict"):
         monkeypatch.setattr(f"{module}.build_model", build_small_network)
-    config = small_config(tmp_path / "flow", steps=1, objective=ObjectiveConfig(kind="flow"))
+    config = small_config(tmp_path / "flow", steps=1, objective=ObjectiveConfig(action=False))
     train(config)
     console = Console(record=True, width=200)
     values = run_probe(ProbeConfig(config.run_dir, examples=1), console)

@@ -153,7 +153,7 @@ def small_study(tmp_path, monkeypatch):
     monkeypatch.setitem(RECIPES, "small", stages)
     arms = {
         "joint": (Stage("small"),),
-        "action": (Stage("small", changes=(("objective.kind", "action"),)),),
+        "action": (Stage("small", changes=(("objective.flow", "none"),)),),
         "both": Fused("joint", "action"),
     }
     claims = (Claim(("joint", "top1"), ("action", "top1")),)
@@ -189,7 +189,7 @@ def test_runs_of_other_settings_are_trained_anew(small_study, tmp_path, monkeypa
         return train(config, console)
 
     monkeypatch.setattr("study.runs.train", counted)
-    changes = (("objective.kind", "action"), ("init.run_skip", ("^flow/",)))
+    changes = (("objective.flow", "none"), ("init.run_skip", ("^flow/",)))
     stages = (Stage("small"), Stage("small", changes=changes))
     place = Place(tmp_path / "study", StudyData("synthetic-motion"), 1, 0, "cpu")
     numbers = run_arm(stages, place)
@@ -205,7 +205,7 @@ def test_runs_of_other_settings_are_trained_anew(small_study, tmp_path, monkeypa
 
 def test_what_starts_from_a_run_trained_anew_is_begun_again(small_study, tmp_path, monkeypatch):
     """A second stage that was stopped half-way has a checkpoint: not to be gone on from."""
-    changes = (("objective.kind", "action"), ("init.run_skip", ("^flow/",)))
+    changes = (("objective.flow", "none"), ("init.run_skip", ("^flow/",)))
     stages = (Stage("small"), Stage("small", changes=changes))
     place = Place(tmp_path / "study", StudyData("synthetic-motion"), 1, 0, "cpu")
     run_arm(stages, place)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from train.cli import parse, parse_chain
+from train.flow_losses import FLOW_LOSSES
 from train.recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,13 +43,25 @@ def test_data_is_short_for_its_source(data):
 def test_any_field():
     config = parse(
         "actionflownet --data.size 48 64 --data.crop-scales 1.0 0.5 --optim.learning-rate 1e-5 "
-        "--objective.kind flow --no-resume --data.no-flip --model.dropout-rate 0 "
+        "--objective.no-action --no-resume --data.no-flip --model.dropout-rate 0 "
         "--run-dir x".split()
     )
     assert config.data.size == (48, 64) and config.data.crop_scales == (1.0, 0.5)
-    assert config.optim.learning_rate == 1e-5 and config.objective.kind == "flow"
+    assert config.optim.learning_rate == 1e-5 and not config.objective.action
     assert (config.resume, config.data.flip, config.model.dropout_rate) == (False, False, 0.0)
     assert config.run_dir == "x"
+
+
+@pytest.mark.parametrize("option", [["--objective.kind", "flow"], ["--objective.kind=flow"]])
+def test_refuses_the_old_objective_with_what_to_write(option, capsys):
+    code, text = failure(["actionflownet", *option], capsys)
+    assert code == 2 and len(text.splitlines()) == 1
+    assert "write --objective.flow endpoint --objective.no-action" in text
+
+
+def test_help_lists_the_flow_losses(capsys):
+    code, text = failure(["actionflownet", "--help"], capsys)
+    assert code == 0 and all(f"  {name}: " in text for name in FLOW_LOSSES)
 
 
 def test_stage():

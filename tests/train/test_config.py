@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,25 @@ def test_default_run_folders():
     assert config_lib.default_run_dir(RECIPES["uf-tsn"]["warm-up"]["paper"]) == (
         "runs/uf-tsn-warm-up-paper"
     )
+
+
+def test_reads_the_settings_of_an_older_run():
+    """old_config.json is the file of a run from before `objective.flow` and `objective.action`."""
+    config = config_file.load(Path(__file__).parent / "old_config.json")
+    now = RECIPES["hidden-two-stream"]["temporal-c"]["toy"]
+    assert config.objective == now.objective
+    assert (config.model, config.data, config.optim) == (now.model, now.data, now.optim)
+    weights = {"weights": "vgg16-397923af.pth", "architecture": "vgg16", "part": "features"}
+    weights |= {"at": "temporal", "skip": ("classifier",)}
+    assert config.init == dataclasses.replace(now.init, **weights)
+
+
+@pytest.mark.parametrize("kind, now", config_file.OLD_OBJECTIVES.items())
+def test_reads_every_old_objective(kind, now):
+    values = {"recipe": "actionflownet"}
+    values["objective"] = {"kind": kind, "flow_weight": 2.0}
+    objective = config_file.from_values(values, "config.json").objective
+    assert objective == ObjectiveConfig(*now, flow_weight=2.0)
 
 
 def test_load_names_a_misspelt_field(tmp_path):
@@ -140,8 +160,8 @@ def test_check_of_counts(name):
 
 def test_check_rejects_an_action_objective_on_a_dataset_of_flow():
     chairs = DataConfig(source="flying-chairs", root="chairs")
-    config_lib.check(TrainConfig(data=chairs, objective=ObjectiveConfig(kind="flow")))
-    with pytest.raises(ValueError, match="got 'joint', but flying-chairs has no actions"):
+    config_lib.check(TrainConfig(data=chairs, objective=ObjectiveConfig(action=False)))
+    with pytest.raises(ValueError, match="flying-chairs has no actions. Add --objective.no-act"):
         config_lib.check(TrainConfig(data=chairs))
 
 

@@ -84,8 +84,8 @@ def test_rejects_videos_without_a_flow_target(run_main, tmp_path):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["--model.name", "resnet18"], ["objective.kind", "--objective.kind action"]),
-        (["--model.name", "resnet19", "--objective.kind", "action"], ["resnet19", "resnet18"]),
+        (["--model.name", "resnet18"], ["objective.flow", "--objective.flow none"]),
+        (["--model.name", "resnet19", "--objective.flow", "none"], ["resnet19", "resnet18"]),
         (["--data.flip"], ["data.flip", "--data.no-flip"]),
         (["--batch-size", "0"], ["batch_size: got 0"]),
     ],
@@ -121,32 +121,32 @@ def test_classes_must_agree():
 
 
 @pytest.mark.parametrize(
-    "has_flow, kind, teacher", [(True, "joint", "none"), (False, "flow", "dis")]
+    "has_flow, flow, teacher", [(True, "endpoint", "none"), (False, "multiscale", "dis")]
 )
-def test_a_flow_target_comes_from_the_videos_or_a_teacher(tmp_path, has_flow, kind, teacher):
+def test_a_flow_target_comes_from_the_videos_or_a_teacher(tmp_path, has_flow, flow, teacher):
     config = small_config(tmp_path)
 
     class One:
         name = "run/1.avi"
 
     One.has_flow = has_flow
-    objective = dataclasses.replace(config.objective, kind=kind)
+    objective = dataclasses.replace(config.objective, flow=flow)
     data = dataclasses.replace(config.data, teacher=teacher)
     loop.check_target(dataclasses.replace(config, objective=objective, data=data), [One])
     One.has_flow, data = False, dataclasses.replace(data, teacher="none")
-    with pytest.raises(ValueError, match=f"objective {kind} needs a flow target and run/1.avi has"):
+    with pytest.raises(ValueError, match=f"'{flow}' needs a flow target and run/1.avi has"):
         loop.check_target(dataclasses.replace(config, objective=objective, data=data), [One])
 
 
 def test_build_model_follows_the_objective():
-    for kind, parts in (
-        ("joint", (True, True)),
-        ("action", (False, True)),
-        ("flow", (True, False)),
+    for objective, parts in (
+        ({}, (True, True)),
+        ({"flow": "none"}, (False, True)),
+        ({"action": False}, (True, False)),
     ):
         config = TrainConfig()
         config = dataclasses.replace(
-            config, objective=dataclasses.replace(config.objective, kind=kind)
+            config, objective=dataclasses.replace(config.objective, **objective)
         )
         model = loop.build_model(config, 8, axis_name=None)
         assert (model.predict_flow, model.classify) == parts

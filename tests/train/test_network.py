@@ -22,11 +22,11 @@ from train.state import create_state
 TOY = RECIPES["actionflownet"][""]["toy"]
 
 
-def of(name, kind="joint", options=()):
+def of(name, flow="endpoint", action=True, options=()):
     return dataclasses.replace(
         TOY,
         model=ModelConfig(name=name, width=4, options=options),
-        objective=ObjectiveConfig(kind=kind),
+        objective=ObjectiveConfig(flow=flow, action=action),
     )
 
 
@@ -57,59 +57,53 @@ def test_options_reach_the_network_and_win():
 
 
 @pytest.mark.parametrize(
-    ("kind", "flow", "classify"),
-    [
-        ("joint", True, True),
-        ("action", False, True),
-        ("flow", True, False),
-        ("uf-tsn-flow", True, False),
-        ("motionnet-joint", True, True),
-    ],
+    ("flow", "action"),
+    [("endpoint", True), ("none", True), ("endpoint", False), ("uf-tsn", False)],
 )
-def test_what_the_objective_does_not_need_is_left_out(kind, flow, classify):
-    config = of("actionflownet", kind)
+def test_what_the_objective_does_not_need_is_left_out(flow, action):
+    config = of("actionflownet", flow, action)
     model = build_model(config, 3, axis_name=None)
-    assert (model.predict_flow, model.classify) == (flow, classify)
+    assert (model.predict_flow, model.classify) == (flow != "none", action)
     check_outputs(model, config)
 
 
-@pytest.mark.parametrize("kind", ["flow", "joint", "action"])
-def test_backward_flow_is_left_out_where_nothing_asks_for_it(kind):
+@pytest.mark.parametrize("flow", ["endpoint", "none"])
+def test_backward_flow_is_left_out_where_nothing_asks_for_it(flow):
     """Of two frames it would be taken for the future flow."""
-    assert not build_model(of("uf-tsn", kind), 3, axis_name=None).bidirectional
-    assert build_model(of("uf-tsn", "uf-tsn-joint"), 3, axis_name=None).bidirectional
+    assert not build_model(of("uf-tsn", flow), 3, axis_name=None).bidirectional
+    assert build_model(of("uf-tsn", "uf-tsn"), 3, axis_name=None).bidirectional
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "message"),
+    ("name", "message"),
     [
-        (
-            "resnet18",
-            "joint",
-            "but resnet18 predicts no flow. Add --objective.kind action",
-        ),
-        ("resnet18", "flow", "'flow', but resnet18 predicts no flow"),
-        ("flownet", "joint", "'joint', but flownet does not classify. Add --objective.kind flow"),
+        ("resnet18", "'endpoint', but resnet18 predicts no flow. Add --objective.flow none"),
+        ("flownet", "objective.action: flownet does not classify. Add --objective.no-action"),
     ],
 )
-def test_a_network_that_cannot_meet_the_objective(name, kind, message):
-    config = of(name, kind)
+def test_rejects_a_network_that_cannot_meet_the_objective(name, message):
+    config = of(name)
     with pytest.raises(ValueError, match=message):
         check_outputs(build_model(config, 3, axis_name=None), config)
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "options", "expected"),
+    ("name", "flow", "options", "expected"),
     [
-        ("hidden-temporal-tsn", "motionnet-joint", (), 2),
-        ("hidden-temporal-tsn", "action", ("num_segments=3",), "got 2 .*takes a clip for 3"),
-        ("actionflownet", "joint", (), "got 2 with .* takes a clip for 1. Add .* --data.sampling"),
-        ("resnet18", "action", (), None),
+        ("hidden-temporal-tsn", "motionnet", (), 2),
+        ("hidden-temporal-tsn", "none", ("num_segments=3",), "got 2 .*takes a clip for 3"),
+        (
+            "actionflownet",
+            "endpoint",
+            (),
+            "got 2 with .* takes a clip for 1. Add .* --data.samp",
+        ),
+        ("resnet18", "none", (), None),
     ],
 )
-def test_segments_of_the_data_are_those_of_the_network(name, kind, options, expected):
+def test_segments_of_the_data_are_those_of_the_network(name, flow, options, expected):
     """A flow from one segment to the next would be learned as if it were motion."""
-    config = of(name, kind, options)
+    config = of(name, flow, options=options)
     data = dataclasses.replace(TOY.data, sampling="segments", num_segments=2, num_frames=6)
     config = dataclasses.replace(config, data=data)
     model = build_model(config, 3, axis_name=None)
@@ -124,7 +118,7 @@ def test_segments_of_the_data_are_those_of_the_network(name, kind, options, expe
 def test_a_run_starts_from_published_weights(tmp_path):
     network = make("resnet18", 4, 7)
     torch.save(network.state_dict(), tmp_path / "published.pth")
-    config = of("resnet18", "action")
+    config = of("resnet18", "none")
     state = create_state(
         build_model(config, 3, axis_name=None),
         create_optimizer(config.optim, 1),

@@ -32,7 +32,7 @@ def prediction(flow=(0.0, 0.0), size=(2, 2)):
 
 
 def numbers(terms):
-    return {name: (float(t.sum), float(t.count), t.weight) for name, t in terms.items()}
+    return {name: (float(term.sum), float(term.count)) for name, term in terms.items()}
 
 
 def assert_terms(terms, expected):
@@ -46,29 +46,29 @@ CROSS_ENTROPY = -math.log(0.25), -math.log(0.7)
 
 
 def test_joint():
-    terms = create_objective("joint", 0.25)(prediction(flow=(3, 0)), batch())
+    terms = create_objective(flow_weight=0.25)(prediction(flow=(3, 0)), batch())
     # Example 0: (3, 4) - (3, 0) = 4 px at 8 pixels. Example 1: sqrt(9 + 1) at 4, 3 at 4.
     epe = 8 * 4 + 4 * math.sqrt(10) + 4 * 3
     assert_terms(
         terms,
         {
-            "cross_entropy": (sum(CROSS_ENTROPY), 2, 1.0),
-            "top1": (1, 2, 0.0),
-            "epe": (epe, 16, 0.25),
-            "zero_flow_epe": (8 * 5 + 4 * 1, 16, 0.0),
+            "cross_entropy": (sum(CROSS_ENTROPY), 2),
+            "top1": (1, 2),
+            "epe": (epe, 16),
+            "zero_flow_epe": (8 * 5 + 4 * 1, 16),
         },
     )
 
 
 def test_padding_examples_count_nowhere():
-    terms = create_objective("joint", 1.0)(prediction(), batch(mask=(False, True)))
+    terms = create_objective()(prediction(), batch(mask=(False, True)))
     assert_terms(
         terms,
         {
-            "cross_entropy": (CROSS_ENTROPY[1], 1, 1.0),
-            "top1": (1, 1, 0.0),
-            "epe": (4, 8, 1.0),
-            "zero_flow_epe": (4, 8, 0.0),
+            "cross_entropy": (CROSS_ENTROPY[1], 1),
+            "top1": (1, 1),
+            "epe": (4, 8),
+            "zero_flow_epe": (4, 8),
         },
     )
 
@@ -78,9 +78,9 @@ def test_flow_mask_and_example_mask_together():
     trusted[0, 0, 0, 0] = trusted[1, 0, 1, 1] = trusted[1, 1] = True
     both = batch(mask=(True, False), flow_mask=trusted)
     assert int(flow_mask(both).sum()) == 1
-    terms = create_objective("joint", 1.0)(prediction(), both)
+    terms = create_objective()(prediction(), both)
     assert numbers(terms)["epe"][:2] == (5, 1)
-    terms = create_objective("joint", 1.0)(prediction(), batch(flow_mask=trusted))
+    terms = create_objective()(prediction(), batch(flow_mask=trusted))
     assert numbers(terms)["epe"][:2] == (5 + 1, 6)
 
 
@@ -89,38 +89,41 @@ def test_untrusted_flow_may_hold_anything():
     trusted[0] = False
     bad = batch(flow_mask=trusted)
     bad.flows[0] = np.nan
-    assert numbers(create_objective("flow", 1.0)(prediction(), bad))["epe"][:2] == (4, 8)
+    assert numbers(create_objective(action=False)(prediction(), bad))["epe"][:2] == (4, 8)
 
 
 def test_coarse_flow_is_compared_in_pixels_of_the_frames():
     # (1.5, 2) at 1 x 1 is (3, 4) at 2 x 2.
-    terms = create_objective("joint", 1.0)(
-        prediction(flow=(1.5, 2), size=(1, 1)), batch(mask=(True, False))
-    )
+    terms = create_objective()(prediction(flow=(1.5, 2), size=(1, 1)), batch(mask=(True, False)))
     assert numbers(terms)["epe"][:2] == pytest.approx((0, 8), abs=1e-5)
 
 
 def test_action_alone():
-    terms = create_objective("action", 0.5)(prediction(), batch())
-    assert {n: w for n, (_, _, w) in numbers(terms).items()} == {"cross_entropy": 1, "top1": 0}
-    without_flow = create_objective("action", 0.5)(
-        Prediction(logits=LOGITS, flows=()), batch(flows=False)
-    )
+    objective = create_objective("none", flow_weight=0.5)
+    terms = objective(prediction(), batch())
+    assert set(terms) == {"cross_entropy", "top1"}
+    assert objective.weights == {"cross_entropy": 1}
+    without_flow = objective(Prediction(logits=LOGITS, flows=()), batch(flows=False))
     assert numbers(without_flow) == numbers(terms)
 
 
 def test_flow_alone():
-    terms = create_objective("flow", 0.5)(
-        Prediction(logits=None, flows=prediction().flows), batch()
-    )
-    assert {n: w for n, (_, _, w) in numbers(terms).items()} == {"epe": 0.5, "zero_flow_epe": 0.0}
+    objective = create_objective(action=False, flow_weight=0.5)
+    terms = objective(Prediction(logits=None, flows=prediction().flows), batch())
+    assert set(terms) == {"epe", "zero_flow_epe"}
+    assert objective.weights == {"epe": 0.5}
 
 
 def test_nothing_to_count():
-    terms = create_objective("joint", 1.0)(prediction(), batch(mask=(False, False)))
+    terms = create_objective()(prediction(), batch(mask=(False, False)))
     assert {values[:2] for values in numbers(terms).values()} == {(0.0, 0.0)}
 
 
-def test_wrong_kind():
-    with pytest.raises(ValueError, match="objective.kind: got 'both', allowed are joint, action"):
-        create_objective("both", 1.0)
+def test_weights_of_the_flow_loss():
+    assert create_objective(flow_weight=0.25).weights == {"cross_entropy": 1.0, "epe": 0.25}
+
+
+def test_rejects_an_unknown_flow_loss():
+    message = "objective.flow: got 'multi-scale'. Did you mean multiscale"
+    with pytest.raises(ValueError, match=message):
+        create_objective("multi-scale")

@@ -43,7 +43,9 @@ def train_three_steps(num_devices):
     model = SmallNetwork(8, axis_name=AXIS)
     step = train_step_on(
         jax.local_devices()[:num_devices],
-        make_train_step(model, create_objective("joint", 0.5), optimizer, AugmentConfig(), seed=0),
+        make_train_step(
+            model, create_objective(flow_weight=0.5), optimizer, AugmentConfig(), seed=0
+        ),
     )
     state = create_state(model, optimizer, SHAPE, seed=0)
     start = jax.device_get(state)

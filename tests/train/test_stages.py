@@ -84,7 +84,7 @@ def test_rules_that_cannot_be():
 def former(tmp_path_factory):
     """A run of flow alone, with a moving average, one step short of what it was to be."""
     folder = tmp_path_factory.mktemp("former") / "run"
-    config = small_config(folder, steps=3, objective=ObjectiveConfig(kind="flow"))
+    config = small_config(folder, steps=3, objective=ObjectiveConfig(action=False))
     config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, ema_decay=0.5))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("train.loop.build_model", build_small_network)
@@ -124,7 +124,7 @@ def test_labels_of_another_split_are_refused(former, tmp_path):
     classifier = tmp_path / "classifier"
     shutil.copytree(former[0], classifier)
     text = (classifier / "config.json").read_text()
-    (classifier / "config.json").write_text(text.replace('"kind": "flow"', '"kind": "joint"'))
+    (classifier / "config.json").write_text(text.replace('"action": false', '"action": true'))
     other = dataclasses.replace(config.data, list_number=2)
     elsewhere = dataclasses.replace(other, source="hmdb51")  # as HMDB51 from UCF101
 

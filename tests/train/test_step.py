@@ -40,16 +40,25 @@ def make_batch(seed=0):
     )
 
 
-def make_step(kind, flow_weight, num_devices, *, optimizer=KEEP_GRADIENT, augment=OFF, dropout=0.0):
+def make_step(
+    num_devices,
+    *,
+    flow="endpoint",
+    action=True,
+    flow_weight=1.0,
+    optimizer=KEEP_GRADIENT,
+    augment=OFF,
+    dropout=0.0,
+):
     devices = jax.local_devices()[:num_devices]
     model = SmallNetwork(
         NUM_CLASSES,
         dropout_rate=dropout,
         axis_name=AXIS,
-        predict_flow=kind != "action",
-        classify=kind != "flow",
+        predict_flow=flow != "none",
+        classify=action,
     )
-    objective = create_objective(kind, flow_weight)
+    objective = create_objective(flow, action, flow_weight=flow_weight)
     step = train_step_on(devices, make_train_step(model, objective, optimizer, augment, seed=7))
     return model, lambda state, batch: step(state, split_batch(batch, num_devices))
 
@@ -78,7 +87,7 @@ def reference_loss(params, batch_stats, batch, flow_weight):
 @pytest.mark.parametrize("num_devices", [1, 4])
 def test_gradient_and_metrics_are_those_of_the_whole_batch(num_devices):
     batch = make_batch()
-    model, step = make_step("joint", 0.7, num_devices)
+    model, step = make_step(num_devices, flow_weight=0.7)
     state = first_state(model)
     (loss, (cross_entropy, epe)), gradients = jax.value_and_grad(reference_loss, has_aux=True)(
         state.params, state.batch_stats, batch, 0.7
@@ -97,18 +106,19 @@ def test_gradient_and_metrics_are_those_of_the_whole_batch(num_devices):
 
 def test_joint_gradient_is_the_weighted_sum_of_its_halves():
     batch = make_batch()
-    model, step = make_step("joint", 0.3, 4)
+    model, step = make_step(4, flow_weight=0.3)
     start = jax.device_get(first_state(model))
 
-    def gradient(kind, flow_weight):
-        _, step = make_step(kind, flow_weight, 4)
-        missing = {"action": "flow", "flow": "classifier"}.get(kind)
+    def gradient(missing="", **objective):
+        _, step = make_step(4, **objective)
         params = {name: leaves for name, leaves in start.params.items() if name != missing}
         state = start.replace(params=params, opt_state=jax.tree.map(jnp.zeros_like, params))
         zeros = jax.tree.map(np.zeros_like, start.params)
         return zeros | jax.device_get(step(state, batch)[0].opt_state)
 
-    joint, action, flow = gradient("joint", 0.3), gradient("action", 9.0), gradient("flow", 1.0)
+    joint = gradient(flow_weight=0.3)
+    action = gradient(missing="flow", flow="none", flow_weight=9.0)
+    flow = gradient(missing="classifier", action=False)
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(joint["flow"]))
     jax.tree.map(
         lambda both, a, f: np.testing.assert_allclose(both, a + 0.3 * f, rtol=2e-4, atol=2e-6),
@@ -119,7 +129,7 @@ def test_joint_gradient_is_the_weighted_sum_of_its_halves():
 
 
 def test_one_more_step_each_time():
-    model, step = make_step("joint", 1.0, 2)
+    model, step = make_step(2)
     state = first_state(model)
     for expected in (1, 2):
         state, _ = step(state, make_batch())
@@ -127,7 +137,7 @@ def test_one_more_step_each_time():
 
 
 def test_randomness_is_keyed_by_the_step():
-    model, step = make_step("joint", 1.0, 2, augment=ON, dropout=0.5)
+    model, step = make_step(2, augment=ON, dropout=0.5)
     start = jax.device_get(first_state(model))
 
     def loss(at):
@@ -141,8 +151,8 @@ def test_randomness_is_keyed_by_the_step():
 def test_devices_draw_differently():
     """The same example on every device, dropped out differently: the gradients must differ."""
     batch = jax.tree.map(lambda x: np.repeat(x[:1], 4, 0), make_batch())
-    _, four = make_step("action", 1.0, 4, dropout=0.5)
-    model, one = make_step("action", 1.0, 1, dropout=0.5)
+    _, four = make_step(4, flow="none", dropout=0.5)
+    model, one = make_step(1, flow="none", dropout=0.5)
     start = jax.device_get(first_state(model))
     single = jax.tree.map(lambda x: x[:1], batch)
     alone = float(one(start, single)[1]["loss"])
@@ -153,7 +163,7 @@ def test_devices_draw_differently():
 def test_nothing_trusted_gives_zero_and_stays_finite():
     batch = make_batch()
     batch = batch.replace(flow_mask=np.zeros_like(batch.flow_mask), mask=np.zeros(4, bool))
-    model, step = make_step("joint", 1.0, 2)
+    model, step = make_step(2)
     state, metrics = step(first_state(model), batch)
     assert float(metrics["loss"]) == 0
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(state)))
@@ -161,7 +171,7 @@ def test_nothing_trusted_gives_zero_and_stays_finite():
 
 def step_with(num_devices, *, optimizer=KEEP_GRADIENT, **options):
     model = SmallNetwork(NUM_CLASSES, axis_name=AXIS)
-    objective = create_objective("joint", 0.5)
+    objective = create_objective(flow_weight=0.5)
     one = make_train_step(model, objective, optimizer, OFF, 7, **options)
     step = train_step_on(jax.local_devices()[:num_devices], one)
     return model, lambda state, batch: jax.device_get(step(state, split_batch(batch, num_devices)))
@@ -281,7 +291,7 @@ def test_testing_uses_running_statistics_and_no_dropout():
     expected = model.apply(variables, batch.frames / np.float32(255), train=False)
     found = make_predict(model)(variables, batch.frames)
     np.testing.assert_allclose(found.logits, expected.logits, rtol=1e-6)
-    terms = make_test_step(model, create_objective("action", 1.0))(variables, batch)
+    terms = make_test_step(model, create_objective("none"))(variables, batch)
     right = (np.asarray(expected.logits).argmax(-1) == batch.labels)[batch.mask].sum()
     assert (int(terms["top1"].sum), int(terms["top1"].count)) == (right, 3)
 

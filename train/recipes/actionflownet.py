@@ -78,7 +78,7 @@ PAPER = TrainConfig(
     batch_size=16,  # guessed
     data=DataConfig(source="video-folder", num_frames=16, size=(224, 224), short_side=256),
     model=ModelConfig(name="actionflownet", width=64, flow_stride=4, dropout_rate=0.5),
-    objective=ObjectiveConfig(kind="joint", flow_weight=1.0),
+    objective=ObjectiveConfig(flow="endpoint", flow_weight=1.0),
     optim=OptimConfig(learning_rate=3e-4),
     augment=JITTER,
     test_every=2000,
@@ -102,7 +102,7 @@ TOY = TrainConfig(
         num_threads=1,  # rendering holds Python's lock: a second thread would only be in the way
     ),
     model=ModelConfig(name="actionflownet", width=12, flow_stride=2, dropout_rate=0.5),
-    objective=ObjectiveConfig(kind="joint", flow_weight=3.0),
+    objective=ObjectiveConfig(flow="endpoint", flow_weight=3.0),
     optim=OptimConfig(learning_rate=2e-3, schedule="cosine", warmup_steps=100),
     augment=AugmentConfig(brightness=0.2, contrast=0.2, saturation=0.2),
     test_every=500,
@@ -114,7 +114,9 @@ _PAIRS = replace(_UCF101, num_frames=2)
 _NEW_CLASSES = ("^classifier/",)
 
 
-def _stage(name: str, model: str, kind: str, init: InitConfig | None = None):
+def _stage(
+    name: str, model: str, flow: str, action: bool = True, init: InitConfig | None = None
+) -> TrainConfig:
     """A stage on UCF101; pairs of frames if its name says 2f."""
     two = "-2f" in name
     return replace(
@@ -122,8 +124,8 @@ def _stage(name: str, model: str, kind: str, init: InitConfig | None = None):
         stage=name,
         data=_PAIRS if two else _UCF101,
         model=ModelConfig(name=model, dropout_rate=0.5),
-        objective=ObjectiveConfig(kind=kind, flow_weight=1.0),
-        augment=AugmentConfig() if kind.endswith("flow") else JITTER,
+        objective=ObjectiveConfig(flow=flow, action=action, flow_weight=1.0),
+        augment=JITTER if action else AugmentConfig(),
         batch_size=64 if two else 16,  # guessed
         init=init or InitConfig(),
     )
@@ -141,12 +143,12 @@ def _hmdb51(config: TrainConfig) -> TrainConfig:
 
 def _fine_tune(name: str, model: str, flow: TrainConfig) -> TrainConfig:
     # The action alone: the decoder of the flow is left behind.
-    return _stage(name, model, "action", after(flow, skip=("^decoder/", *_NEW_CLASSES)))
+    return _stage(name, model, "none", init=after(flow, skip=("^decoder/", *_NEW_CLASSES)))
 
 
 def _stacked(name: str, flow: TrainConfig) -> TrainConfig:
     init = after(flow, moved=("->flownet/",), skip=("^res", *_NEW_CLASSES))
-    config = _stage(name, "stacked-2f", "action", init)
+    config = _stage(name, "stacked-2f", "none", init=init)
     return replace(
         config,
         model=replace(config.model, options=("freeze_flow=true",)),
@@ -154,27 +156,27 @@ def _stacked(name: str, flow: TrainConfig) -> TrainConfig:
     )
 
 
-def _joint(name: str, model: str, kind: str, flow: TrainConfig) -> TrainConfig:
-    return _stage(name, model, kind, after(flow, skip=_NEW_CLASSES))
+def _joint(name: str, model: str, flow_loss: str, flow: TrainConfig) -> TrainConfig:
+    return _stage(name, model, flow_loss, init=after(flow, skip=_NEW_CLASSES))
 
 
 def _all_paper() -> list[TrainConfig]:
-    flow_2f = _stage("flow-2f", "flownet-2f", "multiscale-flow")
+    flow_2f = _stage("flow-2f", "flownet-2f", "multiscale", action=False)
     chairs = replace(
         flow_2f,
         stage="flow-2f-chairs",
         data=replace(_PAIRS, source="flying-chairs", crop="flownet"),
         test_clips=1,  # a pair has one place for a clip
     )
-    flow = _stage("flow", "flownet", "flow")
+    flow = _stage("flow", "flownet", "endpoint", action=False)
     action = [
-        _stage("scratch-2f", "resnet18-2f", "action"),
+        _stage("scratch-2f", "resnet18-2f", "none"),
         _fine_tune("fine-tune-2f", "resnet18-2f", flow_2f),
         _stacked("stacked-2f", flow_2f),
-        _joint("joint-2f", "actionflownet-2f", "multiscale-joint", flow_2f),
-        _joint("joint-2f-chairs", "actionflownet-2f", "multiscale-joint", chairs),
+        _joint("joint-2f", "actionflownet-2f", "multiscale", flow_2f),
+        _joint("joint-2f-chairs", "actionflownet-2f", "multiscale", chairs),
         _fine_tune("fine-tune", "actionflownet", flow),
-        _joint("joint", "actionflownet", "joint", flow),
+        _joint("joint", "actionflownet", "endpoint", flow),
     ]
     with_hmdb51 = [config for pair in ((a, _hmdb51(a)) for a in action) for config in pair]
     return [flow_2f, chairs, _stacked("stacked-2f-chairs", chairs), flow, *with_hmdb51]
@@ -187,7 +189,7 @@ def _toy(paper: TrainConfig) -> TrainConfig:
     objective = paper.objective
     if "-2f" in paper.stage:
         objective = replace(objective, flow_weight=10.0)
-        if objective.kind.startswith("multiscale"):
+        if objective.flow == "multiscale":
             objective = replace(objective, term_weights=_FINE_SCALES)
         steps = 1000 if paper.init.run else 1500
         fields = {"width": 24, "steps": steps, "learning_rate": 2e-3}

@@ -104,7 +104,7 @@ MOTIONNET = TrainConfig(
     batch_size=16,
     data=_UCF101,
     model=ModelConfig(name="motionnet"),
-    objective=ObjectiveConfig(kind="motionnet-flow"),
+    objective=ObjectiveConfig(flow="motionnet", action=False),
     optim=OptimConfig(
         learning_rate=3.2e-5,
         schedule="steps",
@@ -142,12 +142,12 @@ _TEMPORAL = replace(
 )
 
 
-def _temporal(stage: str, backbone: str, kind: str, **changes) -> TrainConfig:
+def _temporal(stage: str, backbone: str, flow: str, **changes) -> TrainConfig:
     return replace(
         _TEMPORAL,
         stage=stage,
         model=ModelConfig(name=f"hidden-temporal-{backbone}"),
-        objective=ObjectiveConfig(kind=kind),
+        objective=ObjectiveConfig(flow=flow),
         **changes,
     )
 
@@ -161,20 +161,20 @@ def _spatial(stage: str, backbone: str, **changes) -> TrainConfig:
         init=InitConfig(),
         data=replace(_UCF101, num_frames=1),
         model=ModelConfig(name=f"spatial-{backbone}"),
-        objective=ObjectiveConfig(kind="action"),
+        objective=ObjectiveConfig(flow="none"),
         optim=replace(_FRAMES, boundaries=(4000, 8000), groups=("bias$=2", ".*=1"), accumulate=1),
     )
     return replace(config, **changes)
 
 
-TEMPORAL_A = _temporal("temporal-a", "vgg16", "action")
+TEMPORAL_A = _temporal("temporal-a", "vgg16", "none")
 TEMPORAL_A = replace(
     TEMPORAL_A,
     model=replace(TEMPORAL_A.model, options=("freeze_flow=true",)),
     optim=replace(_SOLVER, groups=("^motionnet/=0", "bias$=2", ".*=1")),
 )
-TEMPORAL_B = _temporal("temporal-b", "vgg16", "action")
-TEMPORAL_C = _temporal("temporal-c", "vgg16", "motionnet-joint")
+TEMPORAL_B = _temporal("temporal-b", "vgg16", "none")
+TEMPORAL_C = _temporal("temporal-c", "vgg16", "motionnet")
 TEMPORAL_C_HMDB51 = replace(
     TEMPORAL_C,
     stage="temporal-c-hmdb51",
@@ -197,7 +197,7 @@ _SEGMENTS = {"sampling": "segments", "num_segments": 3, "crop_scales": (1.0, 0.8
 TEMPORAL_C_TSN = _temporal(
     "temporal-c-tsn",
     "tsn",
-    "motionnet-joint",
+    "motionnet",
     steps=18_000,
     data=replace(_UCF101, num_frames=33, **_SEGMENTS),
     optim=replace(
@@ -219,7 +219,7 @@ SPATIAL_TSN = _spatial(
 TEMPORAL_C_I3D = _temporal(
     "temporal-c-i3d",
     "i3d",
-    "motionnet-joint",
+    "motionnet",
     batch_size=64,
     data=replace(_UCF101, num_frames=61),
     optim=replace(_SOLVER, learning_rate=1e-2, groups=("^motionnet/=0.0001", ".*=1")),
@@ -241,7 +241,7 @@ def _toy(paper: TrainConfig) -> TrainConfig:
         fields["warmup_steps"] = 120
     if paper.stage == "motionnet":
         fields = {"width": 8, "steps": 1200, "learning_rate": 2e-3}
-    if paper.objective.kind != "action":
+    if paper.objective.flow != "none":
         # Motion is of few pixels of these small maps: at the paper's weight it is smoothed away.
         fields["objective"] = replace(paper.objective, term_weights=("smooth=0.1",))
     frames = {"temporal-c-tsn": 18, "temporal-c-i3d": 11, "spatial-tsn": 3, "spatial-i3d": 8}

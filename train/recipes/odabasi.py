@@ -34,9 +34,7 @@ PAPER = TrainConfig(
     batch_size=256,
     data=DataConfig(source="ucf101", num_frames=48, size=(56, 56), short_side=64, teacher="none"),
     model=ModelConfig(name="jointflow3d"),
-    objective=ObjectiveConfig(
-        kind="jointflow3d-joint", flow_weight=20.0, term_weights=("smooth=0.02",)
-    ),
+    objective=ObjectiveConfig(flow="jointflow3d", flow_weight=20.0, term_weights=("smooth=0.02",)),
     optim=OptimConfig(learning_rate=1e-3),
     augment=AugmentConfig(brightness=0.4, contrast=0.4, saturation=0.4),
     test_every=500,

@@ -116,7 +116,7 @@ MINI_KINETICS = TrainConfig(
     scale="paper",
     data=_SMALL,
     model=ModelConfig(name="repflow-resnet34", dropout_rate=0.5),
-    objective=ObjectiveConfig(kind="action"),
+    objective=ObjectiveConfig(flow="none"),
     test_every=2000,
     checkpoint_every=1000,
     test_clips=10,

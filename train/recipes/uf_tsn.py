@@ -75,7 +75,7 @@ FLOW = TrainConfig(
     batch_size=8,
     data=_DATA,
     model=ModelConfig(name="uf-tsn-flow"),
-    objective=ObjectiveConfig(kind="uf-tsn-flow"),
+    objective=ObjectiveConfig(flow="uf-tsn", action=False),
     optim=OptimConfig(learning_rate=1e-4, weight_decay=1e-6),
     test_every=2000,
     checkpoint_every=1000,
@@ -91,7 +91,7 @@ WARM_UP = replace(
         name="uf-tsn-temporal", options=("stop_flow_gradient=true", "bidirectional=false")
     ),
     init=after(FLOW, skip=("^motion_encoder/", "^classifier/")),
-    objective=ObjectiveConfig(kind="action"),
+    objective=ObjectiveConfig(flow="none"),
     optim=OptimConfig(
         optimizer="sgd",
         learning_rate=1e-2,
@@ -107,7 +107,7 @@ END_TO_END = replace(
     batch_size=8,
     model=ModelConfig(name="uf-tsn-temporal"),
     init=after(WARM_UP),
-    objective=ObjectiveConfig(kind="uf-tsn-joint"),
+    objective=ObjectiveConfig(flow="uf-tsn"),
     optim=OptimConfig(
         learning_rate=1e-5, schedule="steps", boundaries=(15_000,), weight_decay=1e-6
     ),
@@ -129,7 +129,7 @@ _TOY_ESTIMATOR = (
     "decoder_widths=[64,64,32]",
     "max_displacement=2",
 )
-_TOY_WEIGHTS = {"uf-tsn-flow": ("smooth=2",), "uf-tsn-joint": ("smooth=2",), "action": ()}
+_TOY_WEIGHTS = {"uf-tsn": ("smooth=2",), "none": ()}
 
 
 def _toy(paper: TrainConfig) -> TrainConfig:
@@ -144,7 +144,7 @@ def _toy(paper: TrainConfig) -> TrainConfig:
         dropout_rate=0.2,
         options=_TOY_ESTIMATOR,
         # The smoothness is that of flow in units of the smaller side, here 16 and not 224 pixels.
-        objective=replace(paper.objective, term_weights=_TOY_WEIGHTS[paper.objective.kind]),
+        objective=replace(paper.objective, term_weights=_TOY_WEIGHTS[paper.objective.flow]),
     )
 
 

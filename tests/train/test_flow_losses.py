@@ -45,17 +45,17 @@ def predicted(batch, pairs, sides, classes=3):
     return Prediction(jnp.asarray(random.normal(size=(batch, classes)), jnp.float32), flows)
 
 
-def terms_of(prediction, batch, kind, *arguments, **options):
+def terms_of(objective, prediction, batch):
     """The terms of an objective, compiled as one program."""
-    return jax.jit(create_objective(kind, *arguments, **options))(prediction, batch)
+    return jax.jit(objective)(prediction, batch)
 
 
 def means(terms):
-    return {name: float(term.sum / term.count) for name, term in terms.items()}
+    return {name: term.compute() for name, term in terms.items()}
 
 
-def total(terms):
-    return sum(term.weight * float(term.sum / term.count) for term in terms.values())
+def total(objective, terms):
+    return sum(weight * terms[name].compute() for name, weight in objective.weights.items())
 
 
 def part(tree, where):
@@ -65,9 +65,10 @@ def part(tree, where):
 def test_motionnet_before_training_together():
     batch, prediction = clip(2, 4), predicted(2, 3, (8, 4, 2))
     expected, terms = jax.jit(motionnet_loss)(batch.frames, prediction.flows)
-    found = terms_of(prediction, batch, "motionnet-flow", 0.5)
+    objective = create_objective("motionnet", action=False, flow_weight=0.5)
+    found = terms_of(objective, prediction, batch)
     assert "cross_entropy" not in found and "epe" in found
-    assert total(found) == pytest.approx(0.5 * float(expected), rel=1e-5)
+    assert total(objective, found) == pytest.approx(0.5 * float(expected), rel=1e-5)
     for name, value in terms.items():
         assert means(found)[name] == pytest.approx(float(value), rel=1e-5), name
 
@@ -77,23 +78,19 @@ def test_motionnet_and_action_have_the_authors_weights_for_a_batch_of_eight():
     weights = CAFFE_JOINT._replace(**{n: getattr(CAFFE_JOINT, n)[:2] for n in CAFFE_JOINT._fields})
     authors = jax.jit(lambda f, v: motionnet_loss(f, v, weights=weights, reduction="caffe")[1])
     expected = authors(batch.frames, prediction.flows)
-    found = terms_of(prediction, batch, "motionnet-joint")
+    objective = create_objective("motionnet")
+    found = terms_of(objective, prediction, batch)
     for name in ("pixel", "smooth", "ssim"):
         assert means(found)[name] == pytest.approx(float(expected[name]), rel=1e-4), name
-    assert {name: term.weight for name, term in found.items()} == {
-        "cross_entropy": 1,
-        "top1": 0,
-        "pixel": 1,
-        "smooth": 1,
-        "ssim": 1,
-    }
+    assert set(found) == {"cross_entropy", "top1", "pixel", "smooth", "ssim"}
+    assert objective.weights == {"cross_entropy": 1, "pixel": 1, "smooth": 1, "ssim": 1}
 
 
 def test_the_weight_of_ssim_does_not_grow_with_windows():
     """Twenty pairs are two windows of MotionNet's ten: each weighs as much as one alone."""
     batch, prediction = clip(1, 21, target=False), predicted(1, 20, (8,))
-    found = means(terms_of(prediction, batch, "motionnet-flow"))
-    alone = jax.jit(create_objective("motionnet-flow"))
+    alone = jax.jit(create_objective("motionnet", action=False))
+    found = means(alone(prediction, batch))
     halves = [
         means(
             alone(
@@ -109,8 +106,9 @@ def test_the_weight_of_ssim_does_not_grow_with_windows():
 
 def test_segments_have_no_flow_from_one_to_the_next():
     batch, prediction = clip(1, 6), predicted(1, 4, (8,))
-    found = means(terms_of(prediction, batch, "motionnet-flow", starts=(0, 1, 3, 4)))
-    alone = jax.jit(create_objective("motionnet-flow"))
+    whole = create_objective("motionnet", action=False, starts=(0, 1, 3, 4))
+    found = means(terms_of(whole, prediction, batch))
+    alone = jax.jit(create_objective("motionnet", action=False))
     halves = [
         means(
             alone(
@@ -134,8 +132,9 @@ def test_uf_tsn(both):
     forward = [flow[:, :2] for flow in prediction.flows]
     backward = [flow[:, 2:] for flow in prediction.flows] if both else []
     expected, _ = jax.jit(uf_tsn_loss)(batch.frames[:, :-1], batch.frames[:, 1:], forward, backward)
-    found = terms_of(prediction, batch, "uf-tsn-flow")
-    assert total(found) == pytest.approx(float(expected), rel=1e-5)
+    objective = create_objective("uf-tsn", action=False)
+    found = terms_of(objective, prediction, batch)
+    assert total(objective, found) == pytest.approx(float(expected), rel=1e-5)
     # The endpoint error is that of the forward flow.
     flow, target, mask = forward[0], batch.flows[:, :2], batch.flow_mask[:, :2]
     epe = np.linalg.norm(np.asarray(flow) - target, axis=-1)[mask].mean()
@@ -150,8 +149,9 @@ def test_jointflow3d():
         *triplet_frames(jnp.asarray(batch.frames)),
         prediction.flows[0],
     )
-    found = terms_of(prediction, batch, "jointflow3d-joint", starts=(0, 3))
-    assert total(found) == pytest.approx(float(expected), rel=1e-5)
+    objective = create_objective("jointflow3d", starts=(0, 3))
+    found = terms_of(objective, prediction, batch)
+    assert total(objective, found) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_multiscale():
@@ -161,18 +161,19 @@ def test_multiscale():
     expected, _ = jax.jit(two_frame_multitask_loss)(
         prediction.logits, batch.labels, [f[:, 0] for f in prediction.flows], batch.flows[:, 0]
     )
-    found = terms_of(prediction, batch, "multiscale-joint")
-    assert total(found) == pytest.approx(float(expected), rel=1e-5)
+    objective = create_objective("multiscale")
+    found = terms_of(objective, prediction, batch)
+    assert total(objective, found) == pytest.approx(float(expected), rel=1e-5)
 
 
 @pytest.mark.parametrize(
-    "kind, pairs, sides",
-    [("multiscale-joint", 2, (8, 4)), ("motionnet-joint", 2, (8,)), ("uf-tsn-joint", 4, (8,))],
+    "flow, pairs, sides",
+    [("multiscale", 2, (8, 4)), ("motionnet", 2, (8,)), ("uf-tsn", 4, (8,))],
 )
-def test_sums_and_counts_of_the_devices_add_up(kind, pairs, sides):
+def test_sums_and_counts_of_the_devices_add_up(flow, pairs, sides):
     """Whatever half of a batch a device has, and with padding in one of them."""
     batch, prediction = clip(4, 3, mask=[True, True, True, False]), predicted(4, pairs, sides)
-    objective = jax.jit(create_objective(kind))
+    objective = jax.jit(create_objective(flow))
     whole = objective(prediction, batch)
     halves = [objective(part(prediction, h), part(batch, h)) for h in (slice(0, 2), slice(2, 4))]
     for name, term in whole.items():
@@ -188,32 +189,32 @@ def test_sums_and_counts_of_the_devices_add_up(kind, pairs, sides):
 def test_weights_and_label_smoothing_of_a_run():
     batch, prediction = clip(2, 3), predicted(2, 2, (8,))
     weights = {"term_weights": ("smooth=0", "census=3"), "label_smoothing": 0.2}
-    found = terms_of(prediction, batch, "uf-tsn-joint", 0.5, **weights)
-    weights = {name: term.weight for name, term in found.items() if term.weight}
-    assert weights == {"cross_entropy": 1, "diff": 0.1, "census": 1.5}
+    objective = create_objective("uf-tsn", flow_weight=0.5, **weights)
+    found = terms_of(objective, prediction, batch)
+    assert objective.weights == {"cross_entropy": 1, "diff": 0.1, "census": 1.5, "smooth": 0}
     log_p = np.log(np.asarray(jax.nn.softmax(prediction.logits)))
     losses = 0.8 * log_p[np.arange(2), batch.labels] + 0.2 * log_p.mean(1)
     assert means(found)["cross_entropy"] == pytest.approx(-losses.mean(), rel=1e-5)
 
 
 @pytest.mark.parametrize("text", ["epe=1", "smooth=-1", "smooth=much", "smooth"])
-def test_weights_that_are_none(text):
+def test_rejects_malformed_weights(text):
     with pytest.raises(ValueError, match="objective.term_weights: got .* pixel, smooth, ssim"):
-        create_objective("motionnet-joint", term_weights=(text,))
+        create_objective("motionnet", term_weights=(text,))
 
 
 @pytest.mark.parametrize(
-    "kind, pairs, sides, target, message",
+    "flow, pairs, sides, target, message",
     [
-        ("motionnet-flow", 4, (8,), True, "the network predicts 4 flows for 4 frames"),
-        ("motionnet-flow", 1, (8,), True, "the network predicts 1 flows for 4 frames"),
-        ("uf-tsn-flow", 4, (8,), True, "the network predicts 4 flows for 4 frames"),
-        ("jointflow3d-joint", 4, (16,), True, "a flow of the size of the frames for each of 3"),
-        ("jointflow3d-joint", 3, (8,), True, r"predicts 3 of \(8, 8\)"),
-        ("multiscale-flow", 3, (16, 8, 4, 2, 1), True, "up to 4 sizes of flow"),
-        ("flow", 3, (8,), False, "compares flow with a target, and the data has none"),
+        ("motionnet", 4, (8,), True, "the network predicts 4 flows for 4 frames"),
+        ("motionnet", 1, (8,), True, "the network predicts 1 flows for 4 frames"),
+        ("uf-tsn", 4, (8,), True, "the network predicts 4 flows for 4 frames"),
+        ("jointflow3d", 4, (16,), True, "a flow of the size of the frames for each of 3"),
+        ("jointflow3d", 3, (8,), True, r"predicts 3 of \(8, 8\)"),
+        ("multiscale", 3, (16, 8, 4, 2, 1), True, "up to 4 sizes of flow"),
     ],
 )
-def test_networks_and_data_that_do_not_fit(kind, pairs, sides, target, message):
-    with pytest.raises(ValueError, match=f"objective.kind: .*{message}"):
-        create_objective(kind)(predicted(1, pairs, sides), clip(1, 4, target=target))
+def test_rejects_networks_and_data_that_do_not_fit(flow, pairs, sides, target, message):
+    objective = create_objective(flow, action=False)
+    with pytest.raises(ValueError, match=f"objective.flow: .*{message}"):
+        objective(predicted(1, pairs, sides), clip(1, 4, target=target))

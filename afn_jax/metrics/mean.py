@@ -1,0 +1,48 @@
+"""A mean kept as a sum and a count, so that means of parts merge exactly."""
+
+from typing import Self
+
+import flax.struct
+import jax.numpy as jnp
+
+from afn_jax.types import Array
+
+
+@flax.struct.dataclass
+class Mean:
+    """A mean as a sum and a count.
+
+    Adding both is an exact merge, whatever share of the values each part has: `a.merge(b)`, or a
+    `psum` of the pytree over devices.
+
+    Attributes:
+        sum: sum of the values.
+        count: number of values.
+    """
+
+    sum: Array | float
+    count: Array | float
+
+    @classmethod
+    def from_values(cls, values: Array, mask: Array | None = None) -> Self:
+        """Counts the values where `mask`, of the same shape, is True; without a mask, all of them.
+
+        The sum is float32, or float64 for float64 values. Values outside the mask may be NaN.
+        """
+        values = jnp.asarray(values)
+        values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
+        if mask is None:
+            return cls(jnp.sum(values), jnp.float32(values.size))
+        return cls(jnp.sum(jnp.where(mask, values, 0)), jnp.sum(mask, dtype=jnp.float32))
+
+    def merge(self, other: Self) -> Self:
+        return type(self)(self.sum + other.sum, self.count + other.count)
+
+    @property
+    def mean(self) -> Array | float:
+        """The mean; 0 if nothing was counted."""
+        return self.sum / (self.count + (self.count == 0))
+
+    def compute(self) -> float:
+        """The mean as a Python number; 0 if nothing was counted."""
+        return float(self.mean)
