@@ -25,13 +25,13 @@ from afn_jax.data.pipeline import ClipReader, evaluation_batches
 from afn_jax.data.source import Skipped, Source
 from afn_jax.data.sources import create_source
 from afn_jax.data.transforms.views import Views
-from afn_jax.metrics import EndpointErrorMetric, PerClass
+from afn_jax.metrics import EndpointErrorMetric, PerClass, true_class_rank
 from afn_jax.ops import resize_flow
 from eval.predict import Predict, load_predict, moved, starts_of
 from eval.protocols import Protocol, ProtocolName, find_protocol
 from eval.report import write_report
 from eval.report_clips import ReportExample
-from eval.scores import FILE, Scores, accuracy, accuracy_interval, ranks
+from eval.scores import FILE, Scores, accuracy, accuracy_interval
 from train.checkpoint import load_config
 from train.loop import to_batch
 from train.objectives import flow_and_target
@@ -343,7 +343,7 @@ def _scores(
 
 
 def _right(scores: Scores, protocol: Protocol) -> np.ndarray:
-    return ranks(scores.in_space(protocol.space), scores.labels) < 1
+    return true_class_rank(scores.in_space(protocol.space), scores.labels) < 1
 
 
 def _confusion(result: ActionResult, num_classes: int, space: str) -> PerClass:

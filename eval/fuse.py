@@ -12,9 +12,10 @@ import numpy as np
 import tyro
 from rich.console import Console
 
+from afn_jax.metrics import true_class_rank
 from eval.freshness import warn_if_older
 from eval.protocols import PROTOCOLS
-from eval.scores import FILE, Scores, accuracy, accuracy_interval, fuse, load_scores, ranks
+from eval.scores import FILE, Scores, accuracy, accuracy_interval, fuse, load_scores
 
 SWEEP = tuple(0.25 * i for i in range(17))  # weights of the second stream, beside 1 of the first
 
@@ -78,7 +79,7 @@ def run_fuse(config: FuseConfig, console: Console | None = None) -> dict:
     labels = [streams[0].labels for streams in splits]
     found = [accuracy(scores, right) for scores, right in zip(fused, labels, strict=True)]
     answers = [
-        (streams[0].names, ranks(scores, streams[0].labels) < 1)
+        (streams[0].names, true_class_rank(scores, streams[0].labels) < 1)
         for streams, scores in zip(splits, fused, strict=True)
     ]
     low, high = accuracy_interval(answers)

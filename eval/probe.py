@@ -16,6 +16,7 @@ from rich.console import Console
 from afn_jax.atomic import write_atomically
 from afn_jax.data.pipeline import ClipReader, evaluation_batches
 from afn_jax.data.sources import create_source
+from afn_jax.metrics import true_class_rank
 from eval.action import example_clips
 from eval.flow import DatasetName, FlowConfig, flow_command, flow_folder
 from eval.freshness import warn_if_older
@@ -31,7 +32,7 @@ from eval.probes import (
     spread,
 )
 from eval.protocols import find_protocol
-from eval.scores import accuracy_interval, aligned, load_scores, ranks
+from eval.scores import accuracy_interval, aligned, load_scores
 from train.checkpoint import load_config
 from train.loop import to_batch
 from train.objectives import flow_and_target
@@ -172,7 +173,7 @@ def gains_over(run_dir: Path, other: Path, console: Console) -> dict[str, float]
             console,
         )
     right = [
-        ranks(scores.in_space(find_protocol(scores.protocol).space), scores.labels) < 1
+        true_class_rank(scores.in_space(find_protocol(scores.protocol).space), scores.labels) < 1
         for scores in (before, after)
     ]
     gains = class_gains(*right, before.labels, len(before.class_names))

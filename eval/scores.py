@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from afn_jax.atomic import write_atomically
+from afn_jax.metrics import true_class_rank
 
 FILE = "scores.npz"
 SPACES = ("logits", "probabilities", "rectified")
@@ -166,20 +167,9 @@ def fuse(streams: Sequence[Scores], weights: Sequence[float], space: str) -> np.
     return sum(w * stream.in_space(space) for stream, w in pairs) / sum(weights)
 
 
-def ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """`[videos]`: how many classes come before the true one; 0 is right.
-
-    Of equal scores the class with the lower number comes first, as in argmax. What counts is who is
-    not behind, so that NaN, which compares False, is never right.
-    """
-    own = np.take_along_axis(scores, labels[:, None], -1)
-    later = np.arange(scores.shape[1])[None] >= labels[:, None]
-    return (~((scores < own) | ((scores == own) & later))).sum(-1)
-
-
 def accuracy(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """`top1`, and `top5` where there are more than five classes, in [0, 1]."""
-    rank = ranks(scores, labels)
+    rank = true_class_rank(scores, labels)
     result = {"top1": float((rank < 1).mean())}
     if scores.shape[1] > 5:
         result["top5"] = float((rank < 5).mean())

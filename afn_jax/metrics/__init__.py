@@ -1,7 +1,14 @@
 """Mergeable metrics: `from_batch`, `merge`, `compute`."""
 
-from afn_jax.metrics.classification import PerClass, TopK
+from afn_jax.metrics.classification import PerClass, TopK, true_class_rank
 from afn_jax.metrics.flow import EndpointErrorMetric, FlowOutliersMetric
 from afn_jax.metrics.mean import Mean
 
-__all__ = ["EndpointErrorMetric", "FlowOutliersMetric", "Mean", "PerClass", "TopK"]
+__all__ = [
+    "EndpointErrorMetric",
+    "FlowOutliersMetric",
+    "Mean",
+    "PerClass",
+    "TopK",
+    "true_class_rank",
+]

@@ -10,37 +10,52 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from afn_jax.metrics.mean import Mean
 from afn_jax.types import Array
+
+
+def true_class_rank(scores: Array, labels: Array) -> Array:
+    """Counts the classes that come before the true one; 0 means that the prediction is right.
+
+    Of equal scores the class with the lower number comes first, as in argmax. A NaN score comes
+    before every other, and if the true class has one, its rank is the number of classes.
+
+    Args:
+        scores: `[batch, classes]`, of NumPy or JAX, higher for more likely classes.
+        labels: `[batch]`, 0-based.
+
+    Returns:
+        `[batch]` integers, of the library that `scores` is of.
+    """
+    xp = scores.__array_namespace__()
+    own = xp.take_along_axis(scores, labels[:, None], axis=-1)
+    later = xp.arange(scores.shape[1])[None] >= labels[:, None]
+    # Counts the classes that are not behind: NaN, which compares False, is not.
+    return xp.sum(~((scores < own) | ((scores == own) & later)), axis=-1)
 
 
 @flax.struct.dataclass
 class TopK:
     """Top-1 and top-5 accuracy. With five classes or fewer, every label is in the top five."""
 
-    top1: Array
-    top5: Array
-    count: Array
+    top1: Mean
+    top5: Mean
 
     @classmethod
     def from_batch(cls, scores: Array, labels: Array, mask: Array) -> Self:
         """Counts one batch.
 
         Args:
-            scores: `[batch, classes]`, any that grow with the belief in a class.
-            labels: `[batch]`, 0-based. One that is no class counts as wrong.
+            scores: `[batch, classes]`, higher for more likely classes. The prediction is wrong if
+                the true class has score NaN.
+            labels: `[batch]`, 0-based. A label that is not a class counts as wrong.
             mask: `[batch]` bool, False = does not count.
         """
         scores, labels, mask = _checked(scores, labels, mask)
-        own = jnp.take_along_axis(scores, labels[:, None], -1)
-        # Of equal scores the class with the lower number comes first, as in argmax. What counts is
-        # who is not behind, so that NaN, which compares False, is never right.
-        later = jnp.arange(scores.shape[1])[None] >= labels[:, None]
-        rank = jnp.sum(~((scores < own) | ((scores == own) & later)), -1)
-        rank = jnp.where(jnp.isnan(own[:, 0]), 5, rank)  # few classes would be in the top five
+        rank = true_class_rank(scores, labels)
         return cls(
-            top1=jnp.sum((rank < 1) & mask, dtype=jnp.float32),
-            top5=jnp.sum((rank < 5) & mask, dtype=jnp.float32),
-            count=jnp.sum(mask, dtype=jnp.float32),
+            top1=Mean.from_values(rank < 1, mask),
+            top5=Mean.from_values(rank < min(5, scores.shape[1]), mask),
         )
 
     def merge(self, other: Self) -> Self:
@@ -48,8 +63,7 @@ class TopK:
 
     def compute(self) -> dict[str, float]:
         """`top1` and `top5`, in [0, 1]; 0 if nothing was counted."""
-        count = max(float(self.count), 1.0)
-        return {"top1": float(self.top1) / count, "top5": float(self.top5) / count}
+        return {"top1": self.top1.compute(), "top5": self.top5.compute()}
 
 
 @flax.struct.dataclass

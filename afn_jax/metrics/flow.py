@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from afn_jax.losses import endpoint_error
+from afn_jax.metrics.mean import Mean
 from afn_jax.types import Array
 
 
@@ -15,9 +16,8 @@ from afn_jax.types import Array
 class EndpointErrorMetric:
     """Mean endpoint error over valid pixels, and that of zero flow: a flow must beat it."""
 
-    error: Array
-    zero_flow_error: Array
-    count: Array
+    error: Mean
+    zero_flow_error: Mean
 
     @classmethod
     def from_batch(cls, flow: Array, target: Array, mask: Array | None = None) -> Self:
@@ -36,9 +36,8 @@ class EndpointErrorMetric:
         error = endpoint_error(flow, target)
         zero_flow_error = endpoint_error(jnp.zeros_like(target), target)
         return cls(
-            error=jnp.sum(jnp.where(mask, error, 0)),
-            zero_flow_error=jnp.sum(jnp.where(mask, zero_flow_error, 0)),
-            count=jnp.sum(mask, dtype=jnp.float32),
+            error=Mean.from_values(error, mask),
+            zero_flow_error=Mean.from_values(zero_flow_error, mask),
         )
 
     def merge(self, other: Self) -> Self:
@@ -46,11 +45,7 @@ class EndpointErrorMetric:
 
     def compute(self) -> dict[str, float]:
         """`epe` and `zero_flow_epe`, in pixels; 0 if nothing was counted."""
-        count = max(float(self.count), 1.0)
-        return {
-            "epe": float(self.error) / count,
-            "zero_flow_epe": float(self.zero_flow_error) / count,
-        }
+        return {"epe": self.error.compute(), "zero_flow_epe": self.zero_flow_error.compute()}
 
 
 @flax.struct.dataclass
@@ -61,12 +56,11 @@ class FlowOutliersMetric:
     Geiger, 2015). A predicted flow that is not a number is wrong by any measure.
     """
 
-    error: Array
-    above_1px: Array
-    above_3px: Array
-    above_5px: Array
-    fl_outliers: Array
-    count: Array
+    error: Mean
+    above_1px: Mean
+    above_3px: Mean
+    above_5px: Mean
+    fl_outliers: Mean
 
     @classmethod
     def from_batch(cls, flow: Array, target: Array, mask: Array | None = None) -> Self:
@@ -76,17 +70,13 @@ class FlowOutliersMetric:
         error = endpoint_error(flow, target)
         length = endpoint_error(jnp.zeros_like(target), target)
 
-        def number(wrong: Array) -> Array:
-            return jnp.sum(wrong & mask, dtype=jnp.float32)
-
         # "Not within" rather than "above": NaN is neither.
         return cls(
-            error=jnp.sum(jnp.where(mask, error, 0)),
-            above_1px=number(~(error <= 1)),
-            above_3px=number(~(error <= 3)),
-            above_5px=number(~(error <= 5)),
-            fl_outliers=number(~(error <= 3) & ~(error <= 0.05 * length)),
-            count=jnp.sum(mask, dtype=jnp.float32),
+            error=Mean.from_values(error, mask),
+            above_1px=Mean.from_values(~(error <= 1), mask),
+            above_3px=Mean.from_values(~(error <= 3), mask),
+            above_5px=Mean.from_values(~(error <= 5), mask),
+            fl_outliers=Mean.from_values(~(error <= 3) & ~(error <= 0.05 * length), mask),
         )
 
     def merge(self, other: Self) -> Self:
@@ -94,14 +84,18 @@ class FlowOutliersMetric:
 
     def compute(self) -> dict[str, float]:
         """`epe` in pixels; `fl_all`, `px1`, `px3` and `px5` as shares of all pixels, 0 to 1."""
-        count = max(float(self.count), 1.0)
         return {
-            "epe": float(self.error) / count,
-            "fl_all": float(self.fl_outliers) / count,
-            "px1": float(self.above_1px) / count,
-            "px3": float(self.above_3px) / count,
-            "px5": float(self.above_5px) / count,
+            "epe": self.error.compute(),
+            "fl_all": self.fl_outliers.compute(),
+            "px1": self.above_1px.compute(),
+            "px3": self.above_3px.compute(),
+            "px5": self.above_5px.compute(),
         }
+
+    @property
+    def count(self) -> Array:
+        """The number of pixels that count."""
+        return self.error.count
 
 
 def _checked(mask: Array | None, target: Array) -> Array:

@@ -44,5 +44,5 @@ class Mean:
         return self.sum / (self.count + (self.count == 0))
 
     def compute(self) -> float:
-        """The mean as a Python number; 0 if nothing was counted."""
-        return float(self.mean)
+        """The mean as a Python number, divided in double precision; 0 if nothing was counted."""
+        return float(self.sum) / (float(self.count) or 1.0)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from afn_jax.metrics import true_class_rank
 from eval.__main__ import main
 from eval.fuse import FuseConfig, fuse_line, run_fuse
-from eval.scores import Scores, accuracy, accuracy_interval, aligned, fuse, load_scores, ranks
+from eval.scores import Scores, accuracy, accuracy_interval, aligned, fuse, load_scores
 
 NAMES = ("v/1.avi", "v/2.avi", "ä/3.avi")
 LABELS = np.array([0, 1, 1])
@@ -128,9 +129,11 @@ def test_scores_must_fit_each_other(change, message):
         scores(SPATIAL.logits, **change)
 
 
-def test_ranks():
+def test_accuracy_of_scores_with_ties_and_nan():
     values = np.array([[3.0, 1, 2], [1, 1, 0], [1, 1, 0], [np.nan, 2, 1], [3, np.nan, 1]])
-    np.testing.assert_array_equal(ranks(values, np.array([2, 0, 1, 0, 0])), [1, 0, 1, 3, 1])
+    np.testing.assert_array_equal(
+        true_class_rank(values, np.array([2, 0, 1, 0, 0])), [1, 0, 1, 3, 1]
+    )
     many = np.tile(np.arange(8.0), (4, 1))
     assert accuracy(many, np.array([7, 3, 2, 7])) == {"top1": 0.5, "top5": 0.75}
     assert accuracy(many[:, :3], np.array([2, 0, 1, 0])) == {"top1": 0.25}

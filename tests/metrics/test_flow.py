@@ -83,7 +83,7 @@ def test_low_precision_sums_in_float32():
     flow = jnp.full((300, 300, 2), 3.0, jnp.float16)  # sums to far more than float16 holds
     target = jnp.zeros_like(flow)
     metric = EndpointErrorMetric.from_batch(flow, target)
-    assert metric.error.dtype == jnp.float32
+    assert metric.error.sum.dtype == jnp.float32
     assert metric.compute()["epe"] == pytest.approx(3 * np.sqrt(2), rel=1e-5)
 
 
