@@ -3,6 +3,8 @@
 Layout, units and signs are in `conventions.md`.
 """
 
+from collections.abc import Mapping
+
 import flax.struct
 import jax
 import numpy as np
@@ -29,6 +31,17 @@ class Batch:
     flows: Array | None
     flow_mask: Array | None
     mask: Array
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> "Batch":
+        """Makes a batch of the arrays that `afn_jax.data.pipeline` gives, by name."""
+        return cls(
+            frames=arrays["frames"],
+            labels=arrays["labels"],
+            flows=arrays.get("flows"),
+            flow_mask=arrays.get("flow_mask"),
+            mask=arrays["mask"],
+        )
 
 
 @flax.struct.dataclass

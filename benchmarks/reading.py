@@ -54,10 +54,10 @@ class Speed:
     busy: float | None
 
 
-class Draws:
-    """A reader that reads nothing: its example is the number of the video and the state of `rng`.
+class Draws(ClipReader):
+    """A reader that decodes nothing: an example is the video's number and the state of `rng`.
 
-    In place of a `ClipReader` it tells which clips a loader with the same seed gives, in order.
+    A loader of it gives the clips that a loader of the `ClipReader` gives, in the same order.
     """
 
     def training_example(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -72,8 +72,8 @@ def measure(
     num_threads = max(1, config.num_threads) * max(1, config.num_workers)
     one_thread = dataclasses.replace(config, num_threads=1, num_workers=0)
     loader, draws = (
-        train_iterator(reader, len(source), settings, batch_size=batch_size, seed=0)
-        for reader, settings in ((ClipReader(source, config), config), (Draws(), one_thread))
+        train_iterator(reader, batch_size=batch_size, seed=0)
+        for reader in (ClipReader(source, config), Draws(source, one_thread))
     )
     has_files = _has_files(source) and config.teacher == "none"
     indices = [source[i].index for i in range(len(source))] if has_files else []
@@ -173,9 +173,7 @@ def memory_in_use() -> float | None:
 
 def memory_over(source: Source, config: DataConfig, batch_size: int, clips: int) -> list[tuple]:
     """(clips read, MiB in use) at every tenth of `clips`."""
-    loader = train_iterator(
-        ClipReader(source, config), len(source), config, batch_size=batch_size, seed=0
-    )
+    loader = train_iterator(ClipReader(source, config), batch_size=batch_size, seed=0)
     found = []
     for tenth in range(1, 11):
         for _ in range(max(1, clips // 10 // batch_size)):

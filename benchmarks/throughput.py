@@ -19,12 +19,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import jax
 
-from afn_jax.data.pipeline import ClipReader, train_iterator
+from afn_jax.data.clip_reader import ClipReader
+from afn_jax.data.pipeline import train_iterator
 from afn_jax.data.sources import create_source
+from afn_jax.types import Batch
 from train import config as config_lib
 from train.accelerator import start_jax
 from train.cli import parse
-from train.loop import to_batch
 from train.network import build_model
 from train.objectives import create_objective
 from train.optim import create_optimizer
@@ -43,9 +44,7 @@ def main() -> None:
     devices = local_devices(config.batch_size, config.max_devices)
     source = create_source(config.data, "train", config.seed)
     reader = ClipReader(source, config.data)
-    iterator = train_iterator(
-        reader, len(source), config.data, batch_size=config.batch_size, seed=config.seed
-    )
+    iterator = train_iterator(reader, batch_size=config.batch_size, seed=config.seed)
     model = build_model(config, len(source.class_names), axis_name=AXIS)
     objective = create_objective(
         **dataclasses.asdict(config.objective), starts=model.flow_starts(config.data.num_frames)
@@ -65,7 +64,7 @@ def main() -> None:
             accumulate=config.optim.accumulate,
         ),
     )
-    fixed = split_batch(to_batch(next(iterator)), len(devices))
+    fixed = split_batch(Batch.from_arrays(next(iterator)), len(devices))
     state, metrics = step(state, fixed)  # compiles
     jax.block_until_ready(metrics)
 
@@ -88,7 +87,7 @@ def main() -> None:
         alone.append(steps(lambda: fixed))
         # A loader faster than the step keeps its buffer full, and makes one batch for each that is
         # taken: the steady state of a long run, from the first timed step on.
-        whole.append(steps(lambda: split_batch(to_batch(next(iterator)), len(devices))))
+        whole.append(steps(lambda: split_batch(Batch.from_arrays(next(iterator)), len(devices))))
     started = time.perf_counter()
     for _ in range(STEPS * 2):
         next(iterator)

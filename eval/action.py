@@ -20,20 +20,21 @@ import tyro
 from rich.console import Console
 
 from afn_jax.atomic import write_atomically
+from afn_jax.data.clip_reader import ClipReader
 from afn_jax.data.config import DataConfig
-from afn_jax.data.pipeline import ClipReader, evaluation_batches
+from afn_jax.data.pipeline import evaluation_batches
 from afn_jax.data.source import Skipped, Source
 from afn_jax.data.sources import create_source
 from afn_jax.data.transforms.views import Views
 from afn_jax.metrics import EndpointErrorMetric, PerClass, true_class_rank
 from afn_jax.ops import resize_flow
+from afn_jax.types import Batch
 from eval.predict import Predict, load_predict, moved, starts_of
 from eval.protocols import Protocol, ProtocolName, find_protocol
 from eval.report import write_report
 from eval.report_clips import ReportExample
 from eval.scores import FILE, Scores, accuracy, accuracy_interval
 from train.checkpoint import load_config
-from train.loop import to_batch
 from train.objectives import flow_and_target
 from train.writers import read_metrics, read_skipped
 
@@ -224,9 +225,9 @@ def evaluate(
     labels = np.zeros(len(source), int)
     classifies = False
     flow_error = None
-    batches = evaluation_batches(reader, len(source), data, batch_size=batch_size, views=views)
+    batches = evaluation_batches(reader, batch_size=batch_size, views=views)
     for arrays in batches:
-        batch = to_batch(arrays)
+        batch = Batch.from_arrays(arrays)
         prediction = predict(batch.frames)
         videos = arrays["indices"][batch.mask]
         np.add.at(counts, videos, 1)

@@ -14,9 +14,11 @@ import numpy as np
 from rich.console import Console
 
 from afn_jax.atomic import write_atomically
-from afn_jax.data.pipeline import ClipReader, evaluation_batches
+from afn_jax.data.clip_reader import ClipReader
+from afn_jax.data.pipeline import evaluation_batches
 from afn_jax.data.sources import create_source
 from afn_jax.metrics import true_class_rank
+from afn_jax.types import Batch
 from eval.action import example_clips
 from eval.flow import DatasetName, FlowConfig, flow_command, flow_folder
 from eval.freshness import warn_if_older
@@ -34,7 +36,6 @@ from eval.probes import (
 from eval.protocols import find_protocol
 from eval.scores import accuracy_interval, aligned, load_scores
 from train.checkpoint import load_config
-from train.loop import to_batch
 from train.objectives import flow_and_target
 
 
@@ -276,9 +277,9 @@ def _over_test_set(predict: Predict, source, settings, batch_size: int, wanted: 
     names: list[str] = []
     errors: dict[str, np.ndarray] = {}
     reader = ClipReader(source, settings.data)
-    batches = evaluation_batches(reader, len(source), settings.data, batch_size=batch_size)
+    batches = evaluation_batches(reader, batch_size=batch_size)
     for arrays in batches:
-        batch = to_batch(arrays)
+        batch = Batch.from_arrays(arrays)
         counted = batch.mask
         if not counted.any():
             continue

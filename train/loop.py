@@ -19,8 +19,9 @@ import jax
 import numpy as np
 from rich.console import Console
 
+from afn_jax.data.clip_reader import ClipReader
 from afn_jax.data.config import DataConfig
-from afn_jax.data.pipeline import ClipReader, evaluation_batches, train_iterator
+from afn_jax.data.pipeline import evaluation_batches, train_iterator
 from afn_jax.data.source import Source
 from afn_jax.data.sources import create_source, source_spec
 from afn_jax.data.sources.video_files import CLASS_MARK
@@ -90,13 +91,7 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
         check_overlap(source, test_source)
     check_target(config, source)
     reader = ClipReader(source, config.data)
-    iterator = train_iterator(
-        reader,
-        len(source),
-        config.data,
-        batch_size=config.batch_size,
-        seed=config.seed,
-    )
+    iterator = train_iterator(reader, batch_size=config.batch_size, seed=config.seed)
 
     # ---------------------------------------------------------------- Model, optimiser, state
     model = build_model(config, len(source.class_names), axis_name=AXIS)
@@ -174,7 +169,7 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
         try:
             while step < config.steps and not stop.requested:
                 try:
-                    batch = to_batch(next(iterator))
+                    batch = Batch.from_arrays(next(iterator))
                 except Exception:
                     if stop.requested:  # the reading processes got the signal too, and ended
                         break
@@ -296,17 +291,6 @@ def check_target(config: TrainConfig, source: Source) -> None:
         )
 
 
-def to_batch(arrays: dict[str, np.ndarray]) -> Batch:
-    """The pipeline's arrays as a `Batch`."""
-    return Batch(
-        frames=arrays["frames"],
-        labels=arrays["labels"],
-        flows=arrays.get("flows"),
-        flow_mask=arrays.get("flow_mask"),
-        mask=arrays["mask"],
-    )
-
-
 def read_metrics(step: int, metrics: Any, checkpoints: Checkpoints) -> dict[str, float]:
     """Waits for the metrics of a step; stops the run if its loss or gradient is not finite."""
     values = {name: float(value) for name, value in jax.device_get(metrics).items()}
@@ -334,15 +318,15 @@ def look_at_test(
     reader = ClipReader(source, data)
     batches: Iterator = evaluation_batches(
         reader,
-        len(source),
-        data,
         batch_size=config.batch_size,
         most=config.test_batches * config.batch_size,
     )
     variables = evaluation_variables(state)
     totals: dict[str, Mean] = {}
     for arrays in batches:
-        terms = jax.device_get(test_step(variables, split_batch(to_batch(arrays), num_devices)))
+        terms = jax.device_get(
+            test_step(variables, split_batch(Batch.from_arrays(arrays), num_devices))
+        )
         for name, term in terms.items():
             # Summed in double precision, over the devices and the batches.
             term = jax.tree.map(lambda x: float(x.sum()), term)

@@ -92,14 +92,16 @@ class ClipReader:
     """Reads one example of a source; remembers which videos turned out to be damaged.
 
     Attributes:
+        source: the videos.
+        config: how their clips are cut.
         damaged: `Skipped` records, one a video, of files that could not be decoded.
     """
 
     def __init__(self, source: Source, config: DataConfig):
         """Raises ValueError for settings that contradict each other or the flow of the videos."""
         _check_stride(source[0], config.stride)
-        self._source = source
-        self._config = config
+        self.source = source
+        self.config = config
         self._segments, self._length = segments_of(config)
         self._crop = _training_crop(config)
         self._brighten = _brightening(config)
@@ -128,12 +130,12 @@ class ClipReader:
         """
         _step_back()
         for shift in range(MOST_DAMAGED_IN_A_ROW):
-            number = (index + shift) % len(self._source)
-            video = self._source[number]
+            number = (index + shift) % len(self.source)
+            video = self.source[number]
             starts = random_segment_starts(
-                video.num_frames, self._segments, self._length, self._config.stride, rng
+                video.num_frames, self._segments, self._length, self.config.stride, rng
             )
-            later = self._config.teacher == ON_DEVICE
+            later = self.config.teacher == ON_DEVICE
             (clip,) = self._read(number, video, starts[None], later=later)
             if clip is not None:
                 break
@@ -153,7 +155,7 @@ class ClipReader:
         The mask is False for a clip that cannot be decoded: it is not counted.
         """
         _step_back()
-        config, video = self._config, self._source[index]
+        config, video = self.config, self.source[index]
         starts = [views.starts(video.name, video.num_frames, clip, config) for clip in clips]
         crops = []
         for clip, found in zip(clips, self._read(index, video, np.stack(starts)), strict=True):
@@ -168,13 +170,13 @@ class ClipReader:
 
     def num_clips(self, index: int, views: Views) -> int:
         """How many clips video `index` gives."""
-        return views.num_clips(self._source[index].num_frames, self._config)
+        return views.num_clips(self.source[index].num_frames, self.config)
 
     def _read(
         self, number: int, video: Video, starts: np.ndarray, *, later: bool = False
     ) -> list[Clip | None]:
         """The clips from `starts`, `[clips, segments]`; None for each that cannot be decoded."""
-        stride, teacher = self._config.stride, self._teacher
+        stride, teacher = self.config.stride, self._teacher
         try:
             return read_clips(
                 video, starts, self._length, stride, teacher, self._brighten, later=later
@@ -186,7 +188,7 @@ class ClipReader:
             return [None]
 
     def _empty_clip(self, video: Video) -> Clip:
-        shape = (self._config.num_frames, *self._config.size)
+        shape = (self.config.num_frames, *self.config.size)
         has_flow = video.has_flow or self._teacher is not None
         flows = np.zeros((*shape, 2), np.float32) if has_flow else None
         return Clip(np.zeros((*shape, 3), np.uint8), flows)

@@ -19,12 +19,11 @@ import numpy as np
 from absl import flags
 
 from afn_jax.data.clip_reader import ClipReader
-from afn_jax.data.config import DataConfig
 from afn_jax.data.source import Skipped
 from afn_jax.data.teacher import ON_DEVICE
 from afn_jax.data.transforms.views import MIDDLE_CLIP, Views
 
-Batch = dict[str, np.ndarray]
+Arrays = dict[str, np.ndarray]
 
 # Grain's shuffle is made for many: of few, it takes 30 ms / their number for each. Guessed limit.
 FEW = 500
@@ -32,8 +31,6 @@ FEW = 500
 
 def train_iterator(
     reader: ClipReader,
-    num_videos: int,
-    config: DataConfig,
     *,
     batch_size: int,
     seed: int,
@@ -47,7 +44,7 @@ def train_iterator(
     """
     _check_share(batch_size, process_index, process_count)
     dataset = (
-        _shuffled(num_videos, seed)
+        _shuffled(len(reader.source), seed)
         # Before the processes share it out: the draws belong to the example, not to the process.
         .random_map(reader.training_example)
         # And so do the epochs: shares that each repeat on their own drift apart where the videos
@@ -56,7 +53,7 @@ def train_iterator(
         .slice(slice(process_index, None, process_count))
         .batch(batch_size, drop_remainder=True, batch_fn=_stack)
     )
-    return TrainIterator(dataset, reader, config)
+    return TrainIterator(dataset, reader)
 
 
 def _shuffled(num_videos: int, seed: int) -> grain.MapDataset:
@@ -69,23 +66,22 @@ def _shuffled(num_videos: int, seed: int) -> grain.MapDataset:
     return grain.MapDataset.source(orders).seed(seed).map(int)
 
 
-class TrainIterator(Iterator[Batch]):
+class TrainIterator(Iterator[Arrays]):
     """Batches that are read ahead; its state is its position, however they are read."""
 
-    def __init__(self, dataset: grain.MapDataset, reader: ClipReader, config: DataConfig):
+    def __init__(self, dataset: grain.MapDataset, reader: ClipReader):
         self._dataset = dataset
         self._reader = reader
-        self._config = config
         self._next = 0
         self._batches: grain.DatasetIterator | None = None
 
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> Arrays:
         if self._batches is None:
             rest = self._dataset.slice(slice(self._next, None))
-            self._batches = _read_ahead(rest, self._reader, self._config)
+            self._batches = _read_ahead(rest, self._reader, self._reader.config.num_workers)
         batch = next(self._batches)
         self._next += 1
         return batch
@@ -104,15 +100,13 @@ class TrainIterator(Iterator[Batch]):
 
 def evaluation_batches(
     reader: ClipReader,
-    num_videos: int,
-    config: DataConfig,
     *,
     batch_size: int,
     views: Views = MIDDLE_CLIP,
     most: int | None = None,
     process_index: int = 0,
     process_count: int = 1,
-) -> Iterator[Batch]:
+) -> Iterator[Arrays]:
     """Each of the `views` of each video once, in order; the last batch is padded.
 
     All crops of a clip are in one batch: with ten crops, its size is the next lower multiple of ten
@@ -121,8 +115,6 @@ def evaluation_batches(
 
     Args:
         reader: of the source.
-        num_videos: the first so many videos are evaluated.
-        config: the settings of the reader.
         batch_size: crops a batch.
         views: which clips and crops.
         most: only so many clips: a random choice, always the same, because sets are sorted by
@@ -131,6 +123,7 @@ def evaluation_batches(
         process_count: how many processes share them.
     """
     _check_share(batch_size, process_index, process_count)
+    num_videos = len(reader.source)
     if views.when == "cover":
         counts = np.array([reader.num_clips(i, views) for i in range(num_videos)], int)
     else:
@@ -143,7 +136,7 @@ def evaluation_batches(
     chosen = chosen[videos[chosen] % process_count == process_index]
     clips_a_batch = max(1, batch_size // views.crops_per_clip)
 
-    def read(numbers: np.ndarray) -> Batch:
+    def read(numbers: np.ndarray) -> Arrays:
         # In order, so the clips of a video stand together; they are decoded together.
         own = [(int(v), clips[numbers[videos[numbers] == v]]) for v in np.unique(videos[numbers])]
         return _join([reader.evaluation_example(v, views, which.tolist()) for v, which in own])
@@ -154,23 +147,24 @@ def evaluation_batches(
         .map(read)
         .map(functools.partial(_pad, batch_size=clips_a_batch * views.crops_per_clip))
     )
-    if config.teacher == ON_DEVICE:  # evaluation estimates the flow in the reading threads
-        config = dataclasses.replace(config, num_workers=0)
-    return _read_ahead(dataset, reader, config)
+    # Evaluation with the teacher of the device estimates the flow in the reading threads.
+    num_workers = 0 if reader.config.teacher == ON_DEVICE else reader.config.num_workers
+    return _read_ahead(dataset, reader, num_workers)
 
 
 def _read_ahead(
-    dataset: grain.MapDataset, reader: ClipReader, config: DataConfig
+    dataset: grain.MapDataset, reader: ClipReader, num_workers: int
 ) -> grain.DatasetIterator:
+    config = reader.config
     options = grain.ReadOptions(
         num_threads=config.num_threads,
         prefetch_buffer_size=max(config.prefetch, config.num_threads, 1),  # a thread holds a batch
     )
-    if not config.num_workers:
+    if not num_workers:
         return iter(dataset.to_iter_dataset(options))
     if config.teacher == "tvl1":
         raise ValueError(
-            f"data.num_workers: got {config.num_workers}, but the teacher tvl1 computes on the "
+            f"data.num_workers: got {num_workers}, but the teacher tvl1 computes on the "
             "devices, which each worker would take for itself. Use --data.num-workers 0, or "
             "--data.teacher dis."
         )
@@ -178,7 +172,7 @@ def _read_ahead(
         flags.FLAGS.mark_as_parsed()
     # A worker has a copy of the reader: what its copy finds damaged comes along with the batches.
     batches = dataset.map(functools.partial(_send_damaged, reader)).to_iter_dataset(options)
-    workers = grain.MultiprocessingOptions(num_workers=config.num_workers)
+    workers = grain.MultiprocessingOptions(num_workers=num_workers)
     batches = batches.mp_prefetch(workers, _leave_interrupts_to_the_parent)
     return iter(batches.map(functools.partial(_receive_damaged, reader)))
 
@@ -188,12 +182,12 @@ def _leave_interrupts_to_the_parent(worker: int, num_workers: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _send_damaged(reader: ClipReader, batch: Batch) -> Batch:
+def _send_damaged(reader: ClipReader, batch: Arrays) -> Arrays:
     damaged = {i: dataclasses.astuple(item) for i, item in reader.damaged_by_number().items()}
     return batch | {"damaged": np.frombuffer(json.dumps(damaged).encode(), np.uint8)}
 
 
-def _receive_damaged(reader: ClipReader, batch: Batch) -> Batch:
+def _receive_damaged(reader: ClipReader, batch: Arrays) -> Arrays:
     damaged = json.loads(batch["damaged"].tobytes())
     reader.note_damaged({int(i): Skipped(*item) for i, item in damaged.items()})
     return {name: array for name, array in batch.items() if name != "damaged"}
@@ -209,15 +203,15 @@ def _check_share(batch_size: int, process_index: int, process_count: int) -> Non
         )
 
 
-def _stack(examples: list[Batch]) -> Batch:
+def _stack(examples: list[Arrays]) -> Arrays:
     return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
 
 
-def _join(examples: list[Batch]) -> Batch:
+def _join(examples: list[Arrays]) -> Arrays:
     return {name: np.concatenate([example[name] for example in examples]) for name in examples[0]}
 
 
-def _pad(batch: Batch, batch_size: int) -> Batch:
+def _pad(batch: Arrays, batch_size: int) -> Arrays:
     missing = batch_size - len(batch["mask"])
     if missing:
         batch = {k: np.concatenate([v, np.repeat(v[-1:], missing, 0)]) for k, v in batch.items()}

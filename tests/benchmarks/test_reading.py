@@ -69,8 +69,8 @@ def test_the_draws_are_those_of_the_loader(folder):
     config = dataclasses.replace(CONFIG, root=str(folder))
     source = create_source(config, "train", 0)
     loader, draws = (
-        train_iterator(reader, len(source), config, batch_size=3, seed=0)
-        for reader in (ClipReader(source, config), reading.Draws())
+        train_iterator(reader, batch_size=3, seed=0)
+        for reader in (ClipReader(source, config), reading.Draws(source, config))
     )
     for _ in range(4):
         batch = next(loader)

@@ -15,7 +15,7 @@ from tests.counted_videos import SMALL, CountedSource
 
 def iterator(source, *, config=SMALL, batch_size=4, seed=0, **sharding):
     reader = ClipReader(source, config)
-    return train_iterator(reader, len(source), config, batch_size=batch_size, seed=seed, **sharding)
+    return train_iterator(reader, batch_size=batch_size, seed=seed, **sharding)
 
 
 def take(batches, count):
@@ -87,8 +87,8 @@ def test_reading_in_other_processes_changes_nothing():
     source = CountedSource(7, damaged=(3,))
     config = dataclasses.replace(SMALL, num_workers=2, num_threads=1)
     here, there = ClipReader(source, SMALL), ClipReader(source, config)
-    expected = train_iterator(here, 7, SMALL, batch_size=3, seed=0)
-    batches = train_iterator(there, 7, config, batch_size=3, seed=0)
+    expected = train_iterator(here, batch_size=3, seed=0)
+    batches = train_iterator(there, batch_size=3, seed=0)
     take(expected, 2)
     batches.set_state(expected.get_state())
     assert_equal(take(batches, 5), take(expected, 5))
@@ -127,9 +127,7 @@ def test_evaluation_counts_every_view_once_and_pads(views, batch_size, processes
     for process in range(processes):
         reader = ClipReader(source, SMALL)
         share = dict(process_index=process, process_count=processes)
-        batches = list(
-            evaluation_batches(reader, 11, SMALL, batch_size=batch_size, views=views, **share)
-        )
+        batches = list(evaluation_batches(reader, batch_size=batch_size, views=views, **share))
         assert {len(batch["mask"]) for batch in batches} <= {expected_size}
         indices = [batch["indices"][batch["mask"]] for batch in batches]
         own = [int(i) for part in indices for i in part]
@@ -142,7 +140,7 @@ def test_evaluation_counts_every_view_once_and_pads(views, batch_size, processes
 def test_damaged_videos_are_replaced_by_the_next_and_listed_once():
     source = CountedSource(12, damaged=(3, 4, 11))
     reader = ClipReader(source, SMALL)
-    batches = train_iterator(reader, 12, SMALL, batch_size=4, seed=0)
+    batches = train_iterator(reader, batch_size=4, seed=0)
     for batch in take(batches, 6):
         shown = batch["frames"][:, 0, 0, 0, 0].astype(int) // 10
         replaced = {3: 5, 4: 5, 11: 0}
@@ -155,10 +153,10 @@ def test_shares_that_cannot_be():
     with pytest.raises(ValueError, match="process_index: got 2 of process_count 2"):
         iterator(CountedSource(), process_index=2, process_count=2)
     with pytest.raises(ValueError, match="batch_size: got 0; give 1 or more"):
-        evaluation_batches(ClipReader(CountedSource(), SMALL), 12, SMALL, batch_size=0)
+        evaluation_batches(ClipReader(CountedSource(), SMALL), batch_size=0)
     config = dataclasses.replace(SMALL, num_workers=2, teacher="tvl1")
     with pytest.raises(ValueError, match="data.num_workers: got 2, but the teacher tvl1"):
-        next(train_iterator(ClipReader(CountedSource(), SMALL), 12, config, batch_size=2, seed=0))
+        next(train_iterator(ClipReader(CountedSource(), config), batch_size=2, seed=0))
 
 
 def test_create_source():

@@ -12,8 +12,9 @@ import numpy as np
 import optax
 import pytest
 
+from afn_jax.data.clip_reader import ClipReader
 from afn_jax.data.config import DataConfig
-from afn_jax.data.pipeline import ClipReader, evaluation_batches
+from afn_jax.data.pipeline import evaluation_batches
 from afn_jax.data.sources import create_source
 from eval.protocols import PROTOCOLS
 from tests.small_run import build_small_network
@@ -237,9 +238,9 @@ def test_the_look_at_the_test_set_is_not_at_its_first_classes():
     data = DataConfig(num_frames=2, size=(16, 16), test_videos=64, num_threads=1)
     source = create_source(data, "test", 0)
     reader = ClipReader(source, data)
-    batches = evaluation_batches(reader, len(source), data, batch_size=8, most=24)
+    batches = evaluation_batches(reader, batch_size=8, most=24)
     indices = np.concatenate([batch["indices"] for batch in batches])
-    again = evaluation_batches(reader, len(source), data, batch_size=8, most=24)
+    again = evaluation_batches(reader, batch_size=8, most=24)
     np.testing.assert_array_equal(indices, np.concatenate([b["indices"] for b in again]))
     assert len(set(indices)) == 24 and indices.max() >= 40
     assert len({source[i].label for i in indices}) >= 6

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from afn_jax.data.clip_reader import ClipReader
 from afn_jax.data.config import DataConfig
 from afn_jax.data.files.flow import read_flo, write_flow
-from afn_jax.data.pipeline import ClipReader
 from afn_jax.data.source import VideoReadError
 from afn_jax.data.sources import create_source
 from afn_jax.data.sources.flow.chairs import flying_chairs
