@@ -1,5 +1,5 @@
 # make train | make test | make lint: each sets up what it needs first, once.
-# make test-stages: three steps of every stage of every recipe, of which make test runs the first few.
+# make test leaves out the tests marked slow; make test-all runs every test, as CI does.
 #
 #   ACCELERATOR=cpu|cuda12|cuda13|tpu   default: cuda12 where nvidia-smi is found, else cpu
 #   PYTHON=python3.12                   the Python (3.11 to 3.13) to build the environment with
@@ -23,7 +23,7 @@ EXTRAS := train,dev$(if $(filter-out cpu,$(ACCELERATOR)),$(comma)$(ACCELERATOR))
 READY := $(VENV)/ready-$(ACCELERATOR)
 BIN := $(VENV)/bin
 
-.PHONY: train test test-stages lint format clean
+.PHONY: train test test-slow test-all lint format clean
 
 train: $(READY)
 	$(BIN)/python -m train actionflownet --scale toy --run-dir $(RUN) $(ARGS)
@@ -32,8 +32,11 @@ train: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
 
-test-stages: $(READY)
-	AFN_JAX_ALL_STAGES=1 $(BIN)/python -m pytest $(ARGS) tests/train/test_recipe_stages.py
+# What takes minutes each: every stage of every recipe, what the recipes learn, the largest gradients.
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+test-all: test test-slow
 
 lint: $(READY)
 	$(BIN)/ruff check .

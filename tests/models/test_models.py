@@ -183,7 +183,17 @@ def test_evaluation_is_finite_and_of_each_example_alone(name):
         assert np.abs(array[0] - changed[0]).max() > 0
 
 
-@pytest.mark.parametrize("name", sorted(COMPUTED))
+# Twins of others in their family: their gradients take minutes to compile.
+SLOW = {
+    *("hidden-branched", "hidden-temporal-tsn", "hidden-two-stream-vgg16", "i3d"),
+    *("r2plus1d18", "repflow-r2plus1d18", "resnet50"),
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in sorted(COMPUTED)],
+)
 def test_training(name):
     model, clip, variables = filled(name)
     model = model.clone(axis_name="devices")

@@ -22,6 +22,7 @@ TEST_CLIPS = 256
 CLEARLY_ABOVE_CHANCE = 0.19
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize(
     "recipe, stages",

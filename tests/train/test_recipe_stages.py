@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import math
-import os
 
 import pytest
 from flax.traverse_util import flatten_dict
@@ -19,15 +18,8 @@ from train.recipes import RECIPES
 from train.stages import graft
 from train.writers import read_metrics
 
-# The first chain of each paper; AFN_JAX_ALL_STAGES=1 (make test-stages, 15 core minutes) runs all.
-CHAINS = [
-    ("actionflownet", ("flow-2f", "stacked-2f")),
-    ("hidden-two-stream", ("motionnet", "temporal-c")),
-    ("uf-tsn", ("flow",)),
-    ("representation-flow", ("mini-kinetics",)),
-    ("odabasi", ("",)),
-]
-ALL_STAGES = bool(os.environ.get("AFN_JAX_ALL_STAGES"))
+# Two short chains always; every stage of every recipe, 15 minutes of a core, with the slow tests.
+SHORT_CHAINS = [("uf-tsn", ("flow",)), ("representation-flow", ("mini-kinetics",))]
 EVERY_CHAIN = [(recipe, tuple(stages)) for recipe, stages in RECIPES.items()]
 SMALLER = {  # options that leave less to compile
     "repflow": ("num_iterations=2", "channels=2"),
@@ -59,19 +51,23 @@ def narrowed(config: TrainConfig, steps: int) -> TrainConfig:
 
 
 @pytest.mark.timeout(1800)  # a whole chain takes five minutes of a quick core
-@pytest.mark.parametrize("recipe, stages", EVERY_CHAIN if ALL_STAGES else CHAINS)
+@pytest.mark.parametrize(
+    "recipe, stages",
+    [
+        *(pytest.param(*chain, id=f"{chain[0]}-short") for chain in SHORT_CHAINS),
+        *(pytest.param(*chain, id=chain[0], marks=pytest.mark.slow) for chain in EVERY_CHAIN),
+    ],
+)
 def test_stages_run_resume_and_evaluate(recipe, stages, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for stage in stages:
         config = RECIPES[recipe][stage]["toy"]
         output = io.StringIO()
-        # What comes after a stage starts from it; the last one goes on and is judged.
-        whole = ALL_STAGES or stage == stages[-1]
-        for steps in (2, 3) if whole else (3,):
+        for steps in (2, 3):
             result = train(narrowed(config, steps), Console(file=output, width=200, soft_wrap=True))
             assert result.finished and int(result.state.step) == steps
         text = output.getvalue()
-        assert ("resumed at step 2" in text) == whole
+        assert "resumed at step 2" in text
         if config.init.run:
             assert f"started from {config.init.run}, step 3: " in text
         assert str(result.run_dir) == default_run_dir(config)
@@ -79,8 +75,6 @@ def test_stages_run_resume_and_evaluate(recipe, stages, tmp_path, monkeypatch):
         assert [row["step"] for row in rows] == [1, 2, 3]
         for row in rows:
             assert all(math.isfinite(v) for v in row.values() if not isinstance(v, str)), row
-        if not whole:
-            continue
         found = run_action(
             ActionConfig(run=(str(result.run_dir),), examples=0), Console(file=output)
         )
