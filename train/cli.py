@@ -117,6 +117,8 @@ def _refuse_old_options(arguments: list[str]) -> None:
         flow, action = OLD_OBJECTIVES.get(kind, ("FLOW_LOSS", True))
         no_action = "" if action else " --objective.no-action"
         _fail(f"--objective.kind is gone: for {kind}, write --objective.flow {flow}{no_action}.")
+    if any(a.partition("=")[0] in ("--init.run-map", "--init.run_map") for a in arguments):
+        _fail("--init.run-map is gone: for OLD/->NEW/ write --init.run-part OLD --init.run-at NEW")
 
 
 def _data_shorthand(arguments: list[str]) -> list[str]:

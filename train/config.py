@@ -34,28 +34,34 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class InitConfig:
-    """Where parameters come from, instead of fresh ones: a former run, then published weights."""
+    """Where parameters come from: a former run, then published weights; else they are fresh.
+
+    For both, `part` is the subtree of the source to load, `at` the subtree of this network to load
+    it into, and `skip` what may stay fresh or unused. Any other mismatch is an error.
+    """
 
     run: str = ""
-    """Folder of a run whose newest checkpoint is the start: its parts that this network has."""
-    run_map: tuple[str, ...] = ()
-    """OLD->NEW: what begins with OLD there is found at NEW here, as "->motionnet/"."""
+    """Folder of a former run: start from its newest checkpoint. Empty: no former run."""
+    run_part: str = ""
+    """Subtree of the former run to load, e.g. encoder; empty loads everything."""
+    run_at: str = ""
+    """Subtree of this network to load it into, e.g. motionnet; empty: the whole network."""
     run_skip: tuple[str, ...] = ()
-    """Regular expressions: arrays that may stay fresh here, or unused there. Others may not."""
+    """Regular expressions for arrays that may be missing on either side or differ in shape."""
     weights: str = ""
-    """A file of PyTorch's, .pth, .pt or .safetensors; empty: none."""
+    """File of published weights from PyTorch: .pth, .pt or .safetensors. Empty: no weights."""
     architecture: str = ""
-    """Whose weights they are, as r3d_18; empty: those of the model's own name."""
+    """Network that the weights belong to, e.g. r3d_18; empty: the one with the model's name."""
     part: str = ""
-    """The part of them that is used, as encoder; empty: all."""
+    """Subtree of the weights to load, e.g. encoder; empty loads everything."""
     at: str = ""
-    """The part of the network that they are for, as temporal; empty: the one that they fit."""
+    """Subtree of this network to load them into, e.g. temporal; empty: the only one that fits."""
     skip: tuple[str, ...] = ()
-    """Layers inside it that stay fresh, as classifier where the classes are others."""
+    """Layers inside it that stay fresh, e.g. classifier if the classes differ."""
     inflate: bool = False
-    """2D kernels become 3D ones, divided by the frames that they span."""
+    """Turn 2D kernels into 3D ones, divided by the number of frames that they span."""
     input_channels: Literal["rgb", "repeat", "average"] = "rgb"
-    """For a network that sees no RGB: repeat for stacked frames, average for flow."""
+    """For a network whose input is not RGB: repeat for stacked frames, average for flow."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,8 +194,8 @@ MAY_CHANGE = {
     "optim.accumulate",  # fewer devices take more parts
     "data.root",  # a dataset may be moved
     "data.annotations",  # with its lists
-    "init.run",  # and so may what was read at the start
-    "init.weights",
+    # A resumed run does not read its start again, see `train.initialize.keep_start`.
+    *(f"init.{field.name}" for field in dataclasses.fields(InitConfig)),
     "data.num_threads",
     "data.num_workers",
     "data.index_cache",

@@ -81,6 +81,14 @@ def _renamed(values: Any) -> Any:
         flow, action = OLD_OBJECTIVES[objective["kind"]]
         others = {name: value for name, value in objective.items() if name != "kind"}
         values = values | {"objective": {"flow": flow, "action": action} | others}
+    init = values.get("init") if isinstance(values, dict) else None
+    if isinstance(init, dict) and "run_map" in init:
+        # Rules OLD->NEW for beginnings of paths. The run has started: they are not read again.
+        rules = init["run_map"] if isinstance(init["run_map"], list) else []
+        part, _, at = rules[0].partition("->") if rules else ("", "", "")
+        others = {name: value for name, value in init.items() if name != "run_map"}
+        parts = {"run_part": part.rstrip("/"), "run_at": at.rstrip("/")}
+        values = values | {"init": parts | others}
     return values
 
 

@@ -1,17 +1,9 @@
-"""The one training loop. Read it from top to bottom.
-
-Where the weights come from, in this order:
-1. the newest readable checkpoint of the run folder, if it has one and `resume` is on;
-2. fresh ones, from the seed; in their places those of the run that `init.run` names, if any; and in
-   the places of these the published weights of `init.weights`.
-"""
+"""The one training loop. Read it from top to bottom."""
 
 import dataclasses
 import math
-import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +16,21 @@ from afn_jax.data.config import DataConfig
 from afn_jax.data.pipeline import evaluation_batches, train_iterator
 from afn_jax.data.source import Source
 from afn_jax.data.sources import create_source, source_spec
-from afn_jax.data.sources.video_files import CLASS_MARK
 from afn_jax.metrics import Mean
 from afn_jax.types import Batch
 from train import config as config_lib
 from train import config_file
 from train.checkpoint import CONFIG_FILE, Checkpoints, has_checkpoint
 from train.config import TrainConfig
-from train.flow_losses import FLOW_LOSSES
-from train.network import build_model, check_outputs, load_weights
+from train.data_checks import check_classes, check_overlap, check_target
+from train.initialize import initialize, keep_start
+from train.network import build_model, check_outputs
 from train.objectives import create_objective
 from train.optim import create_optimizer
 from train.parallel import AXIS, local_devices, predict_on, split_batch, train_step_on
 from train.param_groups import describe_groups
-from train.run_lock import is_lock, run_lock
-from train.stages import keep_start, start_from_run
+from train.run_folder import check_run_dir, run_lock
+from train.signals import stop_on_signals
 from train.state import TrainState, create_state, evaluation_variables, num_parameters
 from train.step import make_test_step, make_train_step
 from train.writers import MetricsWriter, Terminal, add_skipped
@@ -103,25 +95,20 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
     shape = (config.batch_size, config.data.num_frames, *config.data.size, 3)
     state = create_state(model, optimizer, shape, config.seed)
 
-    # ---------------------------------------------------------------- Resume
+    # ---------------------------------------------------------------- Parameters
     if has_checkpoint(run_dir):
         config = keep_start(config, config_file.load(run_dir / CONFIG_FILE), console)
     config_file.save(config, run_dir / CONFIG_FILE)
     checkpoints = Checkpoints(run_dir, config.keep_checkpoints)
-    restored = checkpoints.restore(state)
-    if restored is not None:
-        state, data_state = restored
+    state, data_state = initialize(state, config, checkpoints, console)
+    if data_state is not None:
         iterator.set_state(data_state)
-        for warning in checkpoints.warnings:
-            console.print(f"warning: {warning}", style="yellow")
-    else:
-        state = initialize(state, config, console)
     first_step = int(state.step)
     console.print(
         f"{run_dir}: {config.model.name}, {num_parameters(state):,} parameters; "
         f"{len(source)} training and {len(test_source)} test videos of "
         f"{len(source.class_names)} classes; {len(devices)} x {devices[0].device_kind}; "
-        + (f"resumed at step {first_step}" if restored else "fresh start"),
+        + (f"resumed at step {first_step}" if data_state is not None else "fresh start"),
         highlight=False,
         soft_wrap=True,
     )
@@ -219,78 +206,6 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
     return TrainResult(state, run_dir, step >= config.steps, signalled=stop.requested)
 
 
-def initialize(state: TrainState, config: TrainConfig, console: Console) -> TrainState:
-    """The fresh state with parts of a former run and published weights, as `config.init` says."""
-    if config.init.run:
-        state, report = start_from_run(state, config.init, config.data)
-        console.print(f"started from {report}", highlight=False, soft_wrap=True, markup=False)
-    if config.init.weights:
-        state, report = load_weights(state, config.init, config.model.name)
-        console.print(f"{config.init.weights}: {report}", highlight=False, soft_wrap=True)
-    return state
-
-
-def check_run_dir(run_dir: Path, config: TrainConfig) -> None:
-    """Refuses a folder that holds another run, or something that is no run."""
-    if not (run_dir / CONFIG_FILE).exists():
-        if run_dir.is_dir() and not all(is_lock(path) for path in run_dir.iterdir()):
-            raise ValueError(
-                f"run_dir: {run_dir} holds files but no {CONFIG_FILE}, so it is not a run folder. "
-                "Choose another --run-dir; nothing was changed."
-            )
-        return
-    if not has_checkpoint(run_dir):
-        return  # it ended before there was anything to go on with, as for a setting that failed
-    if not config.resume:
-        raise ValueError(
-            f"run_dir: {run_dir} holds a run already and --no-resume was given. "
-            "Choose another --run-dir, or leave out --no-resume to go on with it."
-        )
-    changed = config_file.differences(config_file.load(run_dir / CONFIG_FILE), config)
-    if changed:
-        listed = "\n".join(
-            f"  {name}: {old!r} in the folder, {new!r} now" for name, (old, new) in changed.items()
-        )
-        raise ValueError(
-            f"run_dir: {run_dir} holds a run with other settings:\n{listed}\n"
-            "Choose another --run-dir for the new settings, or repeat the old ones to go on; "
-            "nothing was changed."
-        )
-
-
-def check_classes(source: Source, test_source: Source) -> None:
-    """Training and test data must speak of the same classes."""
-    if source.class_names != test_source.class_names:
-        raise ValueError(
-            f"data: training classes {source.class_names} and test classes "
-            f"{test_source.class_names} differ. Each class needs videos on both sides."
-        )
-
-
-def check_overlap(source: Source, test_source: Source) -> None:
-    """No video may both train and test, of whatever classes."""
-    train, test = (
-        {videos[i].name.partition(CLASS_MARK)[0] for i in range(len(videos))}
-        for videos in (source, test_source)
-    )
-    both = sorted(train & test)
-    if both:
-        raise ValueError(
-            f"data: {len(both)} videos are in the training and in the test list, first: "
-            f"{both[0]}. Take them out of one of the lists."
-        )
-
-
-def check_target(config: TrainConfig, source: Source) -> None:
-    """A loss that compares with a flow needs one, of the videos or of a teacher."""
-    flow = config.objective.flow
-    if FLOW_LOSSES[flow].needs_target and config.data.teacher == "none" and not source[0].has_flow:
-        raise ValueError(
-            f"data.teacher: got 'none', but the flow loss {flow!r} needs a flow target and "
-            f"{source[0].name} has none. Use --data.teacher dis, or --objective.flow none."
-        )
-
-
 def read_metrics(step: int, metrics: Any, checkpoints: Checkpoints) -> dict[str, float]:
     """Waits for the metrics of a step; stops the run if its loss or gradient is not finite."""
     values = {name: float(value) for name, value in jax.device_get(metrics).items()}
@@ -332,40 +247,3 @@ def look_at_test(
             term = jax.tree.map(lambda x: float(x.sum()), term)
             totals[name] = totals[name].merge(term) if name in totals else term
     return {name: total.compute() for name, total in totals.items()}
-
-
-SAME_REQUEST_S = 1.0  # guessed; schedulers send SIGINT and SIGTERM at once for one wish to stop
-
-
-@dataclasses.dataclass
-class _Stop:
-    signal: int | None = None
-    at: float = 0.0
-
-    @property
-    def requested(self) -> bool:
-        return self.signal is not None
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[_Stop]:
-    """Turns the first Ctrl-C or SIGTERM into a request; a second one stops at once.
-
-    One of the other kind within a second of the first is the same request.
-    """
-    stop = _Stop()
-
-    def request(number, frame):
-        now = time.monotonic()
-        if not stop.requested:
-            stop.signal, stop.at = number, now
-        elif number == stop.signal or now - stop.at > SAME_REQUEST_S:
-            raise KeyboardInterrupt
-
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, request) for number in signals]
-    try:
-        yield stop
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)

@@ -7,10 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from afn_jax.models import VideoNetwork, create_model, model_fields
-from afn_jax.weights import ARCHITECTURES, initialize_from
-from train.config import InitConfig, TrainConfig
+from train.config import TrainConfig
 from train.flow_losses import FLOW_LOSSES
-from train.state import TrainState, with_variables
 
 
 def build_model(config: TrainConfig, num_classes: int, *, axis_name: str | None) -> VideoNetwork:
@@ -96,40 +94,3 @@ def check_outputs(model: VideoNetwork, config: TrainConfig) -> None:
         )
     if config.objective.action and prediction.logits is None:
         raise ValueError(f"objective.action: {name} does not classify. Add --objective.no-action.")
-
-
-# Where torchvision's name of a network is another.
-_PUBLISHED = {"r3d18": "r3d_18", "r2plus1d18": "r2plus1d_18"}
-
-
-def fitting(init: InitConfig) -> dict[str, Any]:
-    """How weights are made to fit, as `afn_jax.weights.load_into` takes it."""
-    return {
-        "part": init.part,
-        "at": init.at or None,
-        "skip": init.skip,
-        "inflate": init.inflate,
-        "input_channels": None if init.input_channels == "rgb" else init.input_channels,
-    }
-
-
-def load_weights(state: TrainState, init: InitConfig, model_name: str) -> tuple[TrainState, str]:
-    """The state with published weights in place of fresh ones, and what became of each array.
-
-    Raises:
-        ValueError: no such file or architecture, or an array on either side that fits nothing.
-    """
-    architecture = init.architecture or _PUBLISHED.get(model_name, model_name)
-    if architecture not in ARCHITECTURES:
-        raise ValueError(
-            f"init.architecture: got {architecture!r}; choose whose weights these are: "
-            f"{', '.join(ARCHITECTURES)}."
-        )
-    variables, report = initialize_from(
-        {"params": state.params, "batch_stats": state.batch_stats},
-        init.weights,
-        architecture,
-        **fitting(init),
-    )
-    batch_stats = variables.get("batch_stats", state.batch_stats)
-    return with_variables(state, variables["params"], batch_stats), str(report)

@@ -17,9 +17,10 @@ from study.runs import Place, configure, fused_arm, learning, run_arm, with_fiel
 from tests.network_shapes import variable_shapes
 from tests.small_run import build_small_network, small_config
 from train import config as config_lib
+from train.graft import graft
+from train.initialize import run_parts
 from train.loop import TrainingStopped, train
 from train.recipes import RECIPES
-from train.stages import graft
 
 
 @pytest.mark.parametrize("scale", ["cpu", "gpu"])
@@ -65,7 +66,7 @@ def test_every_arm_is_a_network_that_starts_from_the_one_before(tmp_path, scale)
                 variables = of(config)
                 if count > 1:
                     _, report = graft(
-                        variables, of(configure(arm[: count - 1], place)), config.init
+                        variables, of(configure(arm[: count - 1], place)), **run_parts(config.init)
                     )
                     assert report.loaded
 

@@ -59,6 +59,11 @@ def test_refuses_the_old_objective_with_what_to_write(option, capsys):
     assert "write --objective.flow endpoint --objective.no-action" in text
 
 
+def test_refuses_the_old_map_of_a_former_run_with_what_to_write(capsys):
+    code, text = failure(["actionflownet", "--init.run-map", "->motionnet/"], capsys)
+    assert code == 2 and len(text.splitlines()) == 1 and "--init.run-at NEW" in text
+
+
 def test_help_lists_the_flow_losses(capsys):
     code, text = failure(["actionflownet", "--help"], capsys)
     assert code == 0 and all(f"  {name}: " in text for name in FLOW_LOSSES)
@@ -92,11 +97,11 @@ def test_stages_that_are_none(capsys):
 def test_lists_on_the_command_line():
     config = parse(
         "actionflownet --optim.groups ^encoder/=0 .*=1 --optim.schedule steps "
-        "--optim.boundaries 10 20 --init.run-map ->flownet/ --objective.term-weights epe=2".split()
+        "--optim.boundaries 10 20 --init.run-at flownet --objective.term-weights epe=2".split()
     )
     assert config.optim.groups == ("^encoder/=0", ".*=1")
     assert (config.optim.schedule, config.optim.boundaries) == ("steps", (10, 20))
-    assert config.init.run_map == ("->flownet/",)
+    assert config.init.run_at == "flownet"
     assert config.objective.term_weights == ("epe=2",)
 
 

@@ -48,7 +48,7 @@ def test_reads_the_settings_of_an_older_run():
     assert config.objective == now.objective
     assert (config.model, config.data, config.optim) == (now.model, now.data, now.optim)
     weights = {"weights": "vgg16-397923af.pth", "architecture": "vgg16", "part": "features"}
-    weights |= {"at": "temporal", "skip": ("classifier",)}
+    weights |= {"at": "temporal", "skip": ("classifier",), "run_skip": ("^temporal/",)}
     assert config.init == dataclasses.replace(now.init, **weights)
 
 

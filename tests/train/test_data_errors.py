@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from tests.small_run import small_config
-from train import loop
+from train import data_checks, loop
 from train.config import TrainConfig
 from train.writers import read_metrics
 
@@ -115,9 +115,9 @@ def test_classes_must_agree():
         def __init__(self, *names):
             self.class_names = names
 
-    loop.check_classes(Names("a", "b"), Names("a", "b"))
+    data_checks.check_classes(Names("a", "b"), Names("a", "b"))
     with pytest.raises(ValueError, match="'c'.*Each class needs videos on both sides"):
-        loop.check_classes(Names("a", "b"), Names("a", "c"))
+        data_checks.check_classes(Names("a", "b"), Names("a", "c"))
 
 
 @pytest.mark.parametrize(
@@ -132,10 +132,10 @@ def test_a_flow_target_comes_from_the_videos_or_a_teacher(tmp_path, has_flow, fl
     One.has_flow = has_flow
     objective = dataclasses.replace(config.objective, flow=flow)
     data = dataclasses.replace(config.data, teacher=teacher)
-    loop.check_target(dataclasses.replace(config, objective=objective, data=data), [One])
+    data_checks.check_target(dataclasses.replace(config, objective=objective, data=data), [One])
     One.has_flow, data = False, dataclasses.replace(data, teacher="none")
     with pytest.raises(ValueError, match=f"'{flow}' needs a flow target and run/1.avi has"):
-        loop.check_target(dataclasses.replace(config, objective=objective, data=data), [One])
+        data_checks.check_target(dataclasses.replace(config, objective=objective, data=data), [One])
 
 
 def test_build_model_follows_the_objective():

@@ -13,7 +13,8 @@ from afn_jax.models import create_model
 from afn_jax.weights import load_into
 from train import recipes
 from train.cli import parse_chain
-from train.network import build_model, fitting
+from train.initialize import weight_parts
+from train.network import build_model
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH = 4  # of both networks: names and fits do not depend on it
@@ -71,7 +72,7 @@ def test_published_weights_fit_as_told(command):
     if "spatial" in given["params"]:  # VGG16 is that stream of the two
         given = {"params": given["params"]["spatial"]}
     model = shapes(build_model(config, 101, axis_name=None))
-    _, report = load_into(model, given, **fitting(init))
+    _, report = load_into(model, given, **weight_parts(init))
     # All but the classifier is loaded, and nothing else of the part is left as it was.
     left = {name.rpartition("/")[0].rpartition("/")[2] for name in (*report.kept, *report.unused)}
     assert left == {"classifier"}

@@ -31,8 +31,10 @@ from train import loop
 from train.__main__ import WITH_PROTOCOL, evaluation_of
 from train.checkpoint import CheckpointError, Checkpoints, load_config
 from train.config import OptimConfig
-from train.loop import TrainingStopped, check_overlap, stop_on_signals
+from train.data_checks import check_overlap
+from train.loop import TrainingStopped
 from train.recipes import RECIPES
+from train.signals import stop_on_signals
 from train.writers import read_metrics
 
 pytestmark = pytest.mark.usefixtures("small_network")

@@ -9,10 +9,10 @@ import torch
 
 from tests.weights.torch_networks import make
 from train.config import InitConfig, ModelConfig, ObjectiveConfig
+from train.initialize import from_weights
 from train.network import (
     build_model,
     check_outputs,
-    load_weights,
     parse_options,
 )
 from train.optim import create_optimizer
@@ -126,7 +126,7 @@ def test_a_run_starts_from_published_weights(tmp_path):
         0,
     )
     init = InitConfig(weights=str(tmp_path / "published.pth"), skip=("classifier",))
-    started, report = load_weights(state, init, "resnet18")
+    started, report = from_weights(state, init, "resnet18")
     stem = network.conv1.weight.detach().numpy().transpose(2, 3, 1, 0)
     np.testing.assert_array_equal(started.params["encoder"]["conv1"]["kernel"], stem)
     np.testing.assert_array_equal(
@@ -138,6 +138,6 @@ def test_a_run_starts_from_published_weights(tmp_path):
     assert "kept as they were: classifier (2 arrays)" in report
 
     with pytest.raises(ValueError, match="(?s)classifier.*skip="):
-        load_weights(state, dataclasses.replace(init, skip=()), "resnet18")
-    with pytest.raises(ValueError, match="init.architecture: got 'flownet'; choose"):
-        load_weights(state, init, "flownet")
+        from_weights(state, dataclasses.replace(init, skip=()), "resnet18")
+    with pytest.raises(ValueError, match="init.architecture: got 'flownet'; name"):
+        from_weights(state, init, "flownet")

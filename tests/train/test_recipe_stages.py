@@ -11,11 +11,12 @@ from rich.console import Console
 from eval.action import ActionConfig, run_action
 from tests.network_shapes import variable_shapes
 from train.config import TrainConfig, default_run_dir
+from train.graft import graft
+from train.initialize import run_parts
 from train.loop import train
 from train.optim import decayed
 from train.param_groups import group_factors
 from train.recipes import RECIPES
-from train.stages import graft
 from train.writers import read_metrics
 
 # Two short chains always; every stage of every recipe, 15 minutes of a core, with the slow tests.
@@ -104,7 +105,7 @@ def test_every_stage_of_the_papers_finds_its_start(recipe):
             assert config.init.run in by_folder, config.stage
             former = by_folder[config.init.run]
             classes = 101 if config.data.source == former.data.source else 51
-            _, report = graft(of(config, classes), of(former, 101), config.init)
+            _, report = graft(of(config, classes), of(former, 101), **run_parts(config.init))
             assert report.loaded
             # What is left behind is a flow decoder or a classifier, and no more.
             left = {path.split("/")[0] for path in report.unused}

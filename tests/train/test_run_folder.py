@@ -1,10 +1,9 @@
 """Which folders a run starts in, goes on in, and refuses."""
 
 import dataclasses
-import json
-import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,9 @@ from tests.train.loop_runs import contents, run
 from train import config_file
 from train.checkpoint import CONFIG_FILE, load_config
 from train.config import InitConfig
-from train.run_lock import _set_aside
+from train.run_folder import LOCK_FILE, run_lock
+
+ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.usefixtures("small_network")
 
@@ -54,47 +55,59 @@ def test_a_moved_dataset_is_no_other_run(config):
     assert config_file.differences(config, moved) == {}
 
 
-@pytest.mark.parametrize("host, pid", [("", os.getppid()), ("elsewhere", 7)])
-def test_a_folder_in_which_another_process_trains(config, host, pid):
-    folder = Path(config.run_dir)
-    folder.mkdir()
-    host = host or socket.gethostname()
-    (folder / "training.lock").write_text(json.dumps({"pid": pid, "host": host}))
-    with pytest.raises(ValueError, match=f"process {pid} on {host} trains in it.*--run-dir"):
+@pytest.fixture
+def holder(config):
+    """Another process that holds the lock of the run folder."""
+    code = (
+        "import sys, time; from pathlib import Path; from train.run_folder import run_lock\n"
+        "with run_lock(Path(sys.argv[1])): print('locked', flush=True); time.sleep(600)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, config.run_dir], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "locked\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_refuses_a_folder_in_which_another_process_trains(config, holder):
+    message = f"process {holder.pid} on {socket.gethostname()} trains in it.*--run-dir"
+    with pytest.raises(ValueError, match=message):
         run(config)
-    assert [path.name for path in folder.iterdir()] == ["training.lock"]
+    assert [path.name for path in Path(config.run_dir).iterdir()] == [LOCK_FILE]
 
 
-@pytest.mark.parametrize("content", ["dead", "own", ""])
-def test_a_lock_left_behind_blocks_no_folder(config, content):
-    """By a killed process; by one of the same number in another container; by a full disk."""
-    if content:
-        dead = subprocess.Popen(["true"])
-        dead.wait()
-        pid = dead.pid if content == "dead" else os.getpid()
-        content = json.dumps({"pid": pid, "host": socket.gethostname()})
+def test_a_killed_process_leaves_no_lock(config, holder):
+    holder.kill()
+    holder.wait()
+    assert run(dataclasses.replace(config, steps=1))[0].finished
+    assert (Path(config.run_dir) / LOCK_FILE).read_text() == ""
+
+
+@pytest.mark.parametrize("content", ['{"pid": 7, "host": "elsewhere"}', ""])
+def test_a_lock_file_without_a_holder_blocks_no_folder(config, content):
+    """As older versions left it, too."""
     folder = Path(config.run_dir)
     folder.mkdir()
-    (folder / "training.lock").write_text(content)
+    (folder / LOCK_FILE).write_text(content)
     assert run(dataclasses.replace(config, steps=1))[0].finished
-    assert not (folder / "training.lock").exists()
 
 
-def test_a_lock_that_another_took_over_in_between_stays(tmp_path):
-    """Both saw the dead lock; by the time that the second removes it, it is that of the first."""
-    path = tmp_path / "training.lock"
-    live = json.dumps({"pid": os.getppid(), "host": socket.gethostname()})
-    path.write_text(live)
-    _set_aside(path, (7, socket.gethostname()))
-    assert path.read_text() == live and list(tmp_path.iterdir()) == [path]
-    _set_aside(path, (os.getppid(), socket.gethostname()))
-    assert not list(tmp_path.iterdir())
+def test_a_folder_made_for_a_run_that_wrote_nothing_is_removed(tmp_path):
+    with pytest.raises(ZeroDivisionError), run_lock(tmp_path / "new"):
+        raise ZeroDivisionError
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "old").mkdir()
+    with run_lock(tmp_path / "old"):
+        pass
+    assert (tmp_path / "old").exists()
 
 
 def test_no_resume_refuses_an_existing_run(config):
     run(dataclasses.replace(config, steps=1))
     before = contents(config.run_dir)
-    with pytest.raises(ValueError, match="holds a run already and --no-resume was given"):
+    with pytest.raises(ValueError, match="already holds a run and --no-resume was given"):
         run(dataclasses.replace(config, resume=False))
     assert contents(config.run_dir) == before
 
@@ -108,7 +121,7 @@ def test_a_resumed_run_keeps_what_it_started_from(config):
     run(dataclasses.replace(config, steps=1))
     other = dataclasses.replace(config, steps=2, init=InitConfig(run="elsewhere"))
     result, text = run(other)
-    assert result.finished and "init.run: 'elsewhere' is not read: this run has started" in text
+    assert result.finished and "init.run: 'elsewhere' is not read: this run has already" in text
     assert load_config(Path(config.run_dir)).init.run == ""
 
 

@@ -1,4 +1,4 @@
-"""Starting from a former run: every array is placed, excused, or an error."""
+"""Starting from a former run."""
 
 import dataclasses
 import shutil
@@ -10,74 +10,11 @@ from rich.console import Console
 
 from tests.small_run import build_small_network, small_config
 from train.config import InitConfig, ObjectiveConfig
+from train.initialize import command_of, from_run
 from train.loop import train
 from train.optim import create_optimizer
 from train.recipes import RECIPES
-from train.stages import command_of, graft, start_from_run
 from train.state import create_state, evaluation_variables
-
-
-def tree(**layers):
-    """One array a layer, of its number; two underscores begin a level."""
-    params = {}
-    for number, (name, shape) in enumerate(layers.items()):
-        *parents, leaf = name.split("__")
-        place = params
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[leaf] = {"kernel": np.full(shape, number + 1.0, np.float32)}
-    return {"params": params, "batch_stats": {}}
-
-
-def test_parts_move_to_their_new_places():
-    former = tree(conv1=(2,), decoder__conv=(3,))
-    new = tree(temporal__fc=(4,), motionnet__conv1=(2,), motionnet__decoder__conv=(3,))
-    init = InitConfig(run="x", run_map=("->motionnet/",), run_skip=("^temporal/",))
-    result, report = graft(new, former, init)
-    params = result["params"]
-    np.testing.assert_array_equal(params["motionnet"]["conv1"]["kernel"], [1, 1])
-    np.testing.assert_array_equal(params["motionnet"]["decoder"]["conv"]["kernel"], [2, 2, 2])
-    np.testing.assert_array_equal(params["temporal"]["fc"]["kernel"], [1, 1, 1, 1])
-    assert report.fresh == ("temporal/fc/kernel",) and report.unused == ()
-    assert str(report) == "2 arrays loaded\n  fresh here: temporal/fc (kernel)"
-
-
-def test_the_first_rule_counts():
-    init = InitConfig(run_map=("a/->b/", "->c/"))
-    _, report = graft(tree(b__x=(2,), c__y=(3,)), tree(a__x=(2,), y=(3,)), init)
-    assert report.loaded == ("b/x/kernel", "c/y/kernel")
-
-
-def test_differences_on_either_side_are_errors_unless_excused():
-    new, former = (
-        tree(encoder=(2,), classifier=(5,)),
-        tree(encoder=(2,), classifier=(4,), flow=(1,)),
-    )
-    with pytest.raises(ValueError) as error:
-        graft(new, former, InitConfig(run="x"))
-    assert "classifier/kernel has shape (5,) in this network, (4,) in the run" in str(error.value)
-    assert "flow/kernel is only in the run" in str(error.value)
-    with pytest.raises(ValueError, match="flow/kernel is only in the run"):
-        graft(new, former, InitConfig(run_skip=("^classifier/",)))
-    with pytest.raises(ValueError, match="head/kernel is only in this network"):
-        graft(tree(encoder=(2,), head=(1,)), tree(encoder=(2,)), InitConfig())
-    _, report = graft(new, former, InitConfig(run_skip=("^classifier/", "^flow/")))
-    assert report.loaded == ("encoder/kernel",)
-    assert report.fresh == ("classifier/kernel",)
-    assert report.unused == ("classifier/kernel", "flow/kernel")
-
-
-def test_rules_that_cannot_be():
-    both = tree(a=(2,))
-    for init, message in (
-        (InitConfig(run_map=("a",)), "init.run_map: got 'a', but each must be OLD->NEW"),
-        (InitConfig(run_skip=("(",)), "init.run_skip: got"),
-        (InitConfig(run_skip=(".*",), run_map=("a->b",)), "no array is in both"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            graft(both, both, init)
-    with pytest.raises(ValueError, match="two arrays of the run are moved to a/kernel"):
-        graft(both, tree(a=(2,), b=(2,)), InitConfig(run_map=("b->a",)))
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +42,7 @@ def fresh_state(config):
 def test_a_run_starts_from_another(former, tmp_path):
     folder, saved = former
     config = small_config(tmp_path)
-    state, report = start_from_run(
+    state, report = from_run(
         fresh_state(config), InitConfig(run=str(folder), run_skip=("^classifier/",))
     )
     average = evaluation_variables(saved)["params"]
@@ -130,7 +67,7 @@ def test_labels_of_another_split_are_refused(former, tmp_path):
 
     def start(folder, data):
         init = InitConfig(run=str(folder), run_skip=("^classifier/",))
-        return start_from_run(fresh_state(config), init, data)
+        return from_run(fresh_state(config), init, data)
 
     with pytest.raises(ValueError, match="learned the actions of split 1 of synthetic-motion"):
         start(classifier, other)
@@ -146,7 +83,7 @@ def test_the_average_starts_with_the_parameters(former, tmp_path):
     config = small_config(tmp_path)
     config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, ema_decay=0.9))
     init = InitConfig(run=str(former[0]), run_skip=("^classifier/",))
-    state, _ = start_from_run(fresh_state(config), init)
+    state, _ = from_run(fresh_state(config), init)
     averaged = evaluation_variables(state)["params"]
     jax.tree.map(np.testing.assert_array_equal, averaged, state.params)
 
@@ -180,10 +117,10 @@ def test_a_stage_without_the_one_before_says_what_to_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     toy = RECIPES["uf-tsn"]["warm-up"]["toy"]
     with pytest.raises(ValueError, match="uf-tsn-flow-toy holds no checkpoint") as error:
-        start_from_run(None, toy.init)
+        from_run(None, toy.init)
     assert "Run the stage before: python -m train uf-tsn --stage flow --scale toy" in str(
         error.value
     )
     with pytest.raises(ValueError, match="--init.run DIR"):
-        start_from_run(None, InitConfig(run="elsewhere"))
+        from_run(None, InitConfig(run="elsewhere"))
     assert command_of(RECIPES["odabasi"][""]["paper"]) == "python -m train odabasi"

@@ -147,7 +147,7 @@ def _fine_tune(name: str, model: str, flow: TrainConfig) -> TrainConfig:
 
 
 def _stacked(name: str, flow: TrainConfig) -> TrainConfig:
-    init = after(flow, moved=("->flownet/",), skip=("^res", *_NEW_CLASSES))
+    init = after(flow, at="flownet")
     config = _stage(name, "stacked-2f", "none", init=init)
     return replace(
         config,

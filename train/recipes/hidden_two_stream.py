@@ -135,7 +135,7 @@ _TEMPORAL = replace(
     MOTIONNET,
     steps=16_000,
     batch_size=128,
-    init=after(MOTIONNET, moved=("->motionnet/",), skip=("^temporal/",)),
+    init=after(MOTIONNET, at="motionnet"),
     optim=_SOLVER,
     test_every=500,
     checkpoint_every=250,

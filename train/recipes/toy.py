@@ -69,8 +69,6 @@ def _toy_init(init: InitConfig) -> InitConfig:
     return replace(init, run=init.run.removesuffix("-paper") + "-toy") if init.run else init
 
 
-def after(
-    config: TrainConfig, *, moved: tuple[str, ...] = (), skip: tuple[str, ...] = ()
-) -> InitConfig:
-    """Start from the run of a former stage, of the same scale and in its usual folder."""
-    return InitConfig(run=default_run_dir(config), run_map=moved, run_skip=skip)
+def after(config: TrainConfig, *, at: str = "", skip: tuple[str, ...] = ()) -> InitConfig:
+    """Starts from the run of a former stage, of the same scale and in its usual folder."""
+    return InitConfig(run=default_run_dir(config), run_at=at, run_skip=skip)

@@ -1,0 +1,39 @@
+"""Checks of the training and test data before a run starts."""
+
+from afn_jax.data.source import Source
+from afn_jax.data.sources.video_files import CLASS_MARK
+from train.config import TrainConfig
+from train.flow_losses import FLOW_LOSSES
+
+
+def check_classes(source: Source, test_source: Source) -> None:
+    """Raises ValueError if training and test data have different classes."""
+    if source.class_names != test_source.class_names:
+        raise ValueError(
+            f"data: training classes {source.class_names} and test classes "
+            f"{test_source.class_names} differ. Each class needs videos on both sides."
+        )
+
+
+def check_overlap(source: Source, test_source: Source) -> None:
+    """Raises ValueError if a video is used for both training and test, in any class."""
+    train, test = (
+        {videos[i].name.partition(CLASS_MARK)[0] for i in range(len(videos))}
+        for videos in (source, test_source)
+    )
+    both = sorted(train & test)
+    if both:
+        raise ValueError(
+            f"data: {len(both)} videos are in both the training and the test list, first: "
+            f"{both[0]}. Remove them from one of the lists."
+        )
+
+
+def check_target(config: TrainConfig, source: Source) -> None:
+    """Raises ValueError if the flow loss needs a target that neither data nor teacher give."""
+    flow = config.objective.flow
+    if FLOW_LOSSES[flow].needs_target and config.data.teacher == "none" and not source[0].has_flow:
+        raise ValueError(
+            f"data.teacher: got 'none', but the flow loss {flow!r} needs a flow target and "
+            f"{source[0].name} has none. Use --data.teacher dis, or --objective.flow none."
+        )

@@ -1,0 +1,192 @@
+"""Where the parameters of a run come from.
+
+1. The newest readable checkpoint of its own folder, if there is one.
+2. Otherwise fresh parameters, drawn from the seed; then, in their places, the arrays of the former
+   run `init.run`; then, in the places of those, the published weights `init.weights`.
+
+For both kinds of source, `part` is the subtree of the source that is loaded, `at` the subtree of
+this network that it is loaded into, and `skip` what may stay fresh or unused. Any other difference
+is an error, and all of them are printed.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from afn_jax.data.config import DataConfig
+from afn_jax.weights import ARCHITECTURES, initialize_from
+from train.checkpoint import Checkpoints, has_checkpoint, load_config, load_state
+from train.config import InitConfig, TrainConfig, default_run_dir
+from train.graft import graft
+from train.recipes import RECIPES
+from train.state import TrainState, with_variables
+
+# Networks that torchvision names differently.
+_PUBLISHED = {"r3d18": "r3d_18", "r2plus1d18": "r2plus1d_18"}
+
+
+def initialize(
+    state: TrainState, config: TrainConfig, checkpoints: Checkpoints, console: Console
+) -> tuple[TrainState, dict[str, Any] | None]:
+    """Gives a run its parameters.
+
+    Args:
+        state: fresh, from the seed.
+        config: the settings of the run.
+        checkpoints: of the run folder.
+        console: where the sources are reported.
+
+    Returns:
+        The state, and the position of the data iterator; None for a run that starts now.
+
+    Raises:
+        ValueError: see `from_run` and `from_weights`.
+        CheckpointError: there are checkpoints, but none can be read.
+    """
+    restored = checkpoints.restore(state)
+    if restored is not None:
+        for warning in checkpoints.warnings:
+            console.print(f"warning: {warning}", style="yellow")
+        return restored
+    if config.init.run:
+        state, report = from_run(state, config.init, config.data)
+        console.print(f"started from {report}", highlight=False, soft_wrap=True, markup=False)
+    if config.init.weights:
+        state, report = from_weights(state, config.init, config.model.name)
+        console.print(f"{config.init.weights}: {report}", highlight=False, soft_wrap=True)
+    return state, None
+
+
+def keep_start(config: TrainConfig, saved: TrainConfig, console: Console) -> TrainConfig:
+    """The settings of a resumed run with the sources that it started from.
+
+    A resumed run does not read them again: others are reported with a warning.
+    """
+    for field in dataclasses.fields(InitConfig):
+        asked, used = (getattr(c.init, field.name) for c in (config, saved))
+        if asked != used:
+            console.print(
+                f"warning: init.{field.name}: {asked!r} is not read: this run has already started, "
+                f"with {used!r}. For a different start, choose another --run-dir.",
+                style="yellow",
+                soft_wrap=True,
+            )
+    return dataclasses.replace(config, init=saved.init)
+
+
+def from_run(
+    state: TrainState, init: InitConfig, data: DataConfig | None = None
+) -> tuple[TrainState, str]:
+    """Puts the parameters and batch statistics of the former run `init.run` into a fresh state.
+
+    A former run that kept a moving average of its parameters hands on the average.
+
+    Args:
+        state: fresh.
+        init: which run, and which parts of it.
+        data: of this run; None: does not check that both use the same split.
+
+    Returns:
+        The state, and what became of each array.
+
+    Raises:
+        ValueError: the run does not exist, it learned the actions of another split of the same
+            dataset, or an array on either side has no partner and no excuse.
+        CheckpointError: its checkpoints cannot be read.
+    """
+    if not has_checkpoint(Path(init.run)):
+        raise ValueError(
+            f"init.run: {init.run} holds no checkpoint to start from. "
+            + _how_to_make(init.run)
+            + " Or give the folder of another run: --init.run DIR."
+        )
+    former = load_config(Path(init.run))
+    if data is not None:
+        _check_split(former, data, init.run)
+    saved = load_state(Path(init.run), None)
+    params = saved["params"]
+    if isinstance(saved["opt_state"], dict) and "average" in saved["opt_state"]:
+        params = saved["opt_state"]["average"]
+    variables, report = graft(
+        {"params": state.params, "batch_stats": state.batch_stats},
+        {"params": params, "batch_stats": saved.get("batch_stats") or {}},
+        **run_parts(init),
+    )
+    step, steps = int(saved["step"]), former.steps
+    unfinished = f"; warning: it ended at step {step} of {steps}" if step < steps else ""
+    return (
+        with_variables(state, variables["params"], variables["batch_stats"]),
+        f"{init.run}, step {step}: {report}{unfinished}",
+    )
+
+
+def run_parts(init: InitConfig) -> dict[str, Any]:
+    """How the arrays of a former run are placed: the keyword arguments of `graft`."""
+    return {"part": init.run_part, "at": init.run_at, "skip": init.run_skip}
+
+
+def from_weights(state: TrainState, init: InitConfig, model_name: str) -> tuple[TrainState, str]:
+    """Puts published weights into a state.
+
+    Returns:
+        The state, and what became of each array.
+
+    Raises:
+        ValueError: no such file or architecture, or an array on either side that fits nothing.
+    """
+    architecture = init.architecture or _PUBLISHED.get(model_name, model_name)
+    if architecture not in ARCHITECTURES:
+        raise ValueError(
+            f"init.architecture: got {architecture!r}; name the network that the weights belong "
+            f"to: {', '.join(ARCHITECTURES)}."
+        )
+    variables, report = initialize_from(
+        {"params": state.params, "batch_stats": state.batch_stats},
+        init.weights,
+        architecture,
+        **weight_parts(init),
+    )
+    batch_stats = variables.get("batch_stats", state.batch_stats)
+    return with_variables(state, variables["params"], batch_stats), str(report)
+
+
+def weight_parts(init: InitConfig) -> dict[str, Any]:
+    """How published weights are placed: the keyword arguments of `afn_jax.weights.load_into`."""
+    return {
+        "part": init.part,
+        "at": init.at or None,
+        "skip": init.skip,
+        "inflate": init.inflate,
+        "input_channels": None if init.input_channels == "rgb" else init.input_channels,
+    }
+
+
+def command_of(config: TrainConfig) -> str:
+    """The command line that makes a run of a recipe."""
+    stage = f" --stage {config.stage}" if config.stage else ""
+    scale = f" --scale {config.scale}" if config.scale != "paper" else ""
+    return f"python -m train {config.recipe}{stage}{scale}"
+
+
+def _how_to_make(run: str) -> str:
+    for stages in RECIPES.values():
+        for scales in stages.values():
+            for config in scales.values():
+                if Path(default_run_dir(config)) == Path(run):
+                    return f"Run the stage before: {command_of(config)}"
+    return "Run the command that makes it first."
+
+
+def _check_split(former: TrainConfig, data: DataConfig, run: str) -> None:
+    """Refuses a run that learned from labels of this run's test videos."""
+    same = former.data.source == data.source and former.data.annotations == data.annotations
+    if same and former.objective.action and former.data.list_number != data.list_number:
+        raise ValueError(
+            f"init.run: {run} learned the actions of split {former.data.list_number} of "
+            f"{data.source}, whose training videos include test videos of split "
+            f"{data.list_number}, which this run uses (data.list_number). Train the former stage "
+            f"on split {data.list_number} in a folder of its own (--run-dir), and name that: "
+            "--init.run DIR."
+        )
