@@ -256,7 +256,7 @@ def test_a_video_that_trains_and_tests_is_named():
         Listed(types.SimpleNamespace(name=n) for n in names) for names in ("abc", "cd")
     )
     check_overlap(first, second[1:])
-    with pytest.raises(ValueError, match="1 videos are in the training and in the test list.* c"):
+    with pytest.raises(ValueError, match="1 videos are in both the training and the test list.* c"):
         check_overlap(first, second)
 
 
@@ -268,7 +268,7 @@ def test_a_video_of_several_classes_is_one():
         Listed(types.SimpleNamespace(name=n) for n in names)
         for names in (("x.avi#class=a", "x.avi#class=b"), ("x.avi",))
     )
-    with pytest.raises(ValueError, match="in the training and in the test list, first: x.avi"):
+    with pytest.raises(ValueError, match="both the training and the test list, first: x.avi"):
         check_overlap(train, test)
 
 
