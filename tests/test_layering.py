@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # `study` stands on top of training and evaluation: it may import `eval`, nothing imports it.
 MAY_IMPORT = {
     "near_names": set(),
+    "limits": set(),
     "types": set(),
     "atomic": set(),
     "ops": {"types"},
@@ -23,7 +24,11 @@ MAY_IMPORT = {
     "weights": {"near_names", "nn", "models"},
     "viz": {"types", "ops"},
     "tvl1_teacher": {"ops"},
-    "data": {"near_names", "atomic"},  # loader workers must not start JAX, and `types` imports it
+    "data": {
+        "near_names",
+        "limits",
+        "atomic",
+    },  # loader workers must not start JAX, and `types` imports it
 }
 # What each package above the library may not import: itself and all below it are free.
 ABOVE = {
@@ -36,6 +41,7 @@ ONLY_COMMANDS = {"grain", "av", "cv2", "tyro", "orbax", "tensorboardX", "rich"}
 FLAX_NEEDS = {"rich"}  # flax.linen imports it to print tables, so it is there with Flax
 FORBIDDEN = {
     "near_names": ONLY_COMMANDS,
+    "limits": ONLY_COMMANDS | {"jax", "flax", "optax"},
     "atomic": ONLY_COMMANDS | {"jax", "flax", "optax"},
     "types": ONLY_COMMANDS,
     "ops": ONLY_COMMANDS | {"flax", "optax"},

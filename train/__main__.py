@@ -9,10 +9,6 @@ from train.errors import exit_cleanly
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-# Recipes whose paper has a protocol, which has their name in `eval`.
-WITH_PROTOCOL = ("actionflownet", "hidden-two-stream", "uf-tsn", "representation-flow")
-
-
 def main() -> int:
     with exit_cleanly():  # the imports too: they take seconds
         from train.cli import parse_chain
@@ -33,9 +29,9 @@ def main() -> int:
 
 
 def evaluation_of(config, run_dir) -> str:
-    """The command that measures a run: at the papers' scale by the protocol of its paper."""
-    own = config.objective.action and config.scale == "paper" and config.recipe in WITH_PROTOCOL
-    protocol = f" --protocol {config.recipe}" if own else ""
+    """The command that evaluates a run, by the protocol of its recipe."""
+    own = config.objective.action and config.protocol != "clips"
+    protocol = f" --protocol {config.protocol}" if own else ""
     return f"python -m eval action --run {run_dir}{protocol}"
 
 

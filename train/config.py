@@ -1,10 +1,11 @@
 """The settings of a run: frozen dataclasses, composed here; `config_file.py` saves them."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from afn_jax.data.config import DataConfig
 from afn_jax.data.sources import source_spec
+from afn_jax.limits import Limits, check_limits
 from train.flow_losses import find_flow_loss
 
 
@@ -20,11 +21,11 @@ class ModelConfig:
     uf-tsn-flow, repflow-resnet18, repflow-resnet34, repflow-resnet50, repflow-r3d18,
     repflow-r2plus1d18, repflow-r2plus1d50, jointflow3d, resnet18, resnet34, resnet50, resnet152,
     r3d18, r2plus1d18, c3d, i3d, vgg16, two-stream-vgg16, tvnet."""
-    width: int = 64
+    width: Annotated[int, Limits(1)] = 64
     """Channels of the first stage."""
-    flow_stride: int = 4
+    flow_stride: Annotated[int, Limits(1)] = 4
     """Frame size over flow size: 4, 2 or 1 (models with flow)."""
-    dropout_rate: float | None = None
+    dropout_rate: Annotated[float | None, Limits(minimum=0, below=1)] = None
     """Before the classifier; None: the network's own, the paper's."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the computation; parameters, losses and outputs stay float32."""
@@ -72,11 +73,11 @@ class ObjectiveConfig:
     """The flow loss, of those listed above; none: the action alone."""
     action: bool = True
     """Learn the action too; --objective.no-action: the flow alone."""
-    flow_weight: float = 1.0
+    flow_weight: Annotated[float, Limits(0)] = 1.0
     """Weight of the flow loss: lambda of ActionFlowNet Eq. 2. Guessed: the paper has none."""
     term_weights: tuple[str, ...] = ()
     """TERM=WEIGHT in place of the paper's weights, e.g. smooth=0."""
-    label_smoothing: float = 0.0
+    label_smoothing: Annotated[float, Limits(minimum=0, below=1)] = 0.0
     """Share of the probability that the target of the action spreads over all classes."""
 
 
@@ -86,34 +87,34 @@ class OptimConfig:
 
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     """Weight decay is part of the gradient in adam and sgd, and apart from it in adamw."""
-    learning_rate: float = 3e-4
+    learning_rate: Annotated[float, Limits(above=0)] = 3e-4
     """Peak learning rate."""
     schedule: Literal["constant", "cosine", "steps"] = "constant"
     """Constant, falling to zero along a half cosine, or times `factor` at each of `boundaries`."""
     boundaries: tuple[int, ...] = ()
     """Steps of the run at which the schedule "steps" multiplies the learning rate."""
-    factor: float = 0.1
+    factor: Annotated[float, Limits(0)] = 0.1
     """By which it does; 0.5 halves."""
-    warmup_steps: int = 0
+    warmup_steps: Annotated[int, Limits(0)] = 0
     """Steps over which the learning rate rises linearly from zero."""
-    momentum: float = 0.9
+    momentum: Annotated[float, Limits(minimum=0, below=1)] = 0.9
     """Of sgd."""
     nesterov: bool = False
     """Nesterov's momentum, in sgd."""
-    weight_decay: float = 0.0
+    weight_decay: Annotated[float, Limits(0)] = 0.0
     """Of kernels; never of biases, scales of norms and parameters of flow layers."""
     no_decay: tuple[str, ...] = ()
     """Regular expressions: kernels in whose path one of them is found are not decayed either."""
-    clip_norm: float = 0.0
+    clip_norm: Annotated[float, Limits(0)] = 0.0
     """Largest global norm of the gradient; 0 means no clipping."""
     groups: tuple[str, ...] = ()
     """REGEX=FACTOR: factor of the learning rate of parameters in whose path, as
     encoder/conv1/kernel, REGEX is found; the first that is found counts, and each parameter needs
     one. 0 freezes them, and the running statistics of their norms."""
-    accumulate: int = 1
+    accumulate: Annotated[int, Limits(1)] = 1
     """Parts that each device takes its share of a batch in, one after the other, to save memory:
     the gradient is the mean of theirs."""
-    ema_decay: float = 0.0
+    ema_decay: Annotated[float, Limits(minimum=0, below=1)] = 0.0
     """Of a moving average of the parameters, which is what gets evaluated; 0 means none."""
 
 
@@ -121,13 +122,13 @@ class OptimConfig:
 class AugmentConfig:
     """What happens to frames on the device, inside the step, for training only."""
 
-    brightness: float = 0.0
+    brightness: Annotated[float, Limits(0)] = 0.0
     """Brightness is multiplied by a factor from [1 - this, 1 + this], one a clip."""
-    contrast: float = 0.0
+    contrast: Annotated[float, Limits(0)] = 0.0
     """Likewise contrast."""
-    saturation: float = 0.0
+    saturation: Annotated[float, Limits(0)] = 0.0
     """Likewise saturation."""
-    noise: float = 0.0
+    noise: Annotated[float, Limits(0)] = 0.0
     """Standard deviation of Gaussian noise, in units of [0, 1]."""
 
 
@@ -145,11 +146,11 @@ class TrainConfig:
     """Folder of the run; default: runs/RECIPE-SCALE or runs/RECIPE-STAGE-SCALE."""
     resume: bool = True
     """Go on where an existing run folder stopped; --no-resume refuses to touch one."""
-    seed: int = 0
+    seed: Annotated[int, Limits(0)] = 0
     """All randomness comes from it."""
-    steps: int = 80_000
+    steps: Annotated[int, Limits(1)] = 80_000
     """Training steps."""
-    batch_size: int = 16
+    batch_size: Annotated[int, Limits(1)] = 16
     """Clips a step, over all devices."""
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
@@ -157,19 +158,21 @@ class TrainConfig:
     objective: ObjectiveConfig = ObjectiveConfig()
     optim: OptimConfig = OptimConfig()
     augment: AugmentConfig = AugmentConfig()
-    log_every: int = 50
+    log_every: Annotated[int, Limits(1)] = 50
     """Steps between two rows of metrics."""
-    test_every: int = 1000
+    test_every: Annotated[int, Limits(0)] = 1000
     """Steps between two looks at test clips, for the curves of the report; 0 means never."""
-    test_batches: int = 8
+    test_batches: Annotated[int, Limits(1)] = 8
     """Batches of test clips in such a look."""
-    checkpoint_every: int = 1000
+    checkpoint_every: Annotated[int, Limits(1)] = 1000
     """Steps between two checkpoints."""
-    keep_checkpoints: int = 2
+    keep_checkpoints: Annotated[int, Limits(1)] = 2
     """How many of the latest checkpoints are kept."""
-    test_clips: int = 1
-    """Clips a video in the evaluation after training."""
-    max_devices: int = 0
+    test_clips: Annotated[int, Limits(1)] = 1
+    """Clips per video in the evaluation after training."""
+    protocol: str = "clips"
+    """How the paper evaluates: a protocol of `python -m eval action`."""
+    max_devices: Annotated[int, Limits(0)] = 0
     """Use at most so many devices; 0 means all."""
     compilation_cache: str = ".cache/jax"
     """Folder of compiled programs, so that a second start is quick; empty means none."""
@@ -189,6 +192,7 @@ MAY_CHANGE = {
     "checkpoint_every",
     "keep_checkpoints",
     "test_clips",
+    "protocol",
     "max_devices",
     "compilation_cache",
     "optim.accumulate",  # fewer devices take more parts
@@ -204,56 +208,9 @@ MAY_CHANGE = {
 }
 
 
-LOWEST = {
-    "seed": 0,
-    "test_every": 0,
-    "max_devices": 0,
-    "model.width": 1,
-    "model.flow_stride": 1,
-    "objective.flow_weight": 0,
-    "objective.label_smoothing": 0,
-    "optim.warmup_steps": 0,
-    "optim.factor": 0,
-    "optim.momentum": 0,
-    "optim.weight_decay": 0,
-    "optim.clip_norm": 0,
-    "optim.accumulate": 1,
-    "optim.ema_decay": 0,
-    "augment.brightness": 0,
-    "augment.contrast": 0,
-    "augment.saturation": 0,
-    "augment.noise": 0,
-    "data.num_frames": 1,
-    "data.stride": 1,
-    "data.short_side": 1,
-    "data.list_number": 1,
-    "data.train_videos": 1,
-    "data.test_videos": 1,
-    "data.num_threads": 0,
-    "data.num_workers": 0,
-    "data.num_segments": 1,
-    "data.crop_distortion": 0,
-    "data.prefetch": 0,
-}
-
-
 def check(config: TrainConfig) -> None:
     """Raises ValueError for values that cannot work together."""
-    positive = ("steps", "batch_size", "log_every", "checkpoint_every", "keep_checkpoints")
-    for name in (*positive, "test_batches", "test_clips"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name}: got {getattr(config, name)}, but it must be at least 1.")
-    flat = flatten(config)
-    for name, lowest in LOWEST.items():
-        if not flat[name] >= lowest:
-            raise ValueError(f"{name}: got {flat[name]}, but it must be at least {lowest}.")
-    if not config.optim.learning_rate > 0:
-        raise ValueError(
-            f"optim.learning_rate: got {config.optim.learning_rate}, but it must be above 0."
-        )
-    for name in ("optim.momentum", "optim.ema_decay", "objective.label_smoothing"):
-        if not flat[name] < 1:
-            raise ValueError(f"{name}: got {flat[name]}, but it must be below 1.")
+    check_limits(config)
     boundaries = config.optim.boundaries
     if (config.optim.schedule == "steps") != bool(boundaries):
         raise ValueError(
@@ -263,16 +220,8 @@ def check(config: TrainConfig) -> None:
         )
     if list(boundaries) != sorted(set(boundaries)) or min(boundaries, default=1) < 1:
         raise ValueError(f"optim.boundaries: got {boundaries}, but they must be above 0 and rise.")
-    rate = config.model.dropout_rate
-    if rate is not None and not 0 <= rate < 1:
-        raise ValueError(f"model.dropout_rate: got {rate}, but it must be at least 0 and below 1.")
-    if min(config.data.size) < 1 or not config.data.crop_scales:
-        raise ValueError("data.size and data.crop_scales: give one or more pixels and scales.")
-    if not all(0 < scale <= 1 for scale in config.data.crop_scales):
-        raise ValueError(
-            f"data.crop_scales: got {config.data.crop_scales}, but each must be above 0, and 1 at "
-            "most."
-        )
+    if not config.data.crop_scales:
+        raise ValueError("data.crop_scales: got none; give one scale or more.")
     dataset = source_spec(config.data.source)
     check_objective(config)
     if config.data.flip and not dataset.mirrorable:

@@ -28,7 +28,7 @@ from tests.train.loop_runs import (
     stop_at,
 )
 from train import loop
-from train.__main__ import WITH_PROTOCOL, evaluation_of
+from train.__main__ import evaluation_of
 from train.checkpoint import CheckpointError, Checkpoints, load_config
 from train.config import OptimConfig
 from train.data_checks import check_overlap
@@ -380,8 +380,13 @@ def test_a_signal_at_the_end_of_a_stage_starts_no_other(config, monkeypatch, run
     assert code == 0 and f"--run {second.run_dir}\n" in stdout
 
 
+def test_every_recipe_has_a_protocol_of_the_evaluation():
+    configs = [c for stages in RECIPES.values() for s in stages.values() for c in s.values()]
+    assert {config.protocol for config in configs} == set(PROTOCOLS)
+    assert {config.protocol for config in configs if config.scale == "toy"} == {"clips"}
+
+
 def test_the_protocol_of_its_paper_is_offered():
-    assert {*WITH_PROTOCOL, "clips"} == set(PROTOCOLS) and set(WITH_PROTOCOL) < set(RECIPES)
     paper, toy = (
         evaluation_of(RECIPES["uf-tsn"]["end-to-end"][scale], "x") for scale in ("paper", "toy")
     )

@@ -84,6 +84,7 @@ PAPER = TrainConfig(
     test_every=2000,
     checkpoint_every=1000,
     test_clips=64,
+    protocol="actionflownet",
 )
 
 TOY = TrainConfig(

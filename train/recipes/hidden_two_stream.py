@@ -117,6 +117,7 @@ MOTIONNET = TrainConfig(
     test_every=5000,
     checkpoint_every=2000,
     test_clips=25,
+    protocol="hidden-two-stream",
 )
 
 _SOLVER = OptimConfig(

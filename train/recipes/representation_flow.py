@@ -120,6 +120,7 @@ MINI_KINETICS = TrainConfig(
     test_every=2000,
     checkpoint_every=1000,
     test_clips=10,
+    protocol="representation-flow",
     **_epochs("mini-kinetics", 32, 0.1, 50, 200),
 )
 MINI_KINETICS_3D = replace(

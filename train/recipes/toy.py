@@ -61,6 +61,7 @@ def toy(
         test_every=max(steps // 4, 1),
         checkpoint_every=500,
         test_clips=1,
+        protocol="clips",
     )
     return replace(config, **changes)
 

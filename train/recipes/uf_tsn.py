@@ -80,6 +80,7 @@ FLOW = TrainConfig(
     test_every=2000,
     checkpoint_every=1000,
     test_clips=25,
+    protocol="uf-tsn",
 )
 # The flow has no loss here, so neither have backward flows.
 WARM_UP = replace(
