@@ -2,10 +2,12 @@
 
 import difflib
 import sys
+import textwrap
 
 import tyro
 
 from afn_jax.data.sources import list_sources, source_spec
+from afn_jax.models import list_models
 from train.config import TrainConfig
 from train.config_file import OLD_OBJECTIVES
 from train.flow_losses import list_flow_losses
@@ -49,15 +51,20 @@ def _one(recipe: str, stage: str, scale: str, rest: list[str]) -> TrainConfig:
     scales = RECIPES[recipe][stage]
     if scale not in scales:
         _fail(f"--scale: got {scale!r}, recipe {recipe} has {', '.join(scales)}.")
-    what = f"Recipe {recipe}, " + (f"stage {stage}, " if stage else "") + f"scale {scale}."
+    what = (
+        f"Recipe {recipe}, "
+        + (f"stage {stage}, " if stage else "")
+        + f"scale {scale} of {', '.join(scales)}."
+    )
     datasets = f"Datasets, for --data NAME:\n{list_sources()}"
     flow_losses = f"Flow losses, for --objective.flow NAME:\n{list_flow_losses()}"
+    networks = f"Networks, for --model.name NAME:\n{_wrapped(list_models())}"
     fixed = ["--scale", scale] + (["--stage", stage] if stage else [])
     _refuse_old_options(rest)
     config = tyro.cli(
         TrainConfig,
         prog=f"python -m train {recipe}",
-        description=f"{what} Scales: {', '.join(scales)}.\n\n{datasets}\n\n{flow_losses}",
+        description="\n\n".join((what, datasets, flow_losses, networks)),
         default=scales[scale],
         args=[*_data_shorthand(rest), *fixed],
     )
@@ -66,6 +73,12 @@ def _one(recipe: str, stage: str, scale: str, rest: list[str]) -> TrainConfig:
     except ValueError as error:
         _fail(f"--{error}")
     return config
+
+
+def _wrapped(names: list[str]) -> str:
+    return textwrap.fill(
+        ", ".join(names), 90, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+    )
 
 
 def _recipe(arguments: list[str]) -> tuple[str, list[str]]:

@@ -14,13 +14,7 @@ class ModelConfig:
     """Which network, and how large."""
 
     name: str = "actionflownet"
-    """One of: actionflownet, flownet, actionflownet-2f, flownet-2f, resnet18-2f, stacked-2f,
-    motionnet, motionnet-tiny, hidden-branched, hidden-temporal-vgg16, hidden-temporal-tsn,
-    hidden-temporal-i3d, hidden-two-stream-vgg16, hidden-two-stream-tsn, hidden-two-stream-i3d,
-    spatial-vgg16, spatial-resnet152, spatial-tsn, spatial-i3d, uf-tsn, uf-tsn-temporal,
-    uf-tsn-flow, repflow-resnet18, repflow-resnet34, repflow-resnet50, repflow-r3d18,
-    repflow-r2plus1d18, repflow-r2plus1d50, jointflow3d, resnet18, resnet34, resnet50, resnet152,
-    r3d18, r2plus1d18, c3d, i3d, vgg16, two-stream-vgg16, tvnet."""
+    """Network; the names are listed above."""
     width: Annotated[int, Limits(1)] = 64
     """Channels of the first stage."""
     flow_stride: Annotated[int, Limits(1)] = 4
