@@ -54,7 +54,7 @@ def _one(recipe: str, stage: str, scale: str, rest: list[str]) -> TrainConfig:
     what = (
         f"Recipe {recipe}, "
         + (f"stage {stage}, " if stage else "")
-        + f"scale {scale} of {', '.join(scales)}."
+        + f"scale {scale} (scales: {', '.join(scales)})."
     )
     datasets = f"Datasets, for --data NAME:\n{list_sources()}"
     flow_losses = f"Flow losses, for --objective.flow NAME:\n{list_flow_losses()}"
