@@ -134,7 +134,7 @@ def study(config: StudyConfig, data, results) -> int:
                         else:
                             numbers = run_arm(arm, place)
                     except Stopped:
-                        console.print("stopped and saved; the same command goes on from there")
+                        console.print("stopped and saved; the same command continues from there")
                         return STOPPED
                     except TrainingStopped as error:  # one arm that diverges stops no other
                         console.print(f"{key}: {name}, fold {fold}, seed {seed}: {error}")

@@ -1,1 +1,1 @@
-"""Functional training loops: `python -m train RECIPE`. Start reading at `loop.py`."""
+"""Functional training loops: `python -m train RECIPE`. Start reading in `loop.py`."""

@@ -5,7 +5,7 @@ import sys
 
 from train.errors import exit_cleanly
 
-# Before JAX starts: its CPU cache warns about harmless differences between machines.
+# Set before JAX starts: its CPU cache warns about harmless differences between machines.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
@@ -24,7 +24,7 @@ def main() -> int:
                 print(f"evaluate it with: {evaluation_of(config, result.run_dir)}")
             if not result.finished or (result.signalled and number < len(configs)):
                 return 130
-            del result  # the state, from the devices
+            del result  # frees the state on the devices
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Starts JAX on the device that is there, with one clear line if that is not what was asked."""
+"""Starts JAX on the available device, with a one-line warning if it is not the expected one."""
 
 import importlib.util
 import logging
@@ -11,19 +11,19 @@ _PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin", "libtpu")
 
 
 def start_jax(compilation_cache: str = "") -> None:
-    """Initialises JAX; afterwards `jax.devices()` works.
+    """Initializes JAX; afterwards `jax.devices()` works.
 
-    Wheels for a GPU on a machine without one are no error: a line says that the CPU is used.
+    GPU wheels on a machine without a GPU are not an error: a warning says that the CPU is used.
 
     Args:
-        compilation_cache: folder of compiled programs; empty means none.
+        compilation_cache: folder for compiled programs; empty: none.
 
     Raises:
         ValueError: JAX_PLATFORMS names a platform that cannot start here.
     """
     if compilation_cache:
         jax.config.update("jax_compilation_cache_dir", compilation_cache)
-    # JAX logs a traceback for a plugin without a device, although it goes on with the CPU.
+    # JAX logs a traceback for a plugin without a device, although it falls back to the CPU.
     logger = logging.getLogger("jax._src.xla_bridge")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -43,6 +43,6 @@ def start_jax(compilation_cache: str = "") -> None:
     if backend == "cpu" and accelerated and asked != "cpu":
         print(
             f"warning: {accelerated[0]} is installed, but no such device is usable here: "
-            "computing on the CPU. (nvidia-smi tells whether the driver sees a GPU.)",
+            "computing on the CPU. (nvidia-smi shows whether the driver sees a GPU.)",
             file=sys.stderr,
         )

@@ -1,12 +1,12 @@
-"""Checkpoints of a run: train state, position of the data iterator and settings, by Orbax.
+"""Checkpoints of a run, by Orbax: train state, position of the data iterator, settings.
 
-The library's other half, `eval/`, reads run folders through this file.
+`eval/` reads run folders through this file.
 
 A run folder holds `config.json`, `checkpoints/STEP/`, `metrics.jsonl`, `tensorboard/` and, once
 evaluated, `eval.json` and `report.html`.
 
-Single process: a run over several hosts would first have to turn host-local arrays into global
-ones.
+For a single process only: a run over several hosts would have to make host-local arrays global
+first.
 """
 
 import dataclasses
@@ -26,21 +26,21 @@ CONFIG_FILE = "config.json"
 
 
 class CheckpointError(Exception):
-    """A checkpoint could not be written or read; the message says what is safe and what to do."""
+    """A checkpoint cannot be written or read; the message says what is intact and what to do."""
 
 
 class Checkpoints:
-    """The checkpoints of one run folder; a checkpoint appears whole or not at all.
+    """The checkpoints of one run folder. Each appears completely or not at all.
 
-    With `read_only` nothing in the folder is changed: a run may be training in it.
+    With `read_only`, nothing in the folder is changed: a run may be training in it.
     """
 
     def __init__(self, run_dir: Path, keep: int = 2, *, read_only: bool = False):
         self.warnings: list[str] = []
         self._read_only = read_only
         self._folder = Path(run_dir).resolve() / "checkpoints"
-        # Orbax warns of the settings that reading only implies, and when a read or a write fails,
-        # its other threads print tracebacks beside the error that is raised here.
+        # Orbax warns about settings that read_only implies. When a read or a write fails, its other
+        # threads print tracebacks in addition to the error that is raised here.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         _ignore_abandoned_reads()
@@ -59,10 +59,10 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, state: TrainState, data: dict[str, Any], config: TrainConfig) -> None:
-        """Saves all that the next step depends on.
+        """Saves everything that the next step depends on.
 
         Raises:
-            CheckpointError: the disk is full or cannot be written; older checkpoints are untouched.
+            CheckpointError: the disk is full or not writable; older checkpoints are untouched.
         """
         step = int(state.step)
         if step in self._manager.all_steps():
@@ -77,27 +77,27 @@ class Checkpoints:
                 ),
             )
             self._manager.wait_until_finished()
-        except Exception as error:  # Orbax and TensorStore raise many kinds
+        except Exception as error:  # Orbax and TensorStore raise many types
             before = [s for s in self._manager.all_steps() if s != step]
             safe = f"the checkpoint of step {max(before)} is intact" if before else "none is saved"
             raise CheckpointError(
                 f"cannot write the checkpoint of step {step} to {self._folder}: "
                 f"{_first_line(error)}. Earlier work: {safe}. Free space (or choose another "
-                "--run-dir) and run the same command again; it goes on from there."
+                "--run-dir) and run the same command again; it continues from there."
             ) from error
 
     def restore(
         self, template: TrainState | None
     ) -> tuple[TrainState | dict[str, Any], dict[str, Any]] | None:
-        """The newest checkpoint that can be read, or None if the run has none.
+        """Reads the newest readable checkpoint; returns None if the run has none.
 
-        A damaged checkpoint is passed over with a warning and left on disk under another name.
+        A damaged checkpoint is skipped with a warning and stays on disk under another name.
 
         Args:
-            template: a state of the same shapes; None: as it was saved, as dicts of arrays.
+            template: a state with the same shapes; None returns dicts of arrays, as saved.
 
         Raises:
-            CheckpointError: there are checkpoints, and none can be read.
+            CheckpointError: there are checkpoints, but none can be read.
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
         damaged = []
@@ -120,13 +120,13 @@ class Checkpoints:
             if not self._read_only:
                 for bad in steps[: len(damaged)]:
                     self._set_aside(bad)
-            self.warnings = [f"passed over a damaged checkpoint, {text}" for text in damaged]
+            self.warnings = [f"skipped a damaged checkpoint, {text}" for text in damaged]
             return restored["state"], restored["data"]
         if not steps:
             return None
         raise CheckpointError(
-            f"no checkpoint in {self._folder} can be read ({'; '.join(damaged)}). They are cut "
-            "short or belong to another model. Restore them from a copy, or start with another "
+            f"no checkpoint in {self._folder} can be read ({'; '.join(damaged)}). They are "
+            "truncated or belong to another model. Restore them from a copy, or use another "
             "--run-dir; nothing was changed."
         )
 
@@ -148,9 +148,9 @@ def _first_line(error: Exception) -> str:
 
 
 def _ignore_abandoned_reads() -> None:
-    """When one read fails, Orbax abandons the others, and each would print a traceback of its own.
+    """Suppresses the tracebacks of the reads that Orbax abandons when one read fails.
 
-    They end in other threads, some time after the failure, so the hook stays.
+    They end in other threads some time after the failure, so the hook stays installed.
     """
     before = sys.unraisablehook
     if getattr(before, "ignores_abandoned_reads", False):
@@ -178,19 +178,19 @@ def newest_step(run_dir: Path) -> int | None:
 
 
 def load_config(run_dir: Path) -> TrainConfig:
-    """The settings that a run folder was made with.
+    """Reads the settings of a run folder.
 
     Raises:
-        ValueError: `run_dir` is no run folder.
+        ValueError: `run_dir` is not a run folder.
     """
     return config_file.load(Path(run_dir) / CONFIG_FILE)
 
 
 def load_state(run_dir: Path, template: TrainState | None) -> TrainState | dict[str, Any]:
-    """The newest readable state of a run folder; without a template, as dicts of arrays.
+    """Reads the newest readable state of a run folder; without a template, as dicts of arrays.
 
     Raises:
-        CheckpointError: it has none.
+        CheckpointError: the run has no checkpoint, or none can be read.
     """
     restored = None
     if (Path(run_dir) / "checkpoints").is_dir():
@@ -203,6 +203,6 @@ def load_state(run_dir: Path, template: TrainState | None) -> TrainState | dict[
             print(f"warning: {warning}", file=sys.stderr)
     if restored is None:
         raise CheckpointError(
-            f"{run_dir} has no checkpoint yet. Train it first: run the command that made it again."
+            f"{run_dir} has no checkpoint yet. Run the command that made it again."
         )
     return restored[0]

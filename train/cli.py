@@ -1,4 +1,4 @@
-"""The command line of `python -m train`: a recipe, its stage, and any of its fields."""
+"""The command line of `python -m train`: a recipe, its stage, and any field of its settings."""
 
 import difflib
 import sys
@@ -17,15 +17,15 @@ ALL = "all"
 
 
 def parse(arguments: list[str]) -> TrainConfig:
-    """The settings that a command line asks for; wrong ones end the program with a message."""
+    """Parses a command line into settings; errors end the program with a message."""
     configs = parse_chain(arguments)
     if len(configs) > 1:
-        _fail(f"--stage {ALL} is several runs.")
+        _fail(f"--stage {ALL} stands for several runs; name one stage.")
     return configs[0]
 
 
 def parse_chain(arguments: list[str]) -> list[TrainConfig]:
-    """The same, one for each stage: `--stage all` is all stages of a recipe, in their order."""
+    """The same for a chain of stages: `--stage all` gives every stage of the recipe, in order."""
     recipe, rest = _recipe(arguments)
     scale, rest = _option(rest, "--scale", "paper", "toy")
     stage, rest = _option(rest, "--stage", "", ALL)
@@ -34,7 +34,7 @@ def parse_chain(arguments: list[str]) -> list[TrainConfig]:
     if stage == ALL and named:
         for option in ("--run-dir", "--run_dir", "--init.run"):
             if any(a == option or a.startswith(f"{option}=") for a in rest):
-                _fail(f"{option} is that of one run. Give it with one --stage.")
+                _fail(f"{option} is for a single run. Use it with one --stage.")
         return [_one(recipe, name, scale, rest) for name in named]
     if stage not in stages:
         if not stage:
@@ -105,7 +105,7 @@ def _recipe(arguments: list[str]) -> tuple[str, list[str]]:
 
 
 def _option(arguments: list[str], option: str, default: str, example: str) -> tuple[str, list[str]]:
-    """The value of an option, and the other arguments."""
+    """Returns the value of an option, and the other arguments."""
     value, rest, position = default, [], 0
     while position < len(arguments):
         argument = arguments[position]
@@ -124,7 +124,7 @@ def _option(arguments: list[str], option: str, default: str, example: str) -> tu
 
 
 def _refuse_old_options(arguments: list[str]) -> None:
-    """Ends the program for an option of an older version, with what to write today."""
+    """Ends the program for an option of an older version and says what to write instead."""
     kind, _ = _option(arguments, "--objective.kind", "", "joint")
     if kind:
         flow, action = OLD_OBJECTIVES.get(kind, ("FLOW_LOSS", True))

@@ -1,4 +1,7 @@
-"""The settings of a run: frozen dataclasses, composed here; `config_file.py` saves them."""
+"""The settings of a run, as frozen dataclasses; `config_file.py` saves them.
+
+The text under each field is its help on the command line.
+"""
 
 import dataclasses
 from typing import Annotated, Any, Literal
@@ -11,20 +14,20 @@ from train.flow_losses import find_flow_loss
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """Which network, and how large."""
+    """The network and its size."""
 
     name: str = "actionflownet"
     """Network; the names are listed above."""
     width: Annotated[int, Limits(1)] = 64
     """Channels of the first stage."""
     flow_stride: Annotated[int, Limits(1)] = 4
-    """Frame size over flow size: 4, 2 or 1 (models with flow)."""
+    """Ratio of frame size to flow size: 4, 2 or 1 (models with flow)."""
     dropout_rate: Annotated[float | None, Limits(minimum=0, below=1)] = None
-    """Before the classifier; None: the network's own, the paper's."""
+    """Dropout rate before the classifier; None: the network's default, which is the paper's."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the computation; parameters, losses and outputs stay float32."""
+    """Precision of the computation; parameters, losses and outputs stay float32."""
     options: tuple[str, ...] = ()
-    """Any other fields of the network, FIELD=VALUE each, as flow_after=3 fusion=residual."""
+    """Other fields of the network as FIELD=VALUE, e.g. flow_after=3 fusion=residual."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,91 +64,91 @@ class InitConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ObjectiveConfig:
-    """What is minimised."""
+    """The loss to minimize."""
 
     flow: str = "endpoint"
-    """The flow loss, of those listed above; none: the action alone."""
+    """Name of the flow loss, see the list above; none: learn the action only."""
     action: bool = True
-    """Learn the action too; --objective.no-action: the flow alone."""
+    """Learn the action; --objective.no-action learns the flow only."""
     flow_weight: Annotated[float, Limits(0)] = 1.0
     """Weight of the flow loss: lambda of ActionFlowNet Eq. 2. Guessed: the paper has none."""
     term_weights: tuple[str, ...] = ()
     """TERM=WEIGHT in place of the paper's weights, e.g. smooth=0."""
     label_smoothing: Annotated[float, Limits(minimum=0, below=1)] = 0.0
-    """Share of the probability that the target of the action spreads over all classes."""
+    """Share of the action target's probability that is spread over all classes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimConfig:
-    """How it is minimised."""
+    """The optimizer and its schedule."""
 
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    """Weight decay is part of the gradient in adam and sgd, and apart from it in adamw."""
+    """adam and sgd add the weight decay to the gradient; adamw decouples it."""
     learning_rate: Annotated[float, Limits(above=0)] = 3e-4
     """Peak learning rate."""
     schedule: Literal["constant", "cosine", "steps"] = "constant"
-    """Constant, falling to zero along a half cosine, or times `factor` at each of `boundaries`."""
+    """constant; cosine: falls to zero along a half cosine; steps: by `factor` at `boundaries`."""
     boundaries: tuple[int, ...] = ()
-    """Steps of the run at which the schedule "steps" multiplies the learning rate."""
+    """Schedule steps: the steps of the run at which the learning rate changes."""
     factor: Annotated[float, Limits(0)] = 0.1
-    """By which it does; 0.5 halves."""
+    """Schedule steps: factor of the learning rate at each boundary."""
     warmup_steps: Annotated[int, Limits(0)] = 0
     """Steps over which the learning rate rises linearly from zero."""
     momentum: Annotated[float, Limits(minimum=0, below=1)] = 0.9
-    """Of sgd."""
+    """Momentum of sgd."""
     nesterov: bool = False
-    """Nesterov's momentum, in sgd."""
+    """Use Nesterov momentum in sgd."""
     weight_decay: Annotated[float, Limits(0)] = 0.0
-    """Of kernels; never of biases, scales of norms and parameters of flow layers."""
+    """Weight decay of kernels. Biases, scales of norms and parameters of flow layers have none."""
     no_decay: tuple[str, ...] = ()
-    """Regular expressions: kernels in whose path one of them is found are not decayed either."""
+    """Regular expressions for kernels without weight decay, searched in their paths."""
     clip_norm: Annotated[float, Limits(0)] = 0.0
-    """Largest global norm of the gradient; 0 means no clipping."""
+    """Maximum global norm of the gradient; 0 disables clipping."""
     groups: tuple[str, ...] = ()
-    """REGEX=FACTOR: factor of the learning rate of parameters in whose path, as
-    encoder/conv1/kernel, REGEX is found; the first that is found counts, and each parameter needs
-    one. 0 freezes them, and the running statistics of their norms."""
+    """REGEX=FACTOR: learning rate factor of the parameters whose path, such as
+    encoder/conv1/kernel, matches REGEX. The first match counts, and every parameter needs one.
+    Factor 0 freezes parameters and the running statistics of their norms."""
     accumulate: Annotated[int, Limits(1)] = 1
-    """Parts that each device takes its share of a batch in, one after the other, to save memory:
-    the gradient is the mean of theirs."""
+    """Gradient accumulation: number of parts into which each device splits its share of a batch
+    to save memory. The gradient is the mean over the parts."""
     ema_decay: Annotated[float, Limits(minimum=0, below=1)] = 0.0
-    """Of a moving average of the parameters, which is what gets evaluated; 0 means none."""
+    """Decay of a moving average of the parameters, which is then evaluated; 0: no average."""
 
 
 @dataclasses.dataclass(frozen=True)
 class AugmentConfig:
-    """What happens to frames on the device, inside the step, for training only."""
+    """Augmentation of the training frames on the device, inside the step."""
 
     brightness: Annotated[float, Limits(0)] = 0.0
-    """Brightness is multiplied by a factor from [1 - this, 1 + this], one a clip."""
+    """Multiply brightness by a factor from [1 - this, 1 + this], drawn once per clip."""
     contrast: Annotated[float, Limits(0)] = 0.0
-    """Likewise contrast."""
+    """The same for contrast."""
     saturation: Annotated[float, Limits(0)] = 0.0
-    """Likewise saturation."""
+    """The same for saturation."""
     noise: Annotated[float, Limits(0)] = 0.0
     """Standard deviation of Gaussian noise, in units of [0, 1]."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """A run. `python -m train RECIPE --help` lists every field with its value in that recipe."""
+    """The settings of a run. `python -m train RECIPE --help` lists their values in a recipe."""
 
     recipe: str = ""
-    """The recipe that the values come from."""
+    """Recipe that the values come from."""
     stage: str = ""
-    """Its stage, where it has several."""
+    """Stage of the recipe, if it has stages."""
     scale: Literal["paper", "toy"] = "paper"
-    """paper: as published; toy: minutes on a CPU."""
+    """paper: the published setting; toy: minutes on a CPU."""
     run_dir: str = ""
-    """Folder of the run; default: runs/RECIPE-SCALE or runs/RECIPE-STAGE-SCALE."""
+    """Folder of the run; empty: runs/RECIPE-SCALE or runs/RECIPE-STAGE-SCALE."""
     resume: bool = True
-    """Go on where an existing run folder stopped; --no-resume refuses to touch one."""
+    """Continue the run that the folder holds; --no-resume: refuse a folder that holds one."""
     seed: Annotated[int, Limits(0)] = 0
-    """All randomness comes from it."""
+    """Seed of all random numbers."""
     steps: Annotated[int, Limits(1)] = 80_000
-    """Training steps."""
+    """Number of training steps."""
     batch_size: Annotated[int, Limits(1)] = 16
-    """Clips a step, over all devices."""
+    """Clips per step, over all devices."""
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     init: InitConfig = InitConfig()
@@ -153,29 +156,28 @@ class TrainConfig:
     optim: OptimConfig = OptimConfig()
     augment: AugmentConfig = AugmentConfig()
     log_every: Annotated[int, Limits(1)] = 50
-    """Steps between two rows of metrics."""
+    """Steps between rows of training metrics."""
     test_every: Annotated[int, Limits(0)] = 1000
-    """Steps between two looks at test clips, for the curves of the report; 0 means never."""
+    """Steps between evaluations on a few test clips, for the report's curves; 0: never."""
     test_batches: Annotated[int, Limits(1)] = 8
-    """Batches of test clips in such a look."""
+    """Batches of test clips in each of these evaluations."""
     checkpoint_every: Annotated[int, Limits(1)] = 1000
-    """Steps between two checkpoints."""
+    """Steps between checkpoints."""
     keep_checkpoints: Annotated[int, Limits(1)] = 2
-    """How many of the latest checkpoints are kept."""
+    """Number of latest checkpoints to keep."""
     test_clips: Annotated[int, Limits(1)] = 1
-    """Clips per video in the evaluation after training."""
+    """Clips per video in the evaluation after training, by protocol clips."""
     protocol: str = "clips"
-    """How the paper evaluates: a protocol of `python -m eval action`."""
+    """How the recipe's paper evaluates: a protocol of `python -m eval action`."""
     max_devices: Annotated[int, Limits(0)] = 0
-    """Use at most so many devices; 0 means all."""
+    """Maximum number of devices; 0: all."""
     compilation_cache: str = ".cache/jax"
-    """Folder of compiled programs, so that a second start is quick; empty means none."""
+    """Folder for compiled programs, for quick restarts; empty: none."""
 
 
 # Fields that may differ between a run folder and the command that resumes it: they change how long
-# the run is, where it runs and what is written about it, not what a step minimises. (On another
-# number of devices, or of parts, the random draws of a step are others, and batch statistics are
-# those of other parts.)
+# the run is, where it runs and what it writes, but not what a step minimizes. (With another number
+# of devices or parts, a step draws different random numbers and batch statistics.)
 MAY_CHANGE = {
     "run_dir",
     "resume",
@@ -203,17 +205,17 @@ MAY_CHANGE = {
 
 
 def check(config: TrainConfig) -> None:
-    """Raises ValueError for values that cannot work together."""
+    """Raises ValueError for values out of bounds or that contradict each other."""
     check_limits(config)
     boundaries = config.optim.boundaries
     if (config.optim.schedule == "steps") != bool(boundaries):
         raise ValueError(
-            f"optim.boundaries: got {boundaries} with schedule {config.optim.schedule!r}, but the "
-            "schedule steps, and no other, changes the learning rate at given steps. Use "
+            f"optim.boundaries: got {boundaries} with schedule {config.optim.schedule!r}, but "
+            "boundaries belong to the schedule steps, which needs at least one. Use "
             "--optim.schedule steps --optim.boundaries 1000 2000."
         )
     if list(boundaries) != sorted(set(boundaries)) or min(boundaries, default=1) < 1:
-        raise ValueError(f"optim.boundaries: got {boundaries}, but they must be above 0 and rise.")
+        raise ValueError(f"optim.boundaries: got {boundaries}, but they must increase from 1.")
     if not config.data.crop_scales:
         raise ValueError("data.crop_scales: got none; give one scale or more.")
     dataset = source_spec(config.data.source)
@@ -226,7 +228,7 @@ def check(config: TrainConfig) -> None:
 
 
 def check_objective(config: TrainConfig) -> None:
-    """Raises ValueError for an objective that does not exist or that the data cannot serve."""
+    """Raises ValueError for an unknown objective, or one that the dataset has no labels for."""
     objective, source = config.objective, config.data.source
     find_flow_loss(objective.flow)
     if objective.flow == "none" and not objective.action:
@@ -242,7 +244,7 @@ def check_objective(config: TrainConfig) -> None:
 
 
 def check_parts(config: TrainConfig, num_devices: int) -> None:
-    """Raises ValueError if the devices cannot take their shares of a batch in equal parts."""
+    """Raises ValueError if a device's share of a batch cannot be split into equal parts."""
     share, parts = config.batch_size // num_devices, config.optim.accumulate
     if share % parts:
         fitting = [n for n in range(min(parts, share), 0, -1) if share % n == 0][0]
@@ -261,12 +263,12 @@ def without_unread_flow(config: TrainConfig) -> TrainConfig:
 
 
 def default_run_dir(config: TrainConfig) -> str:
-    """Where a run is kept if nobody says otherwise."""
+    """The folder of a run if run_dir is empty."""
     return "runs/" + "-".join(filter(None, (config.recipe, config.stage, config.scale)))
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Dotted names and values, e.g. `{"data.size": (32, 32), ...}`."""
+    """Flattens a config to dotted names and values, e.g. `{"data.size": (32, 32), ...}`."""
     flat = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)

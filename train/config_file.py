@@ -1,4 +1,4 @@
-"""The settings of a run as JSON in its folder: written, read back, compared."""
+"""Writes, reads and compares the settings of a run: config.json in its folder."""
 
 import dataclasses
 import difflib
@@ -26,7 +26,7 @@ OLD_OBJECTIVES = {
 
 
 def differences(saved: TrainConfig, new: TrainConfig) -> dict[str, tuple[Any, Any]]:
-    """Fields whose values differ although they must not: name -> (saved, new)."""
+    """The fields that must not differ but do: name -> (saved, new)."""
     old, now = flatten(saved), flatten(new)
     ignored = set(MAY_CHANGE)
     if new.optim.schedule == "cosine":
@@ -47,7 +47,7 @@ def load(path: Path) -> TrainConfig:
     """Reads what `save` wrote.
 
     Raises:
-        ValueError: no such file, or not such a file.
+        ValueError: the file does not exist or is malformed.
     """
     try:
         values = json.loads(path.read_text())

@@ -1,8 +1,8 @@
-"""The flow target, estimated on the device inside the training step: `--data.teacher device-tvl1`.
+"""Estimates the flow target on the device, inside the training step: `--data.teacher device-tvl1`.
 
-Nothing is stored and the host estimates nothing. The reader sends one frame more for each segment
-of a clip, the one that its last flow goes to. TV-L1 sees the frames as the network does: cropped,
-flipped and resized, but before colour jitter and noise.
+Nothing is stored, and the host estimates nothing. For each segment of a clip the reader sends one
+more frame, the one that the last flow points to. TV-L1 sees the frames that the network sees:
+cropped, flipped and resized, but before color jitter and noise.
 """
 
 import jax.numpy as jnp
@@ -13,12 +13,12 @@ from afn_jax.types import Batch
 
 
 def with_device_flow(batch: Batch, config: TVL1Config = TVL1Config()) -> Batch:  # noqa: B008
-    """Adds the flow where it is missing; any other batch stays what it is.
+    """Adds the flow target where it is missing; other batches are returned unchanged.
 
     Args:
         batch: `frames` `[batch, time + segments, H, W, 3]` uint8 and `flow_mask`
             `[batch, time, H, W]` where flow is wanted, with `flows` None.
-        config: of the solver.
+        config: settings of the solver.
 
     Returns:
         The batch with `frames` `[batch, time, H, W, 3]` and `flows` `[batch, time, H, W, 2]`.

@@ -1,4 +1,4 @@
-"""Turns the mistakes that users make into one message and an exit code, without a traceback."""
+"""Reports user errors as one message and an exit code, without a traceback."""
 
 import os
 import sys
@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def exit_cleanly() -> Iterator[None]:
-    """Exits with code 1 and the message of an error that is meant for users.
+    """Turns errors meant for users into a message and exit code 1.
 
-    AFN_JAX_TRACEBACK=1 lets it through, for debugging.
+    AFN_JAX_TRACEBACK=1 lets them through, for debugging.
     """
     try:
         yield
@@ -33,7 +33,7 @@ def exit_cleanly() -> Iterator[None]:
 
 
 def _kinds() -> tuple[type[Exception], ...]:
-    # Imported when an error is there: these modules take seconds, in which Ctrl-C must be caught.
+    # Imported once there is an error: these modules take seconds, in which Ctrl-C must be caught.
     from afn_jax.data.source import VideoReadError
     from train.checkpoint import CheckpointError
     from train.loop import TrainingStopped

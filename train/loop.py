@@ -37,7 +37,7 @@ from train.writers import MetricsWriter, Terminal, add_skipped
 
 
 class TrainingStopped(Exception):
-    """Training cannot go on; the message says why, what is saved and what to try."""
+    """Training cannot continue; the message says why, what is saved and what to try."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,17 +47,17 @@ class TrainResult:
     state: TrainState
     run_dir: Path
     finished: bool
-    """False if a signal stopped it early (it was saved)."""
+    """False if a signal stopped it early; it was saved."""
     signalled: bool = False
-    """A signal came, even if after the last step."""
+    """Whether a signal arrived, possibly after the last step."""
 
 
 def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
-    """Trains, or goes on training, the run that `config` describes.
+    """Trains the run that `config` describes, or continues it.
 
     Raises:
-        ValueError: settings that are wrong or contradict the run folder, or several hosts.
-        TrainingStopped: the loss stopped being finite.
+        ValueError: wrong settings, settings that contradict the run folder, or several hosts.
+        TrainingStopped: the loss is no longer finite.
         CheckpointError: a checkpoint cannot be written or read.
     """
     console = console or Console()
@@ -85,7 +85,7 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
     reader = ClipReader(source, config.data)
     iterator = train_iterator(reader, batch_size=config.batch_size, seed=config.seed)
 
-    # ---------------------------------------------------------------- Model, optimiser, state
+    # ---------------------------------------------------------------- Model, optimizer, state
     model = build_model(config, len(source.class_names), axis_name=AXIS)
     check_outputs(model, config)
     objective = create_objective(
@@ -117,7 +117,7 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
         console.print(f"learning rates:\n{groups}", highlight=False, soft_wrap=True, markup=False)
     if first_step >= config.steps:
         console.print(f"nothing left to do: all {config.steps} steps are done", highlight=False)
-    if first_step > config.steps:  # done steps are not taken back, so the run stays that long
+    if first_step > config.steps:  # steps cannot be undone, so the run stays that long
         config = dataclasses.replace(config, steps=first_step)
         config_file.save(config, run_dir / CONFIG_FILE)
     add_skipped(run_dir, [*source.skipped, *test_source.skipped])
@@ -145,10 +145,10 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
     terminal = Terminal(config.steps, config.batch_size, console)
 
     # ---------------------------------------------------------------- Loop
-    # Do not change the order of what happens in it: metrics of step n are read after step n + 1
-    # is under way; a checkpoint is taken when the iterator stands behind the step's batch, and
-    # before the look at the test clips, which may be long or fail.
-    pending: tuple[int, Any] | None = None  # metrics still being computed
+    # Keep this order: the metrics of step n are read once step n + 1 is under way; a checkpoint is
+    # written while the iterator stands right after the step's batch, and before the evaluation on
+    # test clips, which may take long or fail.
+    pending: tuple[int, Any] | None = None  # the step whose metrics are still being computed
     window: list[dict[str, float]] = []  # metrics since the last row
     step = first_step
     with stop_on_signals() as stop:
@@ -158,7 +158,7 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
                 try:
                     batch = Batch.from_arrays(next(iterator))
                 except Exception:
-                    if stop.requested:  # the reading processes got the signal too, and ended
+                    if stop.requested:  # the reading processes got the signal too, and exited
                         break
                     raise
                 state, metrics = train_step(state, split_batch(batch, len(devices)))
@@ -183,7 +183,7 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
                         pending = None
                     checkpoints.save(state, iterator.get_state(), config)
                 if config.test_every and (step % config.test_every == 0 or step == config.steps):
-                    row = look_at_test(state, test_step, test_source, config, len(devices))
+                    row = evaluate_test_clips(state, test_step, test_source, config, len(devices))
                     writer.write(step, "test", row)
                     terminal.row(step, "test", row)
                 terminal.exclude(time.perf_counter() - started)
@@ -202,12 +202,16 @@ def _train(config: TrainConfig, run_dir: Path, devices: list, console: Console) 
             style="yellow",
         )
     if step < config.steps:
-        console.print(f"stopped at step {step} and saved; the same command goes on from there")
+        console.print(f"stopped at step {step} and saved; the same command continues from there")
     return TrainResult(state, run_dir, step >= config.steps, signalled=stop.requested)
 
 
 def read_metrics(step: int, metrics: Any, checkpoints: Checkpoints) -> dict[str, float]:
-    """Waits for the metrics of a step; stops the run if its loss or gradient is not finite."""
+    """Waits for the metrics of a step.
+
+    Raises:
+        TrainingStopped: the loss or its gradient is not finite.
+    """
     values = {name: float(value) for name, value in jax.device_get(metrics).items()}
     if not (math.isfinite(values["loss"]) and math.isfinite(values["gradient_norm"])):
         saved = checkpoints.latest_step()
@@ -225,10 +229,10 @@ def mean_of(rows: list[dict[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
-def look_at_test(
+def evaluate_test_clips(
     state: TrainState, test_step: Any, source: Source, config: TrainConfig, num_devices: int
 ) -> dict[str, float]:
-    """Metrics over `test_batches` batches of test clips, always the same ones, for the curves."""
+    """Computes the metrics of `test_batches` batches of test clips, always the same ones."""
     data: DataConfig = config.data
     reader = ClipReader(source, data)
     batches: Iterator = evaluation_batches(

@@ -1,4 +1,4 @@
-"""The network of a run: made from its settings, and checked against its objective."""
+"""Builds the network of a run from its settings and checks it against the objective."""
 
 import json
 from typing import Any
@@ -44,19 +44,19 @@ def build_model(config: TrainConfig, num_classes: int, *, axis_name: str | None)
 
 
 def parse_options(options: tuple[str, ...]) -> dict[str, Any]:
-    """`("flow_after=3", "fusion=residual")` -> fields and values, read as JSON or else as text.
+    """Parses `("flow_after=3", "fusion=residual")` into fields and values: JSON, or else text.
 
-    A list may be without the quotes of JSON, which a shell takes away: `learned=[tau,lam]`.
+    Lists may lack JSON's quotes, which a shell removes: `learned=[tau,lam]`.
 
     Raises:
-        ValueError: one without "=".
+        ValueError: an option without "=".
     """
     fields = {}
     for option in options:
         field, separator, text = option.partition("=")
         if not separator:
             raise ValueError(
-                f"model.options: got {option!r}, but each must be FIELD=VALUE, as flow_after=3."
+                f"model.options: got {option!r}, but each must be FIELD=VALUE, e.g. flow_after=3."
             )
         value = _value(text)
         if value == text and text.startswith("[") and text.endswith("]"):
@@ -73,7 +73,7 @@ def _value(text: str) -> Any:
 
 
 def check_outputs(model: VideoNetwork, config: TrainConfig) -> None:
-    """Raises ValueError if the objective needs what the network does not predict."""
+    """Raises ValueError if the network does not predict what the objective needs."""
     frames = jax.ShapeDtypeStruct((1, config.data.num_frames, *config.data.size, 3), jnp.float32)
     prediction, _ = jax.eval_shape(
         lambda frames: model.init_with_output(jax.random.key(0), frames, train=False), frames

@@ -1,6 +1,6 @@
-"""The optimiser of a run: schedule, clipping, weight decay, parameter groups, moving average.
+"""The optimizer of a run: schedule, clipping, weight decay, parameter groups, moving average.
 
-The order is Caffe's and PyTorch's: the gradient is clipped, weight decay is added to it (or, in
+The order is that of Caffe and PyTorch: the gradient is clipped, weight decay is added to it (in
 AdamW, to the step), then come the moments, the learning rate and the factor of the group.
 """
 
@@ -17,12 +17,12 @@ from train.param_groups import group_factors, path_name
 
 
 def learning_rate(config: OptimConfig, steps: int) -> optax.Schedule:
-    """Learning rate by step: a linear warm-up, then constant, a half cosine to zero, or steps."""
+    """The learning rate schedule: linear warm-up, then constant, half cosine to zero, or steps."""
     rest = max(steps - config.warmup_steps, 1)
     if config.schedule == "cosine":
         schedule = optax.cosine_decay_schedule(config.learning_rate, rest)
     elif config.schedule == "steps":
-        # After the warm-up the schedule counts from there; boundaries are steps of the run.
+        # The schedule counts steps from the end of the warm-up; boundaries are steps of the run.
         at = {step - config.warmup_steps: config.factor for step in config.boundaries}
         schedule = optax.piecewise_constant_schedule(config.learning_rate, at)
     else:
@@ -34,7 +34,7 @@ def learning_rate(config: OptimConfig, steps: int) -> optax.Schedule:
 
 
 def create_optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
-    """What `config` says; its `init` raises ValueError if a parameter is in no group."""
+    """Creates the optimizer; its `init` raises ValueError if a parameter is in no group."""
     rate, decay = learning_rate(config, steps), config.weight_decay
     mask = partial(decayed, no_decay=config.no_decay)
     parts = []
@@ -55,23 +55,23 @@ def create_optimizer(config: OptimConfig, steps: int) -> optax.GradientTransform
 
 
 def decayed(params: Any, no_decay: tuple[str, ...] = ()) -> Any:
-    """True for the arrays that weight decay is for: those named "kernel" that nothing excludes.
+    """Marks the arrays with weight decay: those named "kernel" that no expression excludes.
 
     Raises:
-        ValueError: an entry of `no_decay` is no regular expression, or is found in no path.
+        ValueError: an entry of `no_decay` is not a regular expression, or matches no path.
     """
     try:
         patterns = [re.compile(pattern) for pattern in no_decay]
     except re.error as error:
         raise ValueError(
-            f"optim.no_decay: got {no_decay}, which is no list of regular expressions ({error})."
+            f"optim.no_decay: got {no_decay}, which are not all regular expressions ({error})."
         ) from None
     paths = jax.tree_util.tree_map_with_path(lambda path, _: path_name(path), params)
     for pattern in patterns:
         if not any(pattern.search(path) for path in jax.tree.leaves(paths)):
             raise ValueError(
-                f"optim.no_decay: {pattern.pattern!r} is found in no path of a parameter; they are "
-                "as encoder/conv1/kernel."
+                f"optim.no_decay: {pattern.pattern!r} matches no parameter; their paths look like "
+                "encoder/conv1/kernel."
             )
 
     def is_decayed(path: str) -> bool:
@@ -94,7 +94,7 @@ def _scale_by_group(groups: tuple[str, ...]) -> optax.GradientTransformation:
 
 
 class AverageState(NamedTuple):
-    """State of an optimiser and the moving average of the parameters."""
+    """The state of an optimizer and the moving average of the parameters."""
 
     inner: Any
     average: Any
@@ -104,10 +104,10 @@ class AverageState(NamedTuple):
 def _with_average(
     optimizer: optax.GradientTransformation, decay: float
 ) -> optax.GradientTransformation:
-    """Keeps `average = d * average + (1 - d) * params` beside an optimiser's state.
+    """Keeps `average = d * average + (1 - d) * params` next to an optimizer's state.
 
-    d is `decay`, but at the start at most (1 + n) / (10 + n) after n steps: otherwise the average
-    would stay near the first parameters for long.
+    d is `decay`, but at most (1 + n) / (10 + n) after n steps: otherwise the average would stay
+    near the initial parameters for too long.
     """
 
     def init(params):

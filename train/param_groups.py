@@ -1,7 +1,7 @@
-"""Groups of parameters by regular expression, each with its factor of the learning rate.
+"""Groups of parameters by regular expression, each with a factor of the learning rate.
 
-A group is "REGEX=FACTOR". REGEX is searched in the path of a parameter, as encoder/conv1/kernel;
-the first group that is found in it counts.
+A group is "REGEX=FACTOR". REGEX is searched in the path of a parameter, such as
+encoder/conv1/kernel; the first match counts.
 """
 
 import re
@@ -12,10 +12,10 @@ import jax
 
 
 def group_factors(groups: tuple[str, ...], params: Any) -> Any:
-    """The tree of factors of a tree of parameters; all 1 where there are no groups.
+    """Computes the tree of factors of a tree of parameters; all are 1 without groups.
 
     Raises:
-        ValueError: a group that is none, or a parameter that is in no group.
+        ValueError: a malformed group, or a parameter in no group.
     """
     if not groups:
         return jax.tree.map(lambda _: 1.0, params)
@@ -31,7 +31,7 @@ def group_factors(groups: tuple[str, ...], params: Any) -> Any:
 
 
 def is_frozen(groups: tuple[str, ...]) -> Callable[[str], bool]:
-    """`frozen(path)`: whether the parameter of that path has factor 0."""
+    """Returns `frozen(path)`: whether the parameter at that path has factor 0."""
     if not groups:
         return lambda path: False
     factor_of = _factor_of(groups)
@@ -39,7 +39,7 @@ def is_frozen(groups: tuple[str, ...]) -> Callable[[str], bool]:
 
 
 def describe_groups(groups: tuple[str, ...], params: Any) -> str:
-    """One line a group: how many arrays and parameters are in it, and the first of them."""
+    """One line per group: its number of arrays and parameters, and the first of them."""
     parsed = parse_groups(groups)
     members: list[list[tuple[str, int]]] = [[] for _ in parsed]
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
@@ -57,10 +57,10 @@ def describe_groups(groups: tuple[str, ...], params: Any) -> str:
 
 
 def parse_groups(groups: tuple[str, ...]) -> list[tuple[re.Pattern, float]]:
-    """Patterns and factors.
+    """Parses groups into patterns and factors.
 
     Raises:
-        ValueError: one is not REGEX=FACTOR.
+        ValueError: a group is not REGEX=FACTOR.
     """
     parsed = []
     for group in groups:
@@ -77,7 +77,7 @@ def parse_groups(groups: tuple[str, ...]) -> list[tuple[re.Pattern, float]]:
 
 
 _ALLOWED = (
-    "each must be REGEX=FACTOR with a factor of 0 or more, as ^motionnet/=0.001, and the last one "
+    "each must be REGEX=FACTOR with a factor of 0 or more, such as ^motionnet/=0.001; the last one "
     "may be .*=1 for the rest."
 )
 
@@ -92,5 +92,5 @@ def _factor_of(groups: tuple[str, ...]) -> Callable[[str], float | None]:
 
 
 def path_name(path: tuple) -> str:
-    """As encoder/conv1/kernel."""
+    """The path of a leaf as text, such as encoder/conv1/kernel."""
     return jax.tree_util.keystr(path, simple=True, separator="/")

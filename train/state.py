@@ -1,4 +1,4 @@
-"""What training changes, step by step."""
+"""The training state."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from train.optim import AverageState
 
 @flax.struct.dataclass
 class TrainState:
-    """Step, parameters, batch statistics and the optimiser's moments. No keys: see `step.py`."""
+    """Step, parameters, batch statistics and optimizer state. No random keys: see `step.py`."""
 
     step: Array
     params: Any
@@ -28,10 +28,10 @@ def create_state(
     frames_shape: tuple[int, ...],
     seed: int,
 ) -> TrainState:
-    """Fresh parameters from `seed` for clips of `frames_shape` `[batch, time, H, W, 3]`."""
+    """Draws fresh parameters from `seed` for clips of shape `[batch, time, H, W, 3]`."""
 
     def init(key):
-        # One example is enough to know every shape.
+        # One example is enough to determine every shape.
         frames = jnp.zeros((1, *frames_shape[1:]), jnp.float32)
         variables = model.init(key, frames, train=False)
         params = variables["params"]
@@ -46,7 +46,7 @@ def create_state(
 
 
 def with_variables(state: TrainState, params: Any, batch_stats: Any) -> TrainState:
-    """A fresh state with other parameters; their moving average starts at them."""
+    """Replaces the parameters of a fresh state; their moving average starts at them."""
     opt_state = state.opt_state
     if isinstance(opt_state, AverageState):
         opt_state = opt_state._replace(average=jax.tree.map(jnp.array, params))
@@ -54,7 +54,7 @@ def with_variables(state: TrainState, params: Any, batch_stats: Any) -> TrainSta
 
 
 def evaluation_variables(state: TrainState) -> dict[str, Any]:
-    """What a network is evaluated with: the moving average of the parameters, if there is one."""
+    """The variables to evaluate with: the moving average of the parameters, if there is one."""
     averaged = isinstance(state.opt_state, AverageState)
     params = state.opt_state.average if averaged else state.params
     return {"params": params, "batch_stats": state.batch_stats}

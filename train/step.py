@@ -1,7 +1,7 @@
-"""One training step and one prediction, as pure functions of one device's share.
+"""The training step and the prediction of one device, as pure functions of its share of a batch.
 
-Keys: the run's key is folded with the step, then with the device, then split by use. Nothing random
-is stored, so a resumed run draws what the uninterrupted one would have drawn.
+Random keys: the run's key is folded with the step, then with the device, then split by use. No key
+is stored, so a resumed run draws the same numbers as an uninterrupted one.
 """
 
 from collections.abc import Callable
@@ -34,18 +34,23 @@ def make_train_step(
     groups: tuple[str, ...] = (),
     accumulate: int = 1,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-    """The step of one device; runs under the axis `AXIS` of `train.parallel`.
+    """Makes the step of one device, which runs under the axis `AXIS` of `train.parallel`.
 
     Args:
-        groups: see `train.param_groups`. Parameters with factor 0 get no gradient, and norms that
-            they belong to use their running statistics and leave them as they are.
-        accumulate: parts that the device's share of the batch is taken in, one after the other.
-            The gradient is the mean of theirs, each normalised by what counts in the part.
+        model: the network.
+        objective: computes the terms of the loss and holds their weights.
+        optimizer: from `train.optim`.
+        augment: augmentation of the frames on the device.
+        seed: of all random numbers.
+        groups: see `train.param_groups`. Parameters with factor 0 get no gradient, and the norms
+            that they belong to use their running statistics without updating them.
+        accumulate: number of parts into which the device splits its share of the batch. The
+            gradient is the mean over the parts, each normalized by its own counts.
     """
     frozen = is_frozen(groups)
 
     def loss_and_gradients(params, batch_stats, batch, key):
-        """Of a part of this device's share, and of those of the other devices."""
+        """Of one part of this device's share, normalized over the parts of all devices."""
         augment_key, dropout_key = jax.random.split(key)
         batch = with_device_flow(batch)
         frames = augment_frames(augment_key, to_float(batch.frames), augment)
@@ -66,8 +71,8 @@ def make_train_step(
                 )
             # Flow losses without a target compare the frames that the network saw.
             terms = objective(prediction, batch.replace(frames=frames))
-            # Divided by the mean count of the devices, the mean of the devices' losses (and of
-            # their gradients) is the mean over the whole batch, however masks are spread.
+            # With sums divided by the mean count over devices, the mean of the devices' losses (and
+            # gradients) is the mean over the whole batch, however the masks are distributed.
             loss = 0.0
             for name, term in terms.items():
                 weight = objective.weights.get(name, 0.0)
@@ -111,7 +116,7 @@ def make_train_step(
 
 
 def _in_parts(loss_and_gradients, batch_stats, parts: Batch, keys: Array):
-    """Mean loss and gradient and summed terms of parts, of which each continues the statistics."""
+    """Mean loss and gradient, summed terms; batch statistics pass from part to part."""
 
     def one_more(carry, part):
         batch_stats, total = carry
@@ -128,15 +133,15 @@ def _in_parts(loss_and_gradients, batch_stats, parts: Batch, keys: Array):
 
 
 def _hold_norms(frozen: Callable[[str], bool]) -> Callable:
-    """Interceptor: batch norms whose scale is frozen use their running statistics, and keep them.
+    """Interceptor: batch norms with a frozen scale use their running statistics and keep them.
 
-    With the statistics of the batch, a frozen network would be another function in training.
+    With the statistics of the batch, a frozen network would compute another function in training.
     """
 
     def intercept(call, args, kwargs, context):
         module = context.module
         if isinstance(module, nn.BatchNorm) and frozen("/".join((*module.path, "scale"))):
-            # The field was set for the whole network, and Linen takes no argument beside it.
+            # The field was set for the whole network; Linen accepts no argument in addition.
             object.__setattr__(module, "use_running_average", True)
         return call(*args, **kwargs)
 
@@ -144,7 +149,7 @@ def _hold_norms(frozen: Callable[[str], bool]) -> Callable:
 
 
 def make_test_step(model: nn.Module, objective: Objective) -> Callable[[dict, Batch], dict]:
-    """`test_step(variables, batch) -> terms` of one device's share, without augmentation."""
+    """Makes `test_step(variables, batch) -> terms` for one device, without augmentation."""
     predict = make_predict(model)
 
     def test_step(variables, batch):
@@ -155,7 +160,7 @@ def make_test_step(model: nn.Module, objective: Objective) -> Callable[[dict, Ba
 
 
 def make_predict(model: nn.Module) -> Callable[[dict, Array], Prediction]:
-    """`predict(variables, uint8 frames) -> Prediction` with the running statistics."""
+    """Makes `predict(variables, uint8 frames) -> Prediction`, with running statistics."""
 
     def predict(variables, frames):
         return model.apply(variables, to_float(frames), train=False)
@@ -164,12 +169,12 @@ def make_predict(model: nn.Module) -> Callable[[dict, Array], Prediction]:
 
 
 def to_float(frames: Array) -> Array:
-    """uint8 0..255 -> float32 [0, 1]."""
+    """Converts uint8 0..255 to float32 [0, 1]."""
     return frames.astype(jnp.float32) / 255.0
 
 
 def augment_frames(key: Array, frames: Array, augment: AugmentConfig) -> Array:
-    """Colour jitter and noise, in [0, 1]; each left out of the program where it is off."""
+    """Applies color jitter and noise to frames in [0, 1]; what is off is not compiled."""
     jitter_key, noise_key = jax.random.split(key)
     if augment.brightness or augment.contrast or augment.saturation:
         frames = color_jitter(

@@ -1,4 +1,4 @@
-"""Where the numbers of a run go: `metrics.jsonl`, TensorBoard event files and the terminal."""
+"""Writes the metrics of a run to `metrics.jsonl`, TensorBoard and the terminal."""
 
 import json
 import time
@@ -26,7 +26,7 @@ SKIPPED_FILE = "skipped.json"
 class MetricsWriter:
     """Appends rows to `metrics.jsonl` and scalars to TensorBoard.
 
-    Rows after `resume_step` are dropped first: a resumed run writes them again.
+    First drops rows after `resume_step`, which a resumed run writes again.
     """
 
     def __init__(self, run_dir: Path, resume_step: int):
@@ -48,7 +48,7 @@ class MetricsWriter:
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """The rows of `metrics.jsonl`; a last line cut short by a crash is left out."""
+    """Reads the rows of `metrics.jsonl`, without a last line that a crash truncated."""
     path = Path(run_dir) / "metrics.jsonl"
     rows = []
     if path.exists():
@@ -61,16 +61,16 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def add_skipped(run_dir: Path, skipped: Sequence[Skipped]) -> None:
-    """Adds to the list of files that were left out, each once, for the report."""
+    """Adds to the list of skipped files for the report, each file once."""
     known = dict.fromkeys([*read_skipped(run_dir), *skipped])
     rows = [[item.path, item.reason] for item in known]
     write_atomically(run_dir / SKIPPED_FILE, json.dumps(rows, indent=1) + "\n")
 
 
 def read_skipped(run_dir: Path) -> list[Skipped]:
-    """What `add_skipped` kept; empty if there is no such list.
+    """Reads the list of skipped files; empty if there is none.
 
-    A damaged list names itself as what was left out: it must not stop a run or its evaluation.
+    A damaged list is itself reported as skipped: it must not stop a run or its evaluation.
     """
     path = Path(run_dir) / SKIPPED_FILE
     if not path.exists():
@@ -82,7 +82,7 @@ def read_skipped(run_dir: Path) -> list[Skipped]:
 
 
 class Terminal:
-    """A progress bar with speed and time left; plain lines where there is no terminal."""
+    """A progress bar with speed and time left; plain lines if the output is not a terminal."""
 
     def __init__(self, total_steps: int, batch_size: int, console: Console):
         self.console = console
@@ -109,7 +109,7 @@ class Terminal:
         self._progress.start()
 
     def speed(self, step: int) -> dict[str, float]:
-        """Steps and clips a second since the last call; empty at the first, which compiles."""
+        """Steps and clips per second since the last call; empty at the first, which compiles."""
         now = time.perf_counter()
         speed = {}
         if self._mark is not None and step > self._mark[0]:
@@ -120,7 +120,7 @@ class Terminal:
         return speed
 
     def exclude(self, seconds: float) -> None:
-        """Leaves seconds of testing or saving out of the speed."""
+        """Excludes the time of testing or saving from the speed."""
         self._paused += seconds
 
     def row(self, step: int, split: str, values: dict[str, float]) -> None:

@@ -91,7 +91,7 @@ def test_stages_that_are_none(capsys):
     code, text = failure(["odabasi", "--stage", "flow"], capsys)
     assert code == 2 and "odabasi has no stages" in text
     code, text = failure(["uf-tsn", "--stage", "all", "--run-dir", "x"], capsys)
-    assert code == 2 and "--run-dir is that of one run" in text
+    assert code == 2 and "--run-dir is for a single run" in text
 
 
 def test_lists_on_the_command_line():

@@ -202,7 +202,7 @@ def test_check_of_ranges(group, field, value, message):
 def test_check_of_boundaries():
     for boundaries in ((5, 5), (7, 3), (0, 4)):
         optim = OptimConfig(schedule="steps", boundaries=boundaries)
-        with pytest.raises(ValueError, match="optim.boundaries: got .* must be above 0 and rise"):
+        with pytest.raises(ValueError, match="optim.boundaries: got .* must increase from 1"):
             config_lib.check(dataclasses.replace(VALID, optim=optim))
 
 

@@ -103,7 +103,7 @@ def test_stopped_in_every_way_and_taken_up_again(tmp_path):
 
     code, out, err = stop(run_dir, signal.SIGTERM, at=5)
     assert (code, err) == (130, "")
-    assert "saved; the same command goes on from there" in out
+    assert "saved; the same command continues from there" in out
     (saved,) = saved_steps(run_dir)[-1:]
     assert saved == last_step(run_dir) >= 5
 

@@ -157,7 +157,7 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(config):
         if path.is_file():
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     again, text = run(config)
-    assert "warning: passed over a damaged checkpoint, step 4" in text
+    assert "warning: skipped a damaged checkpoint, step 4" in text
     assert "resumed at step 2" in text
     assert_same_state(again.state, whole.state)
     assert rows(config.run_dir) == expected
@@ -171,7 +171,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(config, monkeypatch, number
         stop_at(3, patch, number)
         stopped, text = run(config)
     assert not stopped.finished
-    assert "stopped at step 3 and saved; the same command goes on from there" in text
+    assert "stopped at step 3 and saved; the same command continues from there" in text
     assert saved_steps(config.run_dir) == [3]
     resumed, _ = run(config)
     assert resumed.finished
@@ -210,7 +210,7 @@ def test_a_look_at_the_test_clips_that_fails_costs_nothing(config, monkeypatch):
     def fail(*arguments):
         raise MemoryError
 
-    monkeypatch.setattr(loop, "look_at_test", fail)
+    monkeypatch.setattr(loop, "evaluate_test_clips", fail)
     config = dataclasses.replace(config, test_every=3, checkpoint_every=3)
     with pytest.raises(MemoryError):
         run(config)
@@ -365,14 +365,14 @@ def test_a_signal_at_the_end_of_a_stage_starts_no_other(config, monkeypatch, run
     first = dataclasses.replace(config, test_every=config.steps)
     second = dataclasses.replace(config, run_dir=config.run_dir + "-second")
     monkeypatch.setattr("train.cli.parse_chain", lambda arguments: [first, second])
-    look = loop.look_at_test
+    evaluate = loop.evaluate_test_clips
 
     def slow(*arguments):
         signal.raise_signal(signal.SIGTERM)
-        return look(*arguments)
+        return evaluate(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "look_at_test", slow)
+        patch.setattr(loop, "evaluate_test_clips", slow)
         code, stdout, _ = run_main("train")
     assert code == 130 and f"--run {first.run_dir}\n" in stdout
     assert not Path(second.run_dir).exists()
@@ -400,7 +400,7 @@ def test_the_protocol_of_its_paper_is_offered():
 
 def test_several_hosts_are_refused(config, monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 4)
-    with pytest.raises(ValueError, match="process 0 of 4, and training is on the devices of one"):
+    with pytest.raises(ValueError, match="process 0 of 4, but training uses the devices of one"):
         run(config)
     assert not Path(config.run_dir).exists()
 
