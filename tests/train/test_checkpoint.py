@@ -188,7 +188,7 @@ def test_the_first_write_fails(tmp_path):
 
 def test_load_state_and_config(tmp_path):
     config_file.save(CONFIG, tmp_path / CONFIG_FILE)
-    with pytest.raises(CheckpointError, match="has no checkpoint yet. Train it first"):
+    with pytest.raises(CheckpointError, match="has no checkpoint yet. Run the command"):
         load_state(tmp_path, make_state(0))
     save(tmp_path, [2, 4])
     assert load_config(tmp_path) == CONFIG

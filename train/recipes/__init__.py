@@ -1,6 +1,6 @@
 """Recipes by name, stage and scale. A new one is one file and one line here.
 
-A stage named "" is what runs if no stage is asked for.
+The stage named "" runs if no stage is given.
 """
 
 from train.config import TrainConfig

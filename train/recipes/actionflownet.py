@@ -1,12 +1,12 @@
-"""ActionFlowNet (Ng, Choi, Neumann, Davis 2018): flow and action of the same network.
+"""ActionFlowNet (Ng, Choi, Neumann, Davis 2018): flow and action from one network.
 
-    python -m train actionflownet --data.root VIDEOS                 # multi-frame, from nothing
-    python -m train actionflownet --stage flow --data.root UCF101    # or in stages, as the paper
+    python -m train actionflownet --data.root VIDEOS                 # multi-frame, from scratch
+    python -m train actionflownet --stage flow --data.root UCF101    # or in stages, as in the paper
     python -m train actionflownet --stage joint --data.root UCF101
     python -m train actionflownet --scale toy
 
-A stage starts from the newest checkpoint of the stage in the last column, in its usual folder.
-Top-1 in % on split 1, of Table 1, and of Table 3 for `stacked-2f-chairs`:
+A stage starts from the newest checkpoint of the stage in the last column, in its default folder.
+Expected top-1 in % on split 1 (Table 1; `stacked-2f-chairs`: Table 3):
 
 | stage | model of the paper | UCF101 | HMDB51: stage ...-hmdb51 | starts from |
 |---|---|---|---|---|
@@ -20,41 +20,40 @@ Top-1 in % on split 1, of Table 1, and of Table 3 for `stacked-2f-chairs`:
 | `flow` | multi-frame FlowNet | - | - | - |
 | `fine-tune` | Multi-frame FlowNet fine-tune | 80.8 | 50.6 | `flow` |
 | `joint` | ActionFlowNet (UCF101) | 83.9 | 56.4 | `flow` |
-| none | as `joint`, flow and action from the start | - | - | - |
+| none | like `joint`, with flow and action from the start | - | - | - |
 
-"ImageNet pretrained ResNet-18", 80.7 and 47.1:
+"ImageNet pretrained ResNet-18", 80.7 and 47.1, is:
 
     python -m train actionflownet --stage scratch-2f --data.root UCF101 --run-dir runs/imagenet \\
       --model.name resnet18 --data.num-frames 1 \\
       --init.weights resnet18-f37072fd.pth --init.skip classifier
 
-Endpoint errors of Table 3, on Sintel (`python -m eval flow`): 9.12 px of `flow-2f-chairs`, 11.84 of
-`flow-2f`; `python -m eval probe --run RUN --runs RUN=FLOW_FOLDER ...` sets them against the
+Endpoint errors of Table 3 on Sintel (`python -m eval flow`): 9.12 px for `flow-2f-chairs`, 11.84 px
+for `flow-2f`; `python -m eval probe --run RUN --runs RUN=FLOW_FOLDER ...` compares them with the
 accuracies.
 
-All: 224 x 224, Adam at 3e-4 for 80,000 steps, dropout .5, multi-scale crops and flips; colour
-jitter where the action is learned (section 4.2). The paper names no hardware; `joint` is for a
-GPU.
+All stages: 224 x 224, Adam at 3e-4 for 80,000 steps, dropout 0.5, multi-scale crops and flips;
+color jitter where the action is learned (section 4.2). The paper does not name its hardware;
+`joint` needs a GPU.
 
-Guessed, because the paper does not say: batch size; lambda, 1: an error of one pixel everywhere
-costs 1; the weights of the scales (FlowNetS' balance, see `afn_jax/losses/actionflownet.py`);
-strength of the jitter; the same solver for every stage, HMDB51 too. The flow of 16 frames is
-compared at the target's size, not at its own. The flow target is OpenCV's DIS instead of EpicFlow.
+Guessed, because the paper does not report them: batch size; lambda = 1, so that an error of one
+pixel everywhere costs 1; the weights of the scales (FlowNetS' balance, see
+`afn_jax/losses/actionflownet.py`); the strength of the jitter; the same solver for every stage,
+HMDB51 included. The flow of 16 frames is compared at the size of the target, not at its own. The
+flow target is OpenCV's DIS instead of EpicFlow.
 
-The paper tests with 64 random crops a video (section 4.2); the accuracies that training reports are
-of 64 clips evenly spaced:
+The paper tests with 64 random crops per video (section 4.2):
 
     python -m eval action --run RUN --protocol actionflownet
 
-TOY: the same stages on `synthetic_motion`, 8 or 2 frames of 32 x 32. Without a stage under 10
-minutes on 2 CPU cores, and the README says what it reaches. With two frames a stage takes a minute
-or two: `flow-2f` reaches an endpoint error of 0.47 to 0.49 px where no motion has 0.82 to 0.85 (512
-test clips, three seeds), `joint-2f` as much and a top-1 of 0.60 to 0.64, `stacked-2f` 0.69 to 0.74
-(chance 0.125). At 1/16 and 1/32 of 32 x 32 almost every pixel of the target mixes two motions and
-is left out, so these scales have no weight there: with weights that favoured them the flow was no
-better than none after 2000 steps. `flow-2f-chairs` sees the same clips under FlowNet's
-augmentation, which makes them other pictures.
-"""
+TOY: the same stages on `synthetic-motion`, 8 or 2 frames of 32 x 32. Without a stage it takes under
+10 minutes on 2 CPU cores, with the results in docs/results.md. With two frames a stage takes a
+minute or two: `flow-2f` reaches an endpoint error of 0.47 to 0.49 px, where zero flow has 0.82 to
+0.85 px (512 test clips, three seeds), `joint-2f` the same and a top-1 of 0.60 to 0.64, `stacked-2f`
+a top-1 of 0.69 to 0.74 (chance 0.125). At 1/16 and 1/32 of 32 x 32 almost every pixel of the target
+mixes two motions and is left out, so these scales have weight 0: with weights that favored them,
+the flow was no better than zero flow after 2000 steps. `flow-2f-chairs` sees the same clips under
+FlowNet's augmentation, which makes them different pictures."""
 
 from dataclasses import replace
 
@@ -100,7 +99,7 @@ TOY = TrainConfig(
         crop_scales=(1.0,),
         flip=False,
         test_videos=1024,
-        num_threads=1,  # rendering holds Python's lock: a second thread would only be in the way
+        num_threads=1,  # rendering holds the GIL: a second thread would only slow it down
     ),
     model=ModelConfig(name="actionflownet", width=12, flow_stride=2, dropout_rate=0.5),
     objective=ObjectiveConfig(flow="endpoint", flow_weight=3.0),
@@ -118,7 +117,7 @@ _NEW_CLASSES = ("^classifier/",)
 def _stage(
     name: str, model: str, flow: str, action: bool = True, init: InitConfig | None = None
 ) -> TrainConfig:
-    """A stage on UCF101; pairs of frames if its name says 2f."""
+    """A stage on UCF101; with pairs of frames if its name contains -2f."""
     two = "-2f" in name
     return replace(
         PAPER,
@@ -133,7 +132,7 @@ def _stage(
 
 
 def _hmdb51(config: TrainConfig) -> TrainConfig:
-    """The same on HMDB51, from the network that was trained on UCF101 (section 4.1)."""
+    """The same stage on HMDB51, starting from the network trained on UCF101 (section 4.1)."""
     return replace(
         config,
         stage=f"{config.stage}-hmdb51",
@@ -143,7 +142,7 @@ def _hmdb51(config: TrainConfig) -> TrainConfig:
 
 
 def _fine_tune(name: str, model: str, flow: TrainConfig) -> TrainConfig:
-    # The action alone: the decoder of the flow is left behind.
+    # The action alone: the flow decoder is dropped.
     return _stage(name, model, "none", init=after(flow, skip=("^decoder/", *_NEW_CLASSES)))
 
 
@@ -167,7 +166,7 @@ def _all_paper() -> list[TrainConfig]:
         flow_2f,
         stage="flow-2f-chairs",
         data=replace(_PAIRS, source="flying-chairs", crop="flownet"),
-        test_clips=1,  # a pair has one place for a clip
+        test_clips=1,  # a pair has room for one clip
     )
     flow = _stage("flow", "flownet", "endpoint", action=False)
     action = [
@@ -194,7 +193,7 @@ def _toy(paper: TrainConfig) -> TrainConfig:
             objective = replace(objective, term_weights=_FINE_SCALES)
         steps = 1000 if paper.init.run else 1500
         fields = {"width": 24, "steps": steps, "learning_rate": 2e-3}
-        if paper.data.crop == "flownet":  # so that the pictures are others than the action's
+        if paper.data.crop == "flownet":  # different pictures than the action stages
             fields["data"] = replace(toy_data(2), crop="flownet")
         return toy(paper, objective=objective, frames=2, **fields)
     return toy(

@@ -19,16 +19,17 @@ result over three splits of UCF101 / HMDB51 (Table 4; VGG16 there 90.3 / 60.5):
 | `temporal-c-tsn`, `spatial-tsn` | TSN, three segments | - | 93.2 / 66.8 | `motionnet`; - |
 | `temporal-c-i3d`, `spatial-i3d` | I3D | - | 97.1 / 78.7 | `motionnet`; - |
 
-The streams are trained apart. A two-stream result is the late fusion of the scores of `spatial` and
-a temporal stage, 1 to 1.5, each of 25 clips of 10 crops a video (section 3.3):
+The streams are trained separately. A two-stream result is the late fusion of the scores of
+`spatial` and a temporal stage, with weights 1 and 1.5, each over 25 clips x 10 crops per video
+(section 3.3):
 
     python -m eval action --run RUN --protocol hidden-two-stream
     python -m eval fuse --scores SPATIAL_RUN TEMPORAL_RUN
 
-Published weights come on top: the paper starts VGG16 from ImageNet's, and temporal streams from
-those of flow streams. Of the latter torchvision has none, but ImageNet's fit there too. It has none
-of TSN's BN-Inception and of I3D either: `*-tsn` and `*-i3d` start from random numbers here, and
-their figures, of networks that did not, are out of reach in so few steps.
+Published weights are optional: the paper starts VGG16 from ImageNet weights, and temporal streams
+from the weights of flow streams. torchvision does not have the latter, but ImageNet weights fit
+there too. It does not have TSN's BN-Inception or I3D either: `*-tsn` and `*-i3d` start from random
+parameters here, so the paper's numbers, from pretrained networks, are out of reach in so few steps.
 
     python -m train hidden-two-stream --stage spatial --data.root UCF101 \\
       --init.weights vgg16-397923af.pth --init.architecture vgg16 --init.skip classifier
@@ -36,39 +37,39 @@ their figures, of networks that did not, are out of reach in so few steps.
       --init.weights vgg16-397923af.pth --init.architecture vgg16 --init.skip classifier \\
       --init.at temporal/vgg16 --init.input-channels average
 
-Rows of Table 2 are overrides of `motionnet`, and of `temporal-c` after it, each in a folder of its
-own (`--run-dir`, `--init.run`): "Small Disp" `--model.options encoder=large`, "CDC"
+The rows of Table 2 are overrides of `motionnet`, and of `temporal-c` after it, each in its own
+folder (`--run-dir`, `--init.run`): "Small Disp" `--model.options encoder=large`, "CDC"
 `--model.options extra_convolutions=false`, "MultiScale" `--model.options multiscale=false`, SSIM
 `--objective.term-weights ssim=0`, smoothness `--objective.term-weights smooth=0`. "tiny":
 `--model.options encoder=tiny`. "MotionNet (2 frames)", 84.09 in Table 1, is `motionnet` with
 `--data.num-frames 2`, then `temporal-a` with `--model.options freeze_flow=true flow_frames=2`.
 
-MotionNet's flow, Table 3: an endpoint error of 11.93 px on Sintel, 7.5 on KITTI 2012, .91 on
-Middlebury, and Fl 30.65 % on KITTI 2015.
+MotionNet's flow (Table 3): endpoint error 11.93 px on Sintel, 7.5 px on KITTI 2012, 0.91 px on
+Middlebury; Fl 30.65 % on KITTI 2015.
 
-From the authors' released solvers: MotionNet Adam at 3.2e-5, halved at 100k, 200k, 250k, 300k and
-350k of 400k steps, weight decay 4e-4, batch 16. Together SGD, momentum .9, weight decay 5e-4, 128
-clips a step; MotionNet at 1e-6, VGG16 at 1e-3 and its biases at twice that, a tenth of it all from
-5k and 9.5k of 16k steps (HMDB51: 5k and 7k of 8.5k). Transposed convolutions are not decayed.
-`accumulate=16` is for one GPU, such as the paper's Titan X; with N of them, or larger ones,
---optim.accumulate 16 / N. Dropout of VGG16: .9 and .8.
+From the authors' released solvers: MotionNet alone uses Adam at 3.2e-5, halved at 100k, 200k, 250k,
+300k and 350k of 400k steps, weight decay 4e-4, batch size 16. Training together uses SGD, momentum
+0.9, weight decay 5e-4, 128 clips per step; MotionNet at 1e-6, VGG16 at 1e-3 and its biases at twice
+that, all divided by 10 at 5k and 9.5k of 16k steps (HMDB51: 5k and 7k of 8.5k). Transposed
+convolutions have no weight decay. `accumulate=16` is for one GPU such as the paper's Titan X; with
+N GPUs, or larger ones, use --optim.accumulate 16 / N. Dropout of VGG16: 0.9 and 0.8.
 
-Guessed: clipping at a norm of 20, which is what TSN clips flow streams at (as in Caffe it is the
-norm of all gradients before the rates of groups, so that with all losses MotionNet's are in it);
-solvers of `spatial` (Wang et al. 2015: 10k steps, a tenth at 4k and 8k) and of TSN (Wang et al.
-2016) as they were published there, of I3D wholly; `branched` as `temporal-c`, so that its shared
-encoder learns at 1e-6. The short side of frames is 256, where the authors make all 340 x 256. That
-it diverges in the first hundred steps is normal, say the authors: a lower rate first helps, as
---optim.warmup-steps 500.
+Guessed: clipping at norm 20, as TSN does for flow streams (as in Caffe, it is the norm of all
+gradients before the group factors, so with all losses it includes MotionNet's gradients); the
+solvers of `spatial` (Wang et al. 2015: 10k steps, divided by 10 at 4k and 8k) and TSN (Wang et al.
+2016), as published there; the I3D solver entirely; `branched` as `temporal-c`, so its shared
+encoder learns at 1e-6. The short side of frames is 256, while the authors resize all frames to 340
+x 256. The authors say that diverging in the first hundred steps is normal; starting with a lower
+rate helps, e.g. --optim.warmup-steps 500.
 
-The weight of SSIM is that of a sum over the pairs that MotionNet sees, as in the authors' network:
-with two frames a tenth of that with eleven.
+The weight of SSIM belongs to a sum over the pairs that MotionNet sees, as in the authors' network:
+with two frames it is a tenth of that with eleven.
 
-TOY: the same on `synthetic_motion`, 6 frames of 32 x 32 (TSN: 3 x 6, I3D: 11). Measured, on 512
-test clips, three seeds: after `motionnet` an endpoint error of 0.56 to 0.58 px where no motion has
-0.82 to 0.85; 58 to 60 % top-1 after `temporal-c`, chance being 12.5 %. A single frame says nothing
-about these classes, so spatial streams stay at chance. VGG16 warms up for 120 steps, because with
-30 of them some seeds stayed at chance.
+TOY: the same on `synthetic-motion`, 6 frames of 32 x 32 (TSN: 3 x 6, I3D: 11). Measured on 512 test
+clips, three seeds: endpoint error 0.56 to 0.58 px after `motionnet`, where zero flow has 0.82 to
+0.85 px; 58 to 60 % top-1 after `temporal-c`, where chance is 12.5 %. A single frame carries no
+information about these classes, so spatial streams stay at chance. VGG16 warms up for 120 steps:
+with 30, some seeds stayed at chance.
 """
 
 import re
@@ -193,7 +194,7 @@ BRANCHED = replace(
     optim=replace(_SOLVER, groups=("^classifier/=1", ".*=0.001")),
 )
 
-# Wang et al. 2016. MotionNet keeps its 1e-6.
+# Wang et al. 2016. MotionNet stays at 1e-6.
 _SEGMENTS = {"sampling": "segments", "num_segments": 3, "crop_scales": (1.0, 0.875, 0.75, 0.66)}
 TEMPORAL_C_TSN = _temporal(
     "temporal-c-tsn",
@@ -216,7 +217,7 @@ SPATIAL_TSN = _spatial(
     data=replace(_UCF101, num_frames=3, **_SEGMENTS),
     optim=replace(_FRAMES, boundaries=(1500, 3000), clip_norm=40.0, groups=(), accumulate=1),
 )
-# Guessed wholly.
+# Guessed entirely.
 TEMPORAL_C_I3D = _temporal(
     "temporal-c-i3d",
     "i3d",
@@ -238,18 +239,18 @@ SPATIAL_I3D = _spatial(
 def _toy(paper: TrainConfig) -> TrainConfig:
     fields = {"width": 8, "dropout_rate": 0.2}
     if "vgg16" in paper.model.name or paper.stage == "branched":
-        # Without norm: after a short warm-up some seeds stay at chance from the first steps on.
+        # Without normalization, some seeds stay at chance after a short warm-up.
         fields["warmup_steps"] = 120
     if paper.stage == "motionnet":
         fields = {"width": 8, "steps": 1200, "learning_rate": 2e-3}
     if paper.objective.flow != "none":
-        # Motion is of few pixels of these small maps: at the paper's weight it is smoothed away.
+        # Motion covers few pixels of these small maps: the paper's weight would smooth it away.
         fields["objective"] = replace(paper.objective, term_weights=("smooth=0.1",))
     frames = {"temporal-c-tsn": 18, "temporal-c-i3d": 11, "spatial-tsn": 3, "spatial-i3d": 8}
     usual = 1 if paper.stage.startswith("spatial") else 6
     if paper.stage == "temporal-c-i3d":
         fields["options"] = ("flow_frames=6",)
-    # MotionNet at a tenth of the rate: at the paper's share 600 steps would not change it.
+    # MotionNet at a tenth of the rate: at the paper's factor 600 steps would not change it.
     groups = tuple(re.sub(r"=0\.0\d+$", "=0.1", group) for group in paper.optim.groups)
     fields = {"steps": 600, "learning_rate": 1e-3} | fields
     return toy(paper, frames=frames.get(paper.stage, usual), groups=groups, **fields)

@@ -1,24 +1,24 @@
-"""Odabasi 2018 (workshop): flow without labels and the action, of grey triplets, at once.
+"""Odabasi 2018 (workshop): unsupervised flow and the action from grayscale triplets, jointly.
 
     python -m train odabasi --data.root UCF101
     python -m train odabasi --scale toy
 
-A negative result: about 90 % on the training set and up to 27 % on the validation set (Figure 3),
-of a dataset that the paper does not name; UCF101 here. Joint loss (Eq. 3), Adam as PyTorch has it,
-frames of 56 x 56, batches of 256 on two GTX 1080 Ti, colour jitter, and noise on normalised
-frames, which is the network's (`--model.options noise_std=0.1`).
+A negative result: about 90 % on the training set but at most 27 % on the validation set (Figure 3)
+of a dataset that the paper does not name; UCF101 here. Joint loss (Eq. 3), Adam as in PyTorch,
+frames of 56 x 56, batch size 256 on two GTX 1080 Ti, color jitter, and noise on normalized frames,
+which the network adds (`--model.options noise_std=0.1`).
 
-Guessed, because the paper does not say: the dataset, 48 frames a clip, the weights of the losses
-and the other constants of the loss (see `afn_jax/losses/jointflow3d.py`), learning rate (PyTorch's
-default), steps, strength of jitter and noise, crops and flips. The weights, 20 for the photometric
-and .4 for the smoothness loss, are those with which the toy scale learns flow; with 1 and 1 its
-flow was smoothed away. The paper's whole loss ends "around 40" on both sets, at 90 and 27 %, so
-that most of it must be the flow's; ours, of means over pixels, cannot be compared with it. Of the
-jitter's saturation grey frames keep next to nothing.
+Guessed, because the paper does not report them: the dataset, 48 frames per clip, the weights and
+the other constants of the loss (see `afn_jax/losses/jointflow3d.py`), the learning rate (PyTorch's
+default), steps, the strength of jitter and noise, crops and flips. With the weights 20 for the
+photometric and 0.4 for the smoothness loss, the toy scale learns flow; with 1 and 1 its flow was
+smoothed away. The paper's total loss ends "around 40" on both sets, at 90 % and 27 %, so most of it
+must come from the flow; our losses, which are means over pixels, are not comparable. Saturation
+jitter has almost no effect on grayscale frames.
 
-TOY: 6 frames of 32 x 32 of `synthetic_motion`, so two flows, with a wider flow network, less noise
-and clipped gradients: otherwise the flow stays at zero. Measured, on test clips: 66 % top-1, chance
-being 12.5 %, and an endpoint error of 0.63 px where no motion has 0.80.
+TOY: 6 frames of 32 x 32 of `synthetic-motion`, so two flows, with a wider flow network, less noise
+and clipped gradients: otherwise the flow stays at zero. Measured on test clips: 66 % top-1, where
+chance is 12.5 %, and an endpoint error of 0.63 px, where zero flow has 0.80 px.
 """
 
 from dataclasses import replace
@@ -50,8 +50,8 @@ _TOY = toy(
     width=16,
     options=("noise_std=0.02", "flow_widths=[64,64,128,128]"),
 )
-# The penalty is steep at small residuals: the first gradients are a hundred times the later ones,
-# and Adam, which remembers them for a thousand steps, would hardly move the flow network.
+# The penalty is steep at small residuals: the first gradients are a hundred times as large as later
+# ones. Adam remembers them for a thousand steps and would hardly move the flow network.
 TOY = replace(_TOY, optim=replace(_TOY.optim, clip_norm=10.0))
 
 STAGES = {"": {"paper": PAPER, "toy": TOY}}

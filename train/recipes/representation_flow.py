@@ -1,4 +1,4 @@
-"""Representation Flow (Piergiovanni, Ryoo 2018): optical flow as a layer, learned for the action.
+"""Representation Flow (Piergiovanni, Ryoo 2018): optical flow as a layer, learned with the action.
 
     python -m train representation-flow --stage mini-kinetics --data.root MINI_KINETICS
     python -m train representation-flow --stage hmdb51 --data.root HMDB51
@@ -15,10 +15,10 @@
 | `hmdb51-scratch` | 9, HMDB | the same | 73.4 | `--init.weights`, below |
 | `kinetics-2plus1d`, `hmdb51-2plus1d` | 9, (2+1)D | (2+1)D ResNet-50 | 74.8; 76.4 | -; the former |
 
-Rows of the tables are overrides. Those of the network are told in the docstring of
-`afn_jax/models/representation_flow.py`, as `--model.options FIELD=VALUE ...`:
+The rows of the tables are overrides, `--model.options FIELD=VALUE ...`; the docstring of
+`afn_jax/models/representation_flow.py` explains the fields:
 
-| table | overrides of `mini-kinetics` and what they give |
+| table | overrides of `mini-kinetics` and top-1 in % |
 |---|---|
 | 1 | `composition=none` 55.2; `composition=tvl1 flow_after=0 stacked_flows=10` 35.4, and with \
 `fusion=late` 57.6; `learned=[] flow_after=0` 37.4, 1 52.4, 2 57.4, 3 59.4, 4 52.1, 5 50.3 |
@@ -39,15 +39,15 @@ stacked_flows=1` 37.6, and with `fusion=late` 57.5; `flow_after=0` 38.5, 1 58.4,
 the same 65.4 (which networks they were is guessed) |
 | 9 | `kinetics`: `composition=flow-conv-flow` 68.1 |
 
-The paper contradicts itself: the fixed layer after block 3 gives 59.4 in Table 2 and, with 20
-iterations, 53.6 in Table 3, where 59.4 is the learned one with 10. Tables 1, 4 and 5 have 59.4 too;
-that it is the fixed one there is guessed.
+The paper contradicts itself: the fixed layer after block 3 has 59.4 in Table 2 but 53.6 (with 20
+iterations) in Table 3, where 59.4 is the learned layer with 10 iterations. Tables 1, 4 and 5 have
+59.4 too; it is guessed that this is the fixed layer.
 
-SGD with momentum .9 (appendix A). Kinetics: 0.1, a tenth every 50 of 200 epochs, dropout .5.
-HMDB51: 0.005, a tenth every 20 of 50 epochs, dropout .8. Batches of 32 on 4 Titan X for 2D, of 24
-on 8 V100 for the others; Table 9 on 8 V100. The parameters of the flow layer learn at .01 of the
-rate. The 3D network starts from ImageNet's weights, inflated (section 4), that of `hmdb51-scratch`
-from ImageNet's as they are:
+SGD with momentum 0.9 (appendix A). Kinetics: rate 0.1, divided by 10 every 50 of 200 epochs,
+dropout 0.5. HMDB51: rate 0.005, divided by 10 every 20 of 50 epochs, dropout 0.8. Batch size 32 on
+4 Titan X for 2D, 24 on 8 V100 for the others; Table 9 on 8 V100. The parameters of the flow layer
+learn at 0.01 of the rate. The 3D network starts from inflated ImageNet weights (section 4), the
+network of `hmdb51-scratch` from ImageNet weights without inflation:
 
     python -m train representation-flow --stage mini-kinetics-3d --data.root MINI_KINETICS \\
       --init.weights resnet18-f37072fd.pth --init.architecture resnet18 --init.at flow_stream \\
@@ -56,23 +56,24 @@ from ImageNet's as they are:
       --init.weights resnet50-0676ba61.pth --init.architecture resnet50 --init.at flow_stream \\
       --init.skip classifier
 
-With `composition=none` the network is at `rgb_stream` instead, and `composition=tvl1`, whose frames
-are flow, also wants `--init.input-channels average`. Two networks fused late take weights into one
-of them: train two runs, as the paper does, and `python -m eval fuse` them. The test of section 3.3,
-every frame of a video:
+With `composition=none` the network is at `rgb_stream` instead, and `composition=tvl1`, whose input
+is flow, also needs `--init.input-channels average`. With late fusion, weights can be loaded into
+only one of the two networks: train two runs, as the paper does, and fuse them with `python -m eval
+fuse`. The test of section 3.3 uses every frame of a video:
 
     python -m eval action --run RUN --protocol representation-flow
 
-Mini-Kinetics is the authors' 150 classes: `--data.classes FILE`, with one on each line. Guessed,
-because the paper does not say: every second frame, weight decay 1e-6 (both are the authors' code),
-crops, flips, clips a video in the test; that `hmdb51-scratch` has the schedule of HMDB51 at
-Kinetics' first rate; that LowRes-HMDB51 has Kinetics' epochs; that the (2+1)D networks start from
-random numbers (their kernels are split, so that ImageNet's do not fit). Epochs are counted in steps
-with 86,365 (Mini-Kinetics), 240,000 (Kinetics) and 3,570 (HMDB51) training videos.
+Mini-Kinetics has the authors' 150 classes: `--data.classes FILE`, one per line. Guessed, because
+the paper does not report them: every second frame and weight decay 1e-6 (both from the authors'
+code), crops, flips, clips per video in the test; that `hmdb51-scratch` has the schedule of HMDB51
+with the initial rate of Kinetics; that LowRes-HMDB51 has the epochs of Kinetics; that the (2+1)D
+networks start from random parameters (their kernels are split, so ImageNet weights do not fit).
+Epochs are converted to steps with 86,365 (Mini-Kinetics), 240,000 (Kinetics) and 3,570 (HMDB51)
+training videos.
 
-TOY: ResNet-18 or -50 on `synthetic_motion`, 6 frames of 32 x 32, with Adam, at whose steps a
-hundredth of the rate leaves the flow layer's parameters where they are. Measured: 40 to 48 % top-1
-on 512 test clips after `mini-kinetics` (three seeds), chance being 12.5 %.
+TOY: ResNet-18 or -50 on `synthetic-motion`, 6 frames of 32 x 32, with Adam; at a hundredth of its
+rate the flow layer's parameters hardly change. Measured: 40 to 48 % top-1 on 512 test clips after
+`mini-kinetics` (three seeds), where chance is 12.5 %.
 """
 
 from dataclasses import replace
@@ -86,7 +87,7 @@ FLOW_GROUPS = (r"^flow_layer/flow(_\d)?/=0.01", ".*=1")
 
 
 def _epochs(videos: str, batch_size: int, rate: float, every: int, epochs: int) -> dict:
-    """Fields of a run: `rate`, a tenth of it every so many epochs."""
+    """Fields of a run whose rate is divided by 10 every `every` epochs."""
     steps = _VIDEOS[videos] // batch_size
     optim = OptimConfig(
         optimizer="sgd",
@@ -179,10 +180,10 @@ HMDB51_2PLUS1D = replace(
 
 def _toy(paper: TrainConfig) -> TrainConfig:
     name = paper.model.name
-    in_time = "r3d" in name or "plus1d" in name  # these halve the time
+    in_time = "r3d" in name or "plus1d" in name  # these halve the number of frames
     options = ("channels=8", "num_iterations=10")
     if name in ("repflow-r3d18", "repflow-r2plus1d18"):
-        options += ("flow_after=1",)  # after block 3 two maps of 4 x 4 would be left
+        options += ("flow_after=1",)  # after block 3 only two maps of 4 x 4 would be left
     config = toy(
         paper,
         steps=400,

@@ -1,4 +1,4 @@
-"""What the toy scales share: small clips of `synthetic_motion`, minutes on 2 CPU cores."""
+"""What the toy scales share: small clips of `synthetic-motion`, minutes on 2 CPU cores."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ AUGMENT = AugmentConfig(brightness=0.2, contrast=0.2, saturation=0.2)
 
 
 def toy_data(num_frames: int) -> DataConfig:
-    """Clips of 32 x 32 with their true flow."""
+    """Clips of 32 x 32 with true flow."""
     return DataConfig(
         source="synthetic-motion",
         num_frames=num_frames,
@@ -19,7 +19,7 @@ def toy_data(num_frames: int) -> DataConfig:
         flip=False,
         teacher="none",
         test_videos=512,
-        num_threads=1,  # rendering holds Python's lock: a second thread would only be in the way
+        num_threads=1,  # rendering holds the GIL: a second thread would only slow it down
     )
 
 
@@ -32,11 +32,16 @@ def toy(
     warmup_steps: int | None = None,
     **changes,
 ) -> TrainConfig:
-    """The toy scale of a stage: its network and objective, with what `changes` says.
+    """Makes the toy scale of a stage: its network and objective, with changes.
 
-    The warm-up is a twentieth of the steps if nothing else is said. Keyword arguments besides
-    fields of a run: `width`, `dropout_rate`, `flow_stride`, `options` (added to those of the paper,
-    of which it keeps all) and `groups`.
+    Args:
+        paper: the stage at the paper's scale.
+        steps: number of training steps.
+        frames: frames per clip.
+        learning_rate: peak learning rate of Adam with a cosine schedule.
+        warmup_steps: None: a twentieth of the steps.
+        changes: fields of the run; also `width`, `dropout_rate`, `flow_stride`, `groups`, and
+            `options`, which are added to those of the paper.
     """
     fields = ("width", "dropout_rate", "flow_stride")
     model = {name: changes.pop(name) for name in fields if name in changes}

@@ -1,4 +1,4 @@
-"""UF-TSN (Yang, Kong, Yang 2021): a flow estimator without labels inside a temporal stream.
+"""UF-TSN (Yang, Kong, Yang 2021): an unsupervised flow estimator inside a temporal stream.
 
     python -m train uf-tsn --stage flow --data.root UCF101
     python -m train uf-tsn --stage warm-up --data.root UCF101
@@ -14,24 +14,25 @@
 | `end-to-end` | "fine-tune the two-stage network end-to-end" | `warm-up` |
 | `spatial` | ResNet-152 on one frame | `--init.weights` |
 
-Expected, of the average of the scores of `end-to-end` and `spatial`, 25 clips a video, three splits
-(Table 1): 92.2 % on UCF101, 64.4 % on HMDB51 (`--data hmdb51` in every stage). The paper tells no
-single stream.
+Expected (Table 1), for the average of the scores of `end-to-end` and `spatial`, 25 clips per video,
+three splits: 92.2 % on UCF101, 64.4 % on HMDB51 (`--data hmdb51` in every stage). The paper does
+not report single streams.
 
     python -m eval action --run RUN --protocol uf-tsn
     python -m eval fuse --scores SPATIAL_RUN TEMPORAL_RUN
 
-Its classifiers start from ImageNet's weights, that of the flow likewise:
+Its classifiers start from ImageNet weights, the flow classifier too:
 
     python -m train uf-tsn --stage warm-up --data.root UCF101 \\
       --init.weights resnet18-f37072fd.pth --init.architecture resnet18 \\
       --init.part encoder --init.at motion_encoder --init.input-channels average
 
-Table 2, for all three stages, each in folders of their own (`--run-dir`, `--init.run`): "w/o
+The rows of Table 2 need all three stages, each in its own folder (`--run-dir`, `--init.run`): "w/o
 multi-scale", 91.2 / 62.5, `--model.options multi_scale=false`; "w/o cost-volume & multi-scale",
-90.4 / 60.9, `--model.options multi_scale=false use_cost_volume=false`. For `warm-up` add its own
-`stop_flow_gradient=true bidirectional=false`. TV-L1 instead of the estimator (92.2 / 64.5, fused
-with `spatial`), with the same classifier and solver, is this library's TV-L1, computed in the step:
+90.4 / 60.9, `--model.options multi_scale=false use_cost_volume=false`. For `warm-up`, repeat its
+own `stop_flow_gradient=true bidirectional=false`. TV-L1 in place of the estimator (92.2 / 64.5,
+fused with `spatial`), with the same classifier and solver, uses this library's TV-L1 inside the
+step:
 
     python -m train uf-tsn --stage warm-up --data.root UCF101 --run-dir runs/tvl1 --init.run "" \\
       --model.name repflow-resnet18 \\
@@ -39,17 +40,17 @@ with `spatial`), with the same classifier and solver, is this library's TV-L1, c
       --init.weights resnet18-f37072fd.pth --init.architecture resnet18 --init.at flow_stream \\
       --init.skip classifier --init.input-channels average
 
-PWC-Net's and the other estimators' rows need their weights, which are not here.
+The rows of PWC-Net and the other estimators need their weights, which are not included.
 
-Guessed, because the paper does not say: every solver. Adam at 1e-4 with weight decay 1e-6 for the
-flow is ARFlow's; SGD and Adam for the rest, steps, batch sizes, crops and flips; that all losses
-stay on in `end-to-end`, as in the mode of Hidden Two-Stream that did best. The paper gives a
-GeForce RTX 2070 as the GPU of its timings.
+Guessed, because the paper does not report them: every solver (Adam at 1e-4 with weight decay 1e-6
+for the flow is ARFlow's; SGD and Adam for the rest), steps, batch sizes, crops and flips; that all
+losses stay on in `end-to-end`, as in the best mode of Hidden Two-Stream. The paper's timings are
+from a GeForce RTX 2070.
 
-TOY: the same stages on `synthetic_motion`, 3 frames of 32 x 32, with a smaller estimator.
-Measured, on 512 test clips: after `flow` an endpoint error of 0.50 to 0.53 px where no motion has
-0.82 to 0.85 (three seeds); 60 to 65 % top-1 after `warm-up`, 60 % after `end-to-end` (one seed),
-chance being 12.5 %. `spatial` stays at chance, because a single frame says nothing about these
+TOY: the same stages on `synthetic-motion`, 3 frames of 32 x 32, with a smaller estimator. Measured
+on 512 test clips: endpoint error 0.50 to 0.53 px after `flow`, where zero flow has 0.82 to 0.85 px
+(three seeds); 60 to 65 % top-1 after `warm-up` and 60 % after `end-to-end` (one seed), where chance
+is 12.5 %. `spatial` stays at chance, because a single frame carries no information about these
 classes.
 """
 
@@ -82,7 +83,7 @@ FLOW = TrainConfig(
     test_clips=25,
     protocol="uf-tsn",
 )
-# The flow has no loss here, so neither have backward flows.
+# The flow has no loss here, so backward flow is not needed either.
 WARM_UP = replace(
     FLOW,
     stage="warm-up",
@@ -123,7 +124,7 @@ SPATIAL = replace(
 )
 
 
-# The estimator at half the size, as its finest level is most of the work.
+# The estimator at half the size: its finest level is most of the work.
 _TOY_ESTIMATOR = (
     "finest_level=1",
     "convs_per_level=2",
@@ -144,7 +145,7 @@ def _toy(paper: TrainConfig) -> TrainConfig:
         width=16,
         dropout_rate=0.2,
         options=_TOY_ESTIMATOR,
-        # The smoothness is that of flow in units of the smaller side, here 16 and not 224 pixels.
+        # Smoothness is measured on flow in units of the smaller side: here 16 pixels, not 224.
         objective=replace(paper.objective, term_weights=_TOY_WEIGHTS[paper.objective.flow]),
     )
 
