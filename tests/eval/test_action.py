@@ -299,7 +299,7 @@ def test_a_run_without_checkpoint(joint, tmp_path):
     config, _ = joint
     text = (action.Path(config.run_dir) / "config.json").read_text()
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(CheckpointError, match="has no checkpoint yet. Train it first"):
+    with pytest.raises(CheckpointError, match="has no checkpoint yet. Run the command"):
         run_action(ActionConfig(run=(str(tmp_path),)))
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
