@@ -1,6 +1,6 @@
-"""Motion operators: pure functions of arrays, without parameters.
+"""Motion operators: pure functions of arrays.
 
-Layout, units and signs are in `afn_jax/conventions.md`.
+Shapes, units and signs are defined in `afn_jax/conventions.md`.
 """
 
 from afn_jax.ops.color_jitter import color_jitter, gaussian_noise

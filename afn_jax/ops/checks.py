@@ -1,4 +1,4 @@
-"""What several operators demand of their arguments."""
+"""Argument checks shared by several operators."""
 
 import jax.numpy as jnp
 
@@ -6,7 +6,7 @@ from afn_jax.types import Array
 
 
 def check_float(**arrays: Array) -> None:
-    """Raises ValueError unless all arrays are float: integers have no gradient and wrap around."""
+    """Raises ValueError unless all arrays are float: integers wrap around and have no gradient."""
     for name, array in arrays.items():
         if not jnp.issubdtype(array.dtype, jnp.floating):
             raise ValueError(

@@ -1,6 +1,7 @@
-"""Random changes of colour on the device, the same for all frames of a clip.
+"""Photometric augmentation on the device: color jitter and Gaussian noise.
 
-Frames are float, RGB, in [0, 1]. A change that differed between frames would look like motion.
+Color jitter uses the same factors for all frames of a clip, because a change between frames would
+look like motion.
 """
 
 import jax
@@ -20,22 +21,23 @@ def color_jitter(
     contrast: float,
     saturation: float,
 ) -> Float[Array, "batch time h w 3"]:
-    """Change brightness, then contrast, then saturation, each by one random factor per clip.
+    """Jitters brightness, contrast and saturation, in this order, by one factor each per clip.
 
-    A factor is uniform in [1 - amount, 1 + amount]. Brightness multiplies; contrast mixes with the
-    mean grey of the whole clip, so that frames do not flicker; saturation mixes with each pixel's
-    own grey (BT.601). The result is clipped to [0, 1] after each of the three.
+    Each factor is drawn uniformly from [1 - amount, 1 + amount]. Brightness scales the frames;
+    contrast blends them with the mean gray of the whole clip, so that frames do not flicker;
+    saturation blends each pixel with its own gray (BT.601). Values are clipped to [0, 1] after
+    each of the three.
 
     Args:
-        key: one key for the batch.
+        key: one PRNG key for the whole batch.
         frames: `[batch, time, H, W, 3]`, RGB in [0, 1].
-        brightness: amount in [0, 1]; 0 changes nothing.
-        contrast: amount in [0, 1]; 0 changes nothing.
-        saturation: amount in [0, 1]; 0 changes nothing.
+        brightness: amount in [0, 1]; 0 leaves it unchanged.
+        contrast: amount in [0, 1]; 0 leaves it unchanged.
+        saturation: amount in [0, 1]; 0 leaves it unchanged.
 
     Returns:
-        `[batch, time, H, W, 3]` in [0, 1], of the dtype of `frames`. Inside it computes in float32
-        or better.
+        `[batch, time, H, W, 3]` in [0, 1], with the dtype of `frames`; computed in float32 or
+        higher precision.
 
     Raises:
         ValueError: if an amount is outside [0, 1] or `frames` is not a float RGB batch of clips.
@@ -50,7 +52,7 @@ def color_jitter(
     if frames.ndim != 5 or frames.shape[-1] != 3 or not jnp.issubdtype(frames.dtype, jnp.floating):
         raise ValueError(
             f"frames has shape {frames.shape} and dtype {frames.dtype}; pass float RGB in [0, 1] "
-            "of shape [batch, time, H, W, 3], as in frames / 255.0"
+            "of shape [batch, time, H, W, 3], e.g. frames / 255.0"
         )
     dtype = jnp.promote_types(frames.dtype, jnp.float32)
     limits = jnp.asarray(list(amounts.values()), dtype)[:, None]
@@ -69,23 +71,23 @@ def color_jitter(
 def gaussian_noise(
     key: PRNGKeyArray, frames: Float[Array, "..."], *, std: float
 ) -> Float[Array, "..."]:
-    """Add independent normal noise to every value (Odabasi: after input normalisation).
+    """Adds independent Gaussian noise to every value (Odabasi, section III-A).
 
-    Not clipped, because normalised frames have no fixed range.
+    The result is not clipped, because normalized frames have no fixed range.
 
     Args:
-        key: one key for the whole array.
+        key: one PRNG key for the whole array.
         frames: float, any shape and range.
-        std: standard deviation, in the units of `frames`.
+        std: standard deviation, in the unit of `frames`; 0 or more.
 
     Returns:
-        An array like `frames`, in shape and dtype.
+        Same shape and dtype as `frames`; computed in float32 or higher precision.
 
     Raises:
         ValueError: if `std` is negative or `frames` is not float.
     """
     if not std >= 0:
-        raise ValueError(f"std is {std}; pass 0 or more, in the units of frames")
+        raise ValueError(f"std is {std}; pass 0 or more, in the unit of frames")
     check_float(frames=frames)
     dtype = jnp.promote_types(frames.dtype, jnp.float32)
     noise = jax.random.normal(key, frames.shape, dtype)

@@ -1,4 +1,4 @@
-"""The matching cost of every pixel with the pixels around it in the other frame."""
+"""Cost volume: correlation of each pixel with its neighborhood in the other frame."""
 
 import math
 
@@ -9,8 +9,8 @@ from jaxtyping import Float
 from afn_jax.ops.checks import check_float
 from afn_jax.types import Array
 
-# Columns that one matrix product takes at most: it computes all pairs of columns and keeps a band,
-# so wide maps go in equal pieces.
+# Largest number of columns per matrix product. A product computes all pairs of columns and keeps
+# a band of them, so wide maps are split into equal blocks.
 _BLOCK = 32
 
 _LARGEST = 1e15
@@ -22,22 +22,24 @@ def cost_volume(
     *,
     max_displacement: int = 4,
 ) -> Float[Array, "*batch h w d"]:
-    """Correlation with every displacement in a square (UF-TSN Eq. 3; FlowNet, PWC-Net).
+    """Computes the correlation for every displacement in a square (UF-TSN Eq. 3; FlowNet, PWC-Net).
 
     `out[..., y, x, (dy + d) * (2 * d + 1) + (dx + d)]` is the mean over channels of
-    `features1[..., y, x, :] * features2[..., y + dy, x + dx, :]`, 0 outside the map.
+    `features1[..., y, x, :] * features2[..., y + dy, x + dx, :]`, where `features2` is 0 outside
+    the map.
 
     Args:
         features1: `[..., H, W, C]`, float. Any leading axes.
-        features2: the same shape.
+        features2: same shape as `features1`.
         max_displacement: d, in pixels, 0 or more.
 
     Returns:
-        `[..., H, W, (2 * d + 1) ** 2]`, of the features' dtype; it sums in float32 or better.
+        `[..., H, W, (2 * d + 1) ** 2]`, with the dtype of the features; summed in float32 or
+        higher precision.
 
     Raises:
-        ValueError: shapes that differ, features that are not float, no channels, or a negative
-            `max_displacement`.
+        ValueError: if the shapes differ, the features are not float or have no channels, or
+            `max_displacement` is negative.
     """
     _check(features1, features2, max_displacement)
     *leading, height, width, channels = features1.shape
@@ -46,7 +48,7 @@ def cost_volume(
     dtype = jnp.promote_types(features1.dtype, features2.dtype)
     sum_dtype = jnp.promote_types(dtype, jnp.float32)
     num_maps = math.prod(leading)
-    # Clipped far beyond any feature, so that no product is infinite.
+    # The limit is far beyond any real feature; it keeps products finite.
     features1, features2 = (
         jnp.clip(x.astype(dtype), -_LARGEST, _LARGEST) if dtype != jnp.float16 else x.astype(dtype)
         for x in (features1, features2)
@@ -61,7 +63,7 @@ def cost_volume(
         return _volume(features1, features2, reach, sum_dtype)
 
     if jax.default_backend() == "cpu":
-        # Map after map: what one needs stays in the cache, in reverse mode too if it is not stored.
+        # One map at a time, so that its data stays in the cache; recomputed in reverse mode.
         one = jax.checkpoint(lambda pair: volume_of(*(x[None] for x in pair))[0])
         volume = jax.lax.map(one, pair)
     else:
@@ -82,14 +84,14 @@ def _volume(features1: Array, features2: Array, reach: int, sum_dtype) -> Array:
     columns = [targets[:, :, i * block : (i + 1) * block + 2 * reach] for i in range(num_blocks)]
     targets = jnp.stack(columns, axis=2)
 
-    # One matrix product of a row with the row `dy` below it: all pairs of columns.
+    # Matrix product of each row with the row `dy` below it: all pairs of columns.
     costs = []
     for row in range(side):
         pairs = jnp.einsum(
             "nybic,nybjc->nybij",
             sources,
             targets[:, row : row + height],
-            precision=jax.lax.Precision.HIGHEST,  # no shortened products on a GPU or TPU
+            precision=jax.lax.Precision.HIGHEST,  # no reduced precision on a GPU or TPU
             preferred_element_type=sum_dtype,
         )
         costs.append(_band(pairs, side))
@@ -98,10 +100,10 @@ def _volume(features1: Array, features2: Array, reach: int, sum_dtype) -> Array:
 
 
 def _band(pairs: Array, side: int) -> Array:
-    """`[..., i, j]` -> `[..., i, k]`, its elements `[..., i, i + k]` for k below `side`.
+    """`[..., i, j]` -> `[..., i, k]`: the elements `[..., i, i + k]` for k below `side`.
 
-    Rows one element longer start one element later each: the diagonals become columns, and no
-    index is looked up.
+    Reading the same memory with rows one element longer turns diagonals into columns, so no gather
+    is needed.
     """
     *leading, rows, columns = pairs.shape
     flat = pairs.reshape(*leading, rows * columns)
@@ -113,7 +115,7 @@ def _check(features1, features2, max_displacement) -> None:
     if features1.shape != features2.shape or features1.ndim < 3 or features1.shape[-1] == 0:
         raise ValueError(
             f"features1 has shape {features1.shape} and features2 {features2.shape}; both must be "
-            "the same [..., H, W, C] with one channel or more"
+            "the same [..., H, W, C] with at least one channel"
         )
     check_float(features1=features1, features2=features2)
     if max_displacement < 0:

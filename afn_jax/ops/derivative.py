@@ -1,4 +1,4 @@
-"""Functions that are computed in one way and differentiated in another."""
+"""Separate implementations of one function for its value and for its derivative."""
 
 from collections.abc import Callable
 
@@ -9,16 +9,17 @@ from jax.custom_derivatives import SymbolicZero
 def differentiate_as(
     compute: Callable, differentiate: Callable, with_first_fixed: Callable | None = None
 ) -> Callable:
-    """`compute`, with the derivatives of `differentiate`: for two ways to write one function.
+    """Returns a function that evaluates `compute` and takes derivatives through `differentiate`.
 
-    What XLA computes fastest and what it differentiates fastest are often not the same. All orders
-    and both modes work, and nothing is computed for arguments that are not differentiated.
+    The formulation that XLA evaluates fastest is often not the one that it differentiates fastest.
+    Derivatives of any order work in forward and in reverse mode, and arguments that are not
+    differentiated cost nothing.
 
     Args:
-        compute: a function of pytrees of arrays.
-        differentiate: the same function. None of these may close over traced arrays.
-        with_first_fixed: the same again, instead of `differentiate` where the first argument is not
-            differentiated.
+        compute: a function of pytrees of arrays. None of the three may close over traced arrays.
+        differentiate: computes the same function in another way.
+        with_first_fixed: computes the same function; used instead of `differentiate` when the first
+            argument is not differentiated.
     """
     function = jax.custom_jvp(compute)
 

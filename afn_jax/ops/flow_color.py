@@ -1,4 +1,4 @@
-"""Pictures of flow: direction as hue, magnitude as saturation."""
+"""Color coding of flow: direction as hue, magnitude as saturation."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -6,35 +6,35 @@ from jaxtyping import Float, UInt8
 
 from afn_jax.types import Array
 
-# Hues between neighbours on the wheel, as many as the eye tells apart there: red to yellow, yellow
-# to green, green to cyan, cyan to blue, blue to magenta, magenta to red (Baker et al.).
+# Number of hues from red to yellow, yellow to green, green to cyan, cyan to blue, blue to magenta
+# and magenta to red, roughly as many as the eye can distinguish (Baker et al.).
 _HUES_PER_ARC = (15, 6, 4, 11, 13, 6)
 _ARC_ENDS = np.array(
     [[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1], [1, 0, 0]], np.float32
 )
-# Middlebury's files mark unknown flow with a component above this.
+# Middlebury flow files mark unknown flow by a component above this.
 _UNKNOWN = 1e9
 
 
 def flow_to_rgb(
     flow: Float[Array, "*batch h w 2"], *, max_magnitude: float | None = None
 ) -> UInt8[Array, "*batch h w 3"]:
-    """Colour a flow map by the standard wheel.
+    """Renders a flow map as RGB with the standard color wheel.
 
-    Baker et al., "A Database and Evaluation Methodology for Optical Flow", IJCV 2011, with the
-    authors' published colour code. Right is red, down is yellow, left is cyan, up is violet; no
-    motion is white; unknown flow (NaN, or a component above 1e9) is black.
+    The color code is the one published with Baker et al., "A Database and Evaluation Methodology
+    for Optical Flow", IJCV 2011. Right is red, down is yellow, left is cyan, up is violet, and zero
+    flow is white; unknown flow (NaN, or a component above 1e9 in magnitude) is black.
 
     Args:
         flow: `[..., H, W, 2]`, (x, y) = (right, down), in pixels. Any leading axes.
-        max_magnitude: the length in pixels that gets the full colour; longer flow is darkened. By
-            default each map's own longest flow, so colours of two maps do not compare.
+        max_magnitude: magnitude in pixels shown at full saturation; longer flow is darkened. None
+            uses the largest magnitude of each map, so colors are not comparable between maps.
 
     Returns:
         `[..., H, W, 3]` uint8, RGB.
 
     Raises:
-        ValueError: if `flow` has no two components or `max_magnitude` is not positive.
+        ValueError: if the last axis of `flow` is not 2 or `max_magnitude` is not positive.
     """
     if flow.ndim < 3 or flow.shape[-1] != 2:
         raise ValueError(
@@ -43,8 +43,8 @@ def flow_to_rgb(
         )
     if max_magnitude is not None and not max_magnitude > 0:
         raise ValueError(
-            f"max_magnitude is {max_magnitude}; pass a positive length in pixels, or None for each "
-            "map's own longest flow"
+            f"max_magnitude is {max_magnitude}; pass a positive length in pixels, or None for the "
+            "largest magnitude of each map"
         )
     dtype = jnp.promote_types(flow.dtype, jnp.float32)
     flow = jnp.asarray(flow, dtype)
@@ -60,8 +60,8 @@ def flow_to_rgb(
 
     wheel = jnp.asarray(_color_wheel(), dtype)
     num_hues = len(wheel)
-    # The wheel starts at atan2(-0.0, -x) = -pi, flow to the right. Either zero of y must give that
-    # -0.0, because atan2(+0.0, -x) is the other end of the wheel.
+    # Flow to the right is the start of the wheel, atan2(-0.0, -x) = -pi. Both zeros of y must map
+    # to -0.0, because atan2(+0.0, -x) = pi is the other end of the wheel.
     upward = jnp.where(y == 0, -0.0, -y)
     hue = (jnp.arctan2(upward, -x) / jnp.pi + 1) / 2 * (num_hues - 1)
     lower = jnp.floor(hue).astype(jnp.int32)
@@ -73,7 +73,7 @@ def flow_to_rgb(
 
 
 def _color_wheel() -> np.ndarray:
-    """`[55, 3]` RGB in [0, 1], hues in the order red, yellow, green, cyan, blue, magenta."""
+    """Returns `[55, 3]` RGB in [0, 1], from red via yellow, green, cyan and blue to magenta."""
     arcs = [
         start + (end - start) * (np.arange(count, dtype=np.float32) / count)[:, None]
         for count, start, end in zip(_HUES_PER_ARC, _ARC_ENDS[:-1], _ARC_ENDS[1:], strict=True)

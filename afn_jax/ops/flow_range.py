@@ -1,4 +1,4 @@
-"""Flow in the range of pictures, as networks that were trained on flow pictures expect it."""
+"""Rescaling of flow to [0, 255], the input range of temporal streams trained on flow images."""
 
 import jax.numpy as jnp
 from jaxtyping import Float
@@ -9,20 +9,20 @@ from afn_jax.types import Array
 def normalize_flow(
     flow: Float[Array, "*batch h w 2"], *, bound: float = 20.0
 ) -> Float[Array, "*batch h w 2"]:
-    """Clip to +-`bound` and map linearly to [0, 255] (Hidden Two-Stream section 3.2).
+    """Clips flow to +-`bound` and maps it linearly to [0, 255] (Hidden Two-Stream, section 3.2).
 
-    No motion becomes 127.5. The paper says "quantize", the authors' network does not round, and
-    neither does this: rounding has no gradient. Flow beyond the bound gets no gradient.
+    No motion becomes 127.5. The paper says "quantize", but neither the authors' network nor this
+    function rounds, since rounding has no gradient. Flow beyond the bound gets no gradient.
 
     Args:
-        flow: `[..., H, W, 2]`, in pixels; at reduced size, in what unit the bound is meant.
-        bound: above 0, in pixels.
+        flow: `[..., H, W, 2]`, in pixels.
+        bound: largest component, above 0, in the unit of `flow`.
 
     Returns:
-        The same shape and dtype, 0 to 255. Inside it computes in float32 or better.
+        Same shape and dtype as `flow`, in [0, 255]; computed in float32 or higher precision.
 
     Raises:
-        ValueError: `flow` has no two components, or `bound` is not positive.
+        ValueError: if the last axis of `flow` is not 2, or `bound` is not positive.
     """
     if flow.ndim < 3 or flow.shape[-1] != 2:
         raise ValueError(

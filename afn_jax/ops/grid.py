@@ -1,4 +1,4 @@
-"""The coordinates of pixel centres, in the (x, y) order of flow."""
+"""Coordinates of pixel centers, in the (x, y) order of flow."""
 
 import jax.numpy as jnp
 from jax.typing import DTypeLike
@@ -8,17 +8,17 @@ from afn_jax.types import Array
 
 
 def pixel_grid(height: int, width: int, *, dtype: DTypeLike = jnp.float32) -> Float[Array, "h w 2"]:
-    """Coordinates of every pixel centre: `pixel_grid(h, w)[row, column] == (column, row)`.
+    """Returns the pixel centers: `pixel_grid(h, w)[row, column] == (column, row)`.
 
-    Adding a flow map to it gives the place in the next frame where each pixel is found.
+    The grid plus a flow map is the position of each pixel in the next frame.
 
     Args:
         height: number of rows.
         width: number of columns.
-        dtype: of the result. bfloat16 and float16 cannot hold every column of a large image.
+        dtype: of the result. bfloat16 and float16 cannot represent all columns of a large image.
 
     Returns:
-        `[height, width, 2]`, the last axis (x, y) = (right, down), in pixels.
+        `[height, width, 2]`, (x, y) = (right, down), in pixels.
 
     Raises:
         ValueError: if a size is negative.

@@ -1,7 +1,7 @@
-"""The median of the pixels around each pixel, by a network of minima and maxima.
+"""Median filter, computed by a network of minima and maxima.
 
-Minima and maxima of whole shifted maps run at the speed of memory on every platform, and have a
-gradient; sorting 25 values for each pixel does not.
+Minima and maxima of whole shifted maps run at memory bandwidth on every platform and are
+differentiable; sorting 25 values per pixel is much slower.
 """
 
 from functools import cache
@@ -13,22 +13,22 @@ from afn_jax.types import Array
 
 
 def median_filter(x: Float[Array, "*batch h w"], size: int) -> Float[Array, "*batch h w"]:
-    """Median over a square window, the border pixels repeated outside.
+    """Computes the median over a square window, with border pixels repeated outside the map.
 
     Args:
         x: `[..., H, W]`. Any leading axes.
-        size: odd side of the window, in pixels; 1 changes nothing.
+        size: side of the window in pixels, odd; 1 returns `x` unchanged.
 
     Returns:
-        The same shape and dtype.
+        Same shape and dtype as `x`.
 
     Raises:
-        ValueError: `size` is even or below 1, or `x` is no map.
+        ValueError: if `size` is even or below 1, or `x` has fewer than two axes.
     """
     if x.ndim < 2:
         raise ValueError(f"x has shape {x.shape}; it must be [..., H, W]")
     if size < 1 or size % 2 == 0:
-        raise ValueError(f"size is {size}; pass an odd number of pixels, as 3 or 5")
+        raise ValueError(f"size is {size}; pass an odd number of pixels, e.g. 3 or 5")
     if size == 1 or x.size == 0:
         return x
     height, width = x.shape[-2:]
@@ -48,9 +48,9 @@ def median_filter(x: Float[Array, "*batch h w"], size: int) -> Float[Array, "*ba
 
 @cache
 def _median_network(count: int) -> tuple[tuple[int, int], ...]:
-    """Compare-and-swap pairs that bring the median of `count` values to the middle place.
+    """Returns the compare-and-swap pairs that bring the median of `count` values to the middle.
 
-    Batcher's odd-even merge sort, without the pairs that the middle place does not depend on.
+    These are the pairs of Batcher's odd-even merge sort that affect the middle position.
     """
     pairs = []
     power = 1

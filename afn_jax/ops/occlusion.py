@@ -1,4 +1,4 @@
-"""Which pixels are seen in both frames, told by flow in both directions."""
+"""Occlusion estimation from forward and backward flow."""
 
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
@@ -14,23 +14,25 @@ def visibility_mask(
     relative: float = 0.01,
     absolute: float = 0.5,
 ) -> Bool[Array, "*batch h w"]:
-    """Forward/backward check: where going there and back leads home (Sundaram et al. 2010).
+    """Computes the forward-backward consistency check (Sundaram et al. 2010).
 
-    A pixel is visible in both frames if `|f + b|^2 < relative * (|f|^2 + |b|^2) + absolute`, with
-    `f` its forward flow and `b` the backward flow at the place where it points to, and if that
-    place is inside the image. The constants are those of UnFlow.
+    A pixel is visible in both frames if its forward flow `f` ends inside the image and
+    `|f + b|^2 < relative * (|f|^2 + |b|^2) + absolute`, where `b` is the backward flow sampled at
+    that end point. The default constants are those of UnFlow.
 
     Args:
-        forward_flow: `[..., H, W, 2]`, from the first frame to the second, in pixels.
-        backward_flow: the same shape, from the second to the first.
-        relative: tolerance that grows with the motion.
-        absolute: tolerance at rest, in square pixels.
+        forward_flow: `[..., H, W, 2]`, from the first frame to the second, in pixels. Any leading
+            axes.
+        backward_flow: same shape, from the second frame to the first.
+        relative: tolerance per squared motion, without unit.
+        absolute: tolerance without motion, in squared pixels.
 
     Returns:
-        `[..., H, W]`, True = visible, False = occluded or out of the image. It has no gradient.
+        `[..., H, W]` bool, True = visible, False = occluded or outside the image. It has no
+        gradient.
 
     Raises:
-        ValueError: the shapes differ, or are no flow.
+        ValueError: if the shapes differ or are not `[..., H, W, 2]`.
     """
     shape = forward_flow.shape
     if shape != backward_flow.shape or forward_flow.ndim < 3 or shape[-1] != 2:

@@ -1,7 +1,7 @@
-"""The flow of CNN features: Algorithm 1 of Representation Flow (Piergiovanni and Ryoo).
+"""Flow of CNN features: Algorithm 1 of Representation Flow (Piergiovanni and Ryoo).
 
-A single scale of TV-L1 without warping, on each channel of two feature maps by itself, all of it
-differentiable: towards the features and towards every parameter.
+TV-L1 at a single scale and without warping, applied to each channel of two feature maps separately
+and differentiable with respect to the features and all parameters.
 """
 
 import dataclasses
@@ -32,10 +32,9 @@ from afn_jax.types import Array
 KERNELS = ("tvl1", "sobel")
 REMAT = ("none", "iteration", "all")
 
-# On the CPU a chunk has so many maps that one variable of the iteration takes about this much: most
-# of what an iteration touches then stays in the cache. To differentiate, less, and not more than a
-# few maps, because reverse mode adds up the gradients of parameters over the maps of a chunk, which
-# is slow for many.
+# Target size of one variable of the iteration for a chunk of maps on the CPU: most of what an
+# iteration touches then stays in the cache. Differentiation uses smaller chunks of only a few maps,
+# because reverse mode sums the parameter gradients over the maps of a chunk.
 _CHUNK_BYTES = 820_000
 _DIFFERENTIATED_CHUNK_BYTES = 210_000
 _DIFFERENTIATED_CHUNK_MAPS = 8
@@ -46,20 +45,21 @@ _LARGEST = 1e8
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class RepresentationFlowParams:
-    """What the layer can learn: a pytree, any leaf of which may be a traced array.
+    """Learnable parameters of the flow layer: a pytree, any leaf of which may be a traced array.
 
-    The kernels are pairs (x, y), and None stands for those that `kernels` names. A kernel is laid
-    out in the order of the pixels it multiplies, as in cross-correlation: `(-1, 1)` is this pixel
-    minus the one before it.
+    The kernels are pairs (x, y); None stands for the default of the `kernels` argument of
+    `representation_flow`. Kernels are applied as cross-correlation: `(-1, 1)` is this pixel minus
+    the previous one. The initial tau, lam and theta are those of TV-L1 and of the authors' code;
+    the paper does not report them.
 
     Attributes:
-        tau: step of the dual update. The initial values of these three are those of TV-L1 and of
-            the authors' code; the paper does not give them.
-        lam: weight of the brightness term, on features in [0, 255].
-        theta: coupling of the two copies of the flow.
-        divergence: `[2, 2]`: the pixel before and this one, along x and along y (Eq. 9).
-        image_gradient: of the features. `[2, 3]` for "tvl1", `[2, 3, 3]` for "sobel".
-        flow_gradient: of the flow. `[2, 2]` for "tvl1", `[2, 3, 3]` for "sobel".
+        tau: step size of the dual update.
+        lam: weight of the brightness term, for features in [0, 255].
+        theta: coupling between the flow and its auxiliary copy.
+        divergence: `[2, 2]`: taps for the previous and this pixel, along x and along y (Eq. 9).
+        image_gradient: gradient kernels of the features, `[2, 3]` for "tvl1", `[2, 3, 3]` for
+            "sobel".
+        flow_gradient: gradient kernels of the flow, `[2, 2]` for "tvl1", `[2, 3, 3]` for "sobel".
     """
 
     tau: Any = 0.25
@@ -71,13 +71,13 @@ class RepresentationFlowParams:
 
 
 def initial_params(kernels: Literal["tvl1", "sobel"] = "tvl1") -> RepresentationFlowParams:
-    """All parameters as float32 arrays, none of them None: what a learned layer starts from.
+    """Returns the initial values of all parameters as float32 arrays, none of them None.
 
     Args:
         kernels: "tvl1" or "sobel"; see `representation_flow`.
 
     Raises:
-        ValueError: an unknown `kernels`.
+        ValueError: if `kernels` is unknown.
     """
     if kernels not in KERNELS:
         raise ValueError(f'kernels is {kernels!r}; choose "tvl1" or "sobel"')
@@ -85,8 +85,8 @@ def initial_params(kernels: Literal["tvl1", "sobel"] = "tvl1") -> Representation
         image_gradient = [[-0.5, 0.0, 0.5]] * 2
         flow_gradient = [[-1.0, 1.0]] * 2
     else:
-        # Eq. 8 and 10 as a true convolution flips the printed kernels: right minus left, and below
-        # minus above.
+        # Eq. 8 and 10 are true convolutions, which flip the printed kernels: right minus left, and
+        # below minus above.
         sobel_x = [[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]
         sobel_y = [[-1.0, -2.0, -1.0], [0.0, 0.0, 0.0], [1.0, 2.0, 1.0]]
         image_gradient = flow_gradient = [sobel_x, sobel_y]
@@ -110,34 +110,35 @@ def representation_flow(
     kernels: Literal["tvl1", "sobel"] = "tvl1",
     remat: Literal["none", "iteration", "all"] = "all",
 ) -> Float[Array, "*batch h w c 2"]:
-    """The flow from `features1` to `features2`, of each channel by itself (Algorithm 1).
+    """Computes the flow from `features1` to `features2`, for each channel separately (Algorithm 1).
 
-    The thresholds are absolute, so the range of the features is part of the algorithm: the default
-    `lam` expects [0, 255]. A single scale without warping follows motion of up to about a pixel.
+    The thresholds are absolute, so the range of the features matters: the default `lam` is meant
+    for [0, 255]. At a single scale without warping, the flow follows motion of about one pixel at
+    most.
 
     Args:
         features1: `[..., H, W, C]`, float. Any leading axes.
-        features2: the same shape, the later of the two.
-        params: what can be learned; None = the initial values, fixed.
-        num_iterations: of the primal-dual update, 0 or more. It may differ from one call to the
-            next: nothing in `params` depends on it.
-        kernels: "tvl1" = central differences of the features, forward differences of the flow and
-            backward differences of its dual, which are an exact pair. "sobel" = Eq. 8 and 10 to
-            the letter, Sobel kernels for both. Their gain is eight and they are no adjoint of the
-            divergence, so this does not recover true displacement: a blob moved by 0.6 pixels
-            gives 0.6 with "tvl1" (0.57 after 20 iterations); with "sobel" an eighth of it on
-            average, and single pixels swing by a pixel or two without settling.
-        remat: what reverse mode stores. "none" = all that each iteration computed; "iteration" =
-            what each iteration started from, ten maps, computing the rest again; "all" = nothing
-            but the inputs, computing all iterations again, on the CPU chunk by chunk. "all" takes
-            the least memory, and there the least time too.
+        features2: same shape, the later frame.
+        params: learnable parameters; None uses the initial values.
+        num_iterations: number of primal-dual updates, 0 or more. It can differ between calls with
+            the same `params`.
+        kernels: "tvl1": central differences of the features; forward differences of the flow and
+            backward differences of its dual, which are exact negative adjoints. "sobel": Eq. 8 and
+            10 to the letter, with Sobel kernels for both gradients. These have a gain of eight and
+            are not adjoint to the divergence, so they do not recover true displacement. For a blob
+            moved by 0.6 pixels, "tvl1" converges to 0.6 (0.57 after 20 iterations); "sobel" gives
+            an eighth of it on average, with single pixels oscillating by one or two pixels.
+        remat: what reverse mode stores. "none": everything computed in each iteration;
+            "iteration": the ten maps at the start of each iteration, recomputing the rest; "all":
+            only the inputs, recomputing all iterations, on the CPU chunk by chunk. "all" needs the
+            least memory, and on the CPU also the least time.
 
     Returns:
-        `[..., H, W, C, 2]`, (x, y) = (right, down) in pixels; float32 or better whatever comes in.
+        `[..., H, W, C, 2]`, (x, y) = (right, down) in pixels; float32 or higher precision.
 
     Raises:
-        ValueError: shapes that differ, features that are not float, kernels of the wrong shape, or
-            an unknown option.
+        ValueError: if the shapes differ, the features are not float, a kernel in `params` has the
+            wrong shape, or an option is unknown.
     """
     _check(features1, features2, num_iterations, kernels, remat)
     params = _complete(params, kernels)
@@ -146,7 +147,7 @@ def representation_flow(
 
     *leading, height, width, channels = features1.shape
     shape = (math.prod(leading), height, width, channels)
-    # Clipped far beyond any feature, so that no square overflows.
+    # The limit is far beyond any real feature; it keeps squares finite.
     pairs = tuple(
         jnp.clip(jnp.asarray(x, dtype).reshape(shape), -_LARGEST, _LARGEST)
         for x in (features1, features2)
@@ -174,7 +175,7 @@ def representation_flow(
 
 
 def _map_chunks(flow_of_pairs, chunk_bytes, chunk_maps, params, pairs):
-    """One chunk of maps after the other, each small enough to stay in the cache."""
+    """Processes the maps in chunks that are small enough to stay in the cache."""
     num_maps = pairs[0].shape[0]
     map_bytes = pairs[0][0].size * pairs[0].dtype.itemsize
     chunk = min(max(chunk_bytes // map_bytes, 1), chunk_maps, num_maps)
@@ -209,12 +210,12 @@ def _flow_of_chunk(params, features1, features2, num_iterations, kernels, remat)
 
 
 def _taps(kernels: Array) -> list:
-    """The pair of kernels, one along x and one along y, as lists of scalars."""
+    """Splits the pair of kernels, along x and along y, into lists of scalars."""
     return [[kernel[index] for index in np.ndindex(kernel.shape)] for kernel in kernels]
 
 
 def _central(taps: list, x: Array) -> tuple[Array, Array]:
-    """Three taps along each axis, the border pixels repeated outside."""
+    """Applies three taps along each axis, with border pixels repeated outside."""
     wide = jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)), mode="edge")
     high = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)), mode="edge")
     (left, here_x, right), (above, here_y, below) = taps
@@ -224,7 +225,7 @@ def _central(taps: list, x: Array) -> tuple[Array, Array]:
 
 
 def _gradient_3x3(taps: list, x: Array) -> tuple[Array, Array]:
-    """Nine taps, the border pixels repeated outside."""
+    """Applies two 3 x 3 kernels, with border pixels repeated outside."""
     height, width = x.shape[1:3]
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
     windows = [padded[:, i : i + height, j : j + width] for i, j in np.ndindex(3, 3)]
@@ -242,7 +243,7 @@ def _divergence(kernels, dual: Flow) -> Array:
 
 
 def _forward(kernels, x: Array) -> tuple[Array, Array]:
-    """Two taps along each axis, this pixel and the next; 0 in the last column and row."""
+    """Applies two taps along each axis, this pixel and the next; 0 in the last column and row."""
     _, (across, down) = kernels
     return forward_difference(x, -2, *across), forward_difference(x, -3, *down)
 
@@ -262,7 +263,7 @@ _SOBEL = Stencils(_sobel, _divergence, _sobel)
 
 
 def _complete(params: RepresentationFlowParams | None, kernels: str) -> RepresentationFlowParams:
-    """The parameters with every None filled in, checked."""
+    """Replaces None by initial values and checks all shapes."""
     initial = initial_params(kernels)
     params = RepresentationFlowParams() if params is None else params
     filled = {}

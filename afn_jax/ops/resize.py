@@ -1,7 +1,7 @@
-"""Resizing flow maps, whose values are lengths, and the masks that go with them.
+"""Resizing of flow maps and validity masks, with half-pixel centers.
 
-Pixel centres are half-pixel centres: column `i` of a map of width `w` covers `[i, i + 1]` of `w`,
-so corners stay on corners and nothing shifts.
+Column `i` of a map of width `w` covers `[i, i + 1]` of `[0, w]`, so the corners of the old and the
+new map coincide and nothing shifts.
 """
 
 import jax
@@ -15,21 +15,21 @@ from afn_jax.types import Array
 def resize_flow(
     flow: Float[Array, "*batch h w 2"], size: tuple[int, int]
 ) -> Float[Array, "*batch new_h new_w 2"]:
-    """Resize a flow map bilinearly and scale its values to pixels of the new map.
+    """Resizes a flow map bilinearly and scales its values to pixels of the new map.
 
-    The weights are those of `jax.image.resize("bilinear")`: half-pixel centres, and a wider
-    triangle when shrinking, so that no source pixel is skipped.
+    The weights are those of `jax.image.resize("bilinear")`: half-pixel centers, and a wider
+    triangle when shrinking, so that every source pixel contributes.
 
     Args:
-        flow: `[..., H, W, 2]`, (x, y), in pixels of its own size. Any leading axes.
+        flow: `[..., H, W, 2]`, (x, y), in pixels of its own map. Any leading axes.
         size: (new_height, new_width).
 
     Returns:
-        `[..., new_height, new_width, 2]`, x times new_width / W and y times new_height / H, in
-        `flow`'s dtype. Inside it computes in float32 or better.
+        `[..., new_height, new_width, 2]` with the dtype of `flow`: x is scaled by new_width / W and
+        y by new_height / H. Computed in float32 or higher precision.
 
     Raises:
-        ValueError: if `flow` has no two components or a size is not positive.
+        ValueError: if the last axis of `flow` is not 2, or a size is not positive.
     """
     if flow.ndim < 3 or flow.shape[-1] != 2:
         raise ValueError(
@@ -50,14 +50,14 @@ def resize_flow(
 def resize_mask(
     mask: Bool[Array, "*batch h w"], size: tuple[int, int]
 ) -> Bool[Array, "*batch new_h new_w"]:
-    """Resize a mask of valid pixels so that True still means wholly valid.
+    """Resizes a validity mask so that True still means entirely valid.
 
-    A new pixel is True only if every source pixel under it is True. Under it are the source pixels
-    that its area touches and, along an axis that grows, the two that bilinear interpolation mixes.
-    So shrinking by a whole factor is the minimum over each block, shrinking by any other factor
-    also asks for the pixels that the new one touches in part, and the same size changes nothing.
-    The triangle of `resize_flow` reaches half a new pixel further when it shrinks: keep invalid
-    flow out of it, as `multiscale_endpoint_error` does.
+    A new pixel is True only if all its source pixels are True: those that its area touches and,
+    along an axis that grows, the two that bilinear interpolation combines. Shrinking by an integer
+    factor is thus the minimum over each block, shrinking by another factor also requires partly
+    covered pixels to be valid, and the same size leaves the mask unchanged. When shrinking, the
+    interpolation kernel of `resize_flow` reaches half a new pixel further: keep invalid flow out of
+    it, as `multiscale_endpoint_error` does.
 
     Args:
         mask: `[..., H, W]` bool, True = valid. Any leading axes.
@@ -67,12 +67,12 @@ def resize_mask(
         `[..., new_height, new_width]` bool.
 
     Raises:
-        ValueError: if `mask` is not a map of bool or a size is not positive.
+        ValueError: if `mask` is not a bool map, or a size is not positive.
     """
     if mask.ndim < 2 or mask.dtype != jnp.bool_:
         raise ValueError(
             f"mask has shape {mask.shape} and dtype {mask.dtype}; it must be [..., H, W] of bool, "
-            "True = valid: compare first, as in mask > 0"
+            "True = valid: compare first, e.g. mask > 0"
         )
     height, width = mask.shape[-2:]
     _check_sizes((height, width), size)
@@ -83,10 +83,11 @@ def resize_mask(
 
 
 def _support(size: int, new_size: int) -> np.ndarray:
-    """`[new_size, size]` bool: which source pixels lie under each new pixel along one axis.
+    """Returns `[new_size, size]` bool: the source pixels of each new pixel along one axis.
 
-    Centres closer than half the sum of both widths touch, and bilinear interpolation reaches one
-    source pixel; all is multiplied by `2 * new_size` to stay in whole numbers.
+    Two pixels touch if their centers are closer than half the sum of their widths, and bilinear
+    interpolation reaches one source pixel. Everything is multiplied by `2 * new_size` to remain in
+    integers.
     """
     new_centers = (2 * np.arange(new_size)[:, None] + 1) * size
     centers = (2 * np.arange(size)[None, :] + 1) * new_size

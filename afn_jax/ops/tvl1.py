@@ -1,8 +1,8 @@
-"""Classical TV-L1 optical flow: the whole solver, from coarse to fine.
+"""Classical coarse-to-fine TV-L1 optical flow.
 
-Zach, Pock and Bischof, "A Duality Based Approach for Realtime TV-L1 Optical Flow" (2007). The same
-primal-dual update as in the representation flow layer, here with a pyramid, with warping, and with
-a median filter between warps (Wedel et al. 2009; Sun, Roth and Black 2010).
+Zach, Pock and Bischof, "A Duality Based Approach for Realtime TV-L1 Optical Flow" (2007). It uses
+the primal-dual update of the representation flow layer, with a pyramid, warping, and a median
+filter after each warp (Wedel et al. 2009; Sun, Roth and Black 2010).
 """
 
 import dataclasses
@@ -37,18 +37,23 @@ from afn_jax.types import Array
 
 @dataclasses.dataclass(frozen=True)
 class TVL1Config:
-    """How the solver works. Hashable, so that it can be a static argument of `jax.jit`.
+    """Configuration of the TV-L1 solver; hashable, so it can be a static argument of `jax.jit`.
 
     Attributes:
-        tau: step of the dual update.
-        lam: weight of the brightness term, for grey in [0, 255]; larger follows the images more.
-        theta: coupling of the two copies of the flow; smaller is tighter.
-        num_scales: of the pyramid, at most; scales with a side below `min_size` are left out.
-        scale_factor: of the sides from one scale to the next, above 0 and below 1.
-        min_size: in pixels.
-        num_warps: linearisations at each scale.
-        num_iterations: primal-dual updates for each warp.
-        median_size: side of the median filter after each warp, odd; 1 = none.
+        tau: step size of the dual update.
+        lam: weight of the brightness term, for gray values in [0, 255]; larger values follow the
+            images more closely.
+        theta: coupling between the flow and its auxiliary copy; smaller values couple more tightly.
+        num_scales: maximum number of pyramid scales; scales with a side below `min_size` are
+            skipped.
+        scale_factor: ratio of the sides of one scale to the next finer one, above 0 and below 1.
+        min_size: smallest side of a pyramid scale, in pixels.
+        num_warps: number of warps (linearizations) per scale.
+        num_iterations: number of primal-dual updates per warp.
+        median_size: side of the median filter after each warp, in pixels, odd; 1 = no filter.
+
+    Raises:
+        ValueError: if a value is out of range.
     """
 
     tau: float = 0.25
@@ -69,7 +74,7 @@ class TVL1Config:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; pass 1 or more")
         if not 0 < self.scale_factor < 1:
-            raise ValueError(f"scale_factor is {self.scale_factor}; pass 0.5, or within 0 to 1")
+            raise ValueError(f"scale_factor is {self.scale_factor}; pass one between 0 and 1")
         if self.median_size < 1 or self.median_size % 2 == 0:
             raise ValueError(f"median_size is {self.median_size}; pass an odd number, 1 for none")
 
@@ -81,36 +86,39 @@ def tvl1_flow(
     *,
     return_energy: bool = False,
 ) -> Float[Array, "*batch h w 2"] | tuple[Float[Array, "*batch h w 2"], Float[Array, "..."]]:
-    """The flow from `frame1` to `frame2`.
+    """Computes the TV-L1 flow from `frame1` to `frame2`.
 
     Args:
-        frame1: `[..., H, W, 3]` RGB, or `[..., H, W, 1]` or `[..., H, W]` grey, in [0, 1]. Any
-            leading axes. A last axis of 1 or 3 is taken for channels if there are two before it.
-        frame2: the same shape, the next frame.
-        config: of the solver.
-        return_energy: also the energy after each update.
+        frame1: `[..., H, W, 3]` RGB, or `[..., H, W, 1]` or `[..., H, W]` grayscale, float in
+            [0, 1]. Any leading axes. A last axis of size 1 or 3 with at least two axes before it is
+            taken as channels.
+        frame2: same shape, the next frame.
+        config: solver configuration.
+        return_energy: whether to return the energy after each update as well.
 
     Returns:
-        `[..., H, W, 2]`, (x, y) = (right, down) in pixels; float32 or better. With `return_energy`
-        also `[..., scales, warps, iterations]`, coarsest scale first: the mean over pixels of
-        `|grad u| + lam * |rho(u)|`, `rho` being linearised at the warp. The updates lower the
-        relaxed energy, of `u` and its copy `v` together, so this one falls, but not in every step.
+        `[..., H, W, 2]`, (x, y) = (right, down) in pixels; float32 or higher precision. With
+        `return_energy` also `[..., scales, warps, iterations]`, coarsest scale first: the mean over
+        pixels of `|grad u| + lam * |rho(u)|` with `rho` linearized at the warp. The updates
+        minimize the relaxed energy of `u` and its copy `v` together, so this one decreases overall,
+        but not in every step.
 
     Raises:
-        ValueError: shapes that differ or are no frames, or frames that are not float.
+        ValueError: if the shapes differ or are not frames, a frame is empty, or the frames are not
+            float.
     """
     gray1, gray2 = _gray255(frame1, frame2)
     *leading, height, width = gray1.shape
     num_pairs = math.prod(leading)
     pairs = tuple(gray.reshape(num_pairs, height, width) for gray in (gray1, gray2))
     if gray1.size == 0:
-        raise ValueError(f"frame1 has shape {frame1.shape}; a frame needs one pixel or more")
+        raise ValueError(f"frame1 has shape {frame1.shape}; a frame needs at least one pixel")
 
     def solve(gray1, gray2):
         return _solve(gray1, gray2, config, return_energy)
 
     if jax.default_backend() == "cpu" and num_pairs > 1:
-        # One pair after the other, so that the maps of one stay in the cache.
+        # One pair at a time, so that its maps stay in the cache.
         flow, energy = jax.lax.map(lambda pair: solve(pair[0][None], pair[1][None]), pairs)
         flow, energy = flow[:, 0], energy[:, 0]
     else:
@@ -122,7 +130,7 @@ def tvl1_flow(
 
 
 def _solve(gray1: Array, gray2: Array, config: TVL1Config, return_energy: bool):
-    """`[n, H, W]` twice -> flow `[n, H, W, 2]` and energy `[n, scales, warps, iterations]`."""
+    """Maps two `[n, H, W]` to flow `[n, H, W, 2]` and energy `[n, scales, warps, iterations]`."""
     flow, energies = None, []
     for size in _pyramid(gray1.shape[-2:], config):
         small1, small2 = (_resize(gray, size) for gray in (gray1, gray2))
@@ -142,7 +150,7 @@ def _solve_scale(gray1, gray2, flow, config, return_energy):
     def warp_and_solve(state, _):
         linearized_at = jnp.stack(state.flow, axis=-1)
         warped, slope_x, slope_y = jnp.moveaxis(warp(second, linearized_at), -1, 0)
-        # Where the flow leaves the image nothing is known: there, only the neighbours count.
+        # Outside the image there is no data term: the flow is filled in from its neighbors.
         inside = warp_mask(linearized_at)
         gradient = Flow(jnp.where(inside, slope_x, 0), jnp.where(inside, slope_y, 0))
         constant = warped - gradient.x * state.flow.x - gradient.y * state.flow.y - gray1
@@ -153,14 +161,13 @@ def _solve_scale(gray1, gray2, flow, config, return_energy):
 
     zeros = Flow(jnp.zeros_like(gray1), jnp.zeros_like(gray1))
     state = State(Flow(flow[..., 0], flow[..., 1]), zeros, zeros)
-    # Reverse mode stores what each warp starts from, and computes its iterations again.
+    # Reverse mode stores the state at the start of each warp and recomputes its iterations.
     state, energy = jax.lax.scan(jax.checkpoint(warp_and_solve), state, length=config.num_warps)
     return jnp.stack(state.flow, axis=-1), jnp.moveaxis(energy, -1, 0)
 
 
 def _iterate(state: State, brightness: Brightness, config: TVL1Config, return_energy: bool):
-    """All updates of one warp, and `[iterations, n]` energies (or none)."""
-
+    """Runs all updates of one warp; returns the state and `[iterations or 0, n]` energies."""
     weights = Weights(config.tau, config.lam, config.theta)
     if return_energy:
 
@@ -194,7 +201,7 @@ _STENCILS = Stencils(_gradient, _divergence, _gradient_again)
 
 
 def _pyramid(size: tuple[int, int], config: TVL1Config) -> list[tuple[int, int]]:
-    """Sizes, coarsest first."""
+    """Returns the sizes of the pyramid, coarsest first."""
     sizes = [size]
     for scale in range(1, config.num_scales):
         factor = config.scale_factor**scale
@@ -219,7 +226,7 @@ def _gray255(frame1: Array, frame2: Array) -> tuple[Array, Array]:
     if frame1.ndim < 2:
         raise ValueError(
             f"frame1 has shape {frame1.shape}; it must be [..., H, W, 3] in RGB, or [..., H, W, 1] "
-            "or [..., H, W] in grey"
+            "or [..., H, W] in gray"
         )
     check_float(frame1=frame1, frame2=frame2)
     dtype = jnp.promote_types(jnp.promote_types(frame1.dtype, frame2.dtype), jnp.float32)

@@ -1,12 +1,10 @@
 """One primal-dual iteration of TV-L1 optical flow.
 
-Zach, Pock and Bischof, "A Duality Based Approach for Realtime TV-L1 Optical Flow" (2007), minimise
-`sum |grad u| + lam * |rho(u)|` by turns in the flow `u`, its copy `v` and the dual `p` of its
-gradient. The classical solver (`afn_jax.ops.tvl1`) and the layer of Representation Flow
-(`afn_jax.ops.representation_flow`, there Eq. 2-5) both take these steps; they differ in how they
+Zach, Pock and Bischof, "A Duality Based Approach for Realtime TV-L1 Optical Flow" (2007), minimize
+`sum |grad u| + lam * |rho(u)|` alternately over the flow `u`, its copy `v` and the dual `p` of its
+gradient. The classical solver (`afn_jax.ops.tvl1`) and the representation flow layer
+(`afn_jax.ops.representation_flow`, Eq. 2-5 of its paper) share these steps but differ in how they
 differentiate a map, so the stencils are arguments.
-
-A map is an array of any shape; `x_axis` and `y_axis` say which axes are right and down.
 """
 
 from collections.abc import Callable
@@ -19,23 +17,23 @@ import numpy as np
 from afn_jax.ops.derivative import differentiate_as
 from afn_jax.types import Array
 
-EPSILON = 1e-12  # under the square root and the division: a constant map has no NaN gradient
+EPSILON = 1e-12  # keeps the gradients of square root and division finite for a constant map
 
 
 class Flow(NamedTuple):
-    """The x and the y component of flow, or of anything that has one value for each."""
+    """The x and y components of flow, or of another vector field."""
 
     x: Array
     y: Array
 
 
 class State(NamedTuple):
-    """What an iteration starts from.
+    """State of the iteration.
 
     Attributes:
         flow: `u`, in pixels.
-        dual_x: `p` of the x component: the dual of its x and of its y derivative.
-        dual_y: the same of the y component.
+        dual_x: `p` of the x component of flow: the duals of its x and its y derivative.
+        dual_y: `p` of the y component of flow.
     """
 
     flow: Flow
@@ -44,11 +42,11 @@ class State(NamedTuple):
 
 
 class Brightness(NamedTuple):
-    """The linearised brightness residual `rho(u) = constant + gradient . u`.
+    """Linearized brightness residual `rho(u) = constant + gradient . u`.
 
     Attributes:
         constant: residual at zero flow.
-        gradient: of the second image, along x and y.
+        gradient: gradient of the second image, along x and y.
         squared: `|gradient|^2 + EPSILON`.
     """
 
@@ -61,7 +59,7 @@ class Brightness(NamedTuple):
 
 
 def linearize(constant: Array, gradient: Flow) -> Brightness:
-    """The residual with that value at zero flow and that slope."""
+    """Returns the residual with the given value at zero flow and the given gradient."""
     squared = gradient.x * gradient.x + gradient.y * gradient.y
     return Brightness(constant, gradient, squared + EPSILON)
 
@@ -72,13 +70,13 @@ def zero_state(like: Array) -> State:
 
 
 class Weights(NamedTuple):
-    """What an iteration multiplies by: a pytree, any leaf of which may be a traced scalar.
+    """Weights of an iteration: a pytree, any leaf of which may be a traced scalar.
 
     Attributes:
-        tau: step of the dual ascent; convergence is proven up to 1/8, practice takes 1/4.
+        tau: step size of the dual ascent; convergence is proven up to 1/8, in practice 1/4 is used.
         lam: weight of the data term.
-        theta: how tightly `u` follows `v`; small is tight.
-        kernels: scalars, for the stencils.
+        theta: coupling between `u` and `v`; smaller values couple more tightly.
+        kernels: kernel taps passed to the stencils.
     """
 
     tau: Array | float
@@ -88,14 +86,15 @@ class Weights(NamedTuple):
 
 
 class Stencils(NamedTuple):
-    """How a map is differentiated; each is given `Weights.kernels` first.
+    """Differential operators; each receives `Weights.kernels` as its first argument.
 
     Attributes:
-        gradient: of a map, for the regulariser: its x and its y derivative.
-        divergence: of a pair of maps; to converge, the negative adjoint of `gradient`.
-        gradient_again: the same as `gradient`, written in another way. What two kernels of XLA
-            need it stores and reads back, unless each has an expression of its own: on the CPU
-            that saves a quarter of an iteration.
+        gradient: x and y derivatives of a map, for the regularizer.
+        divergence: divergence of a pair of maps. The iteration converges if it is the negative
+            adjoint of `gradient`.
+        gradient_again: same function as `gradient` in another formulation. XLA stores and reloads
+            an expression that two of its kernels share; separate expressions avoid that, which
+            saves a quarter of an iteration on the CPU.
     """
 
     gradient: Callable[[Any, Array], tuple[Array, Array]]
@@ -104,9 +103,9 @@ class Stencils(NamedTuple):
 
 
 def tvl1_step(state: State, brightness: Brightness, weights: Weights, stencils: Stencils) -> State:
-    """One iteration: `v` exactly, then `u` from the divergence, then one ascent of `p`.
+    """Computes one iteration: `v` exactly, `u` from the divergence, one ascent step of `p`.
 
-    The three cases of the threshold (Eq. 3 of Representation Flow) are one clip:
+    The three cases of the threshold (Eq. 3 of Representation Flow) are written as one clip:
     `v = u - grad * clip(rho / |grad|^2, -lam * theta, lam * theta)`.
     """
     flow = _move(state, brightness, weights, stencils)
@@ -122,11 +121,11 @@ def tvl1_step(state: State, brightness: Brightness, weights: Weights, stencils: 
 
 
 def _move(state: State, brightness: Brightness, weights: Weights, stencils: Stencils) -> Flow:
-    """The flow after its data term and the divergence of its dual."""
+    """Updates the flow by its data term and the divergence of its dual."""
     flow, gradient = state.flow, brightness.gradient
     bound = weights.lam * weights.theta
-    # A division, though the divisor is the same in all iterations: XLA computes a division once
-    # for both components, and a multiplication twice.
+    # Dividing is faster than multiplying by a precomputed reciprocal: XLA computes the division
+    # once for both components, but a multiplication twice.
     shrink = jnp.clip(brightness.residual(flow) / brightness.squared, -bound, bound)
     across = stencils.divergence(weights.kernels, state.dual_x)
     down = stencils.divergence(weights.kernels, state.dual_y)
@@ -144,16 +143,16 @@ def tvl1_iterations(
     num_iterations: int,
     remat: bool = True,
 ) -> State:
-    """`num_iterations` of `tvl1_step`.
+    """Runs `num_iterations` of `tvl1_step`.
 
     Args:
-        state: where to start.
-        brightness: the data term.
-        weights: see there.
-        stencils: see there.
+        state: initial state.
+        brightness: data term.
+        weights: see `Weights`.
+        stencils: see `Stencils`.
         num_iterations: 0 or more.
-        remat: in reverse mode, store what each iteration starts from (ten maps) and compute it
-            again, instead of storing all that it computed.
+        remat: whether reverse mode stores only the ten maps at the start of each iteration and
+            recomputes the rest.
     """
 
     def compute(state, brightness, weights):
@@ -171,15 +170,15 @@ def tvl1_iterations(
 
 
 def _iterations_to_differentiate(state, brightness, weights, stencils, num_iterations, remat):
-    """`tvl1_iterations`, from one dual ascent to the next instead of from one flow to the next.
+    """Runs `tvl1_iterations` with loop steps from one dual ascent to the next.
 
-    The slopes of the flow go from iteration to iteration, so that in reverse mode their cotangents
-    are stored: XLA on the CPU would else fuse the shifts of all of them into one slow kernel.
+    The slopes of the flow are part of the carry, so that reverse mode stores their cotangents.
+    Otherwise XLA on the CPU would fuse the shifts of all of them into one slow kernel.
     """
     if num_iterations == 0:
         return state
-    # As maps, so that reverse mode adds up the gradient of a scalar pixel by pixel: a sum over all
-    # pixels in every iteration is slow.
+    # Broadcast to maps, so that reverse mode accumulates the gradient of a scalar pixel by pixel; a
+    # sum over all pixels in every iteration would be slow.
     shape = (1, *state.flow.x.shape[1:])
     weights = jax.tree.map(lambda weight: jnp.broadcast_to(weight, shape), weights)
     step = weights.tau / weights.theta
@@ -210,7 +209,7 @@ def _ascend(dual: Flow, slopes: Flow, step: Array) -> Flow:
 
 @_ascend.defjvp
 def _ascend_jvp(primals, tangents):
-    """By the result itself, which is less to compute than what differentiation makes of it."""
+    """Derivative in terms of the result, which is cheaper than automatic differentiation."""
     (_, slopes, step), (d_dual, d_slopes, d_step) = primals, tangents
     ascended = _ascend(*primals)
     length = gradient_length(*slopes)
@@ -226,15 +225,15 @@ def _ascend_jvp(primals, tangents):
 
 
 def gradient_length(x: Array, y: Array) -> Array:
-    """`|grad u|`, with the epsilon inside the root that keeps its derivative finite at 0."""
+    """Computes `|grad u|`, with an epsilon under the root to keep the derivative finite at 0."""
     return jnp.sqrt(x * x + y * y + EPSILON)
 
 
-# Stencils. Written as one slice and one pad an axis, which XLA fuses into the loop over pixels.
+# Stencils, written as one slice and one pad per axis, which XLA fuses into the loop over pixels.
 
 
 def shift(x: Array, axis: int, step: int) -> Array:
-    """`x` moved by `step` (+1 or -1) along `axis`, zeros coming in."""
+    """Shifts `x` by `step` (+1 or -1) along `axis`, filling with zeros."""
     size = x.shape[axis]
     axis %= x.ndim
     if step > 0:
@@ -247,13 +246,13 @@ def shift(x: Array, axis: int, step: int) -> Array:
 def forward_difference(
     x: Array, axis: int, here: Array | float = -1.0, after: Array | float = 1.0
 ) -> Array:
-    """`x[i + 1] - x[i]`, and 0 at the last: the gradient with Neumann borders.
+    """Computes `x[i + 1] - x[i]`, and 0 at the last pixel (Neumann boundary).
 
     Args:
-        x: a map.
-        axis: to differentiate along.
-        here: weight of this pixel: a scalar, or one for each pixel of a map.
-        after: weight of the next.
+        x: map of any shape.
+        axis: axis to differentiate along.
+        here: weight of this pixel, a scalar or a map.
+        after: weight of the next pixel, a scalar or a map.
     """
     axis %= x.ndim
     size = x.shape[axis]
@@ -265,25 +264,25 @@ def forward_difference(
 def forward_difference_again(
     x: Array, axis: int, here: Array | float = -1.0, after: Array | float = 1.0
 ) -> Array:
-    """`forward_difference` in another way; see `Stencils.gradient_again`."""
+    """Same as `forward_difference` in another formulation; see `Stencils.gradient_again`."""
     axis %= x.ndim
     size = x.shape[axis]
-    but_last = np.arange(size) < size - 1  # a constant, not computed for each pixel
+    but_last = np.arange(size) < size - 1  # a constant
     but_last = but_last.reshape([size if a == axis else 1 for a in range(x.ndim)]).astype(x.dtype)
     return but_last * (here * x + after * shift(x, axis, -1))
 
 
 def backward_difference(p: Array, axis: int) -> Array:
-    """`p[i] - p[i - 1]`, with 0 before the first.
+    """Computes `p[i] - p[i - 1]`, with 0 before the first pixel.
 
-    Where the last `p` is 0, as it stays in the dual of `forward_difference`, this is its negative
-    adjoint.
+    It is the negative adjoint of `forward_difference` where the last `p` is 0, as it is in the dual
+    variable.
     """
     return p - shift(p, axis, 1)
 
 
 def central_difference(x: Array, axis: int) -> Array:
-    """`(x[i + 1] - x[i - 1]) / 2`, the border pixels repeated outside."""
+    """Computes `(x[i + 1] - x[i - 1]) / 2`, with border pixels repeated outside."""
     axis %= x.ndim
     size = x.shape[axis]
     padded = jnp.pad(x, [(1, 1) if a == axis else (0, 0) for a in range(x.ndim)], mode="edge")
@@ -291,7 +290,7 @@ def central_difference(x: Array, axis: int) -> Array:
 
 
 def _all_but_last(weight: Array | float, axis: int) -> Array | float:
-    """A weight for each pixel without those of the last line; one for all lines as it is."""
+    """Drops the last line of a map of weights; returns a scalar weight unchanged."""
     if jnp.ndim(weight) < -axis:
         return weight
     return _slice(weight, axis % weight.ndim, 0, weight.shape[axis] - 1)

@@ -1,6 +1,6 @@
 """Backward bilinear warping of images and feature maps by flow.
 
-Flow is in pixels of its own map, (x, y) = (right, down); integer coordinates are pixel centres.
+Flow is in pixels of its own map, (x, y) = (right, down); integer coordinates are pixel centers.
 `warp(frame[t + 1], flow[t])` looks like `frame[t]`.
 """
 
@@ -24,25 +24,25 @@ def warp(
     *,
     padding: Literal["border", "zeros"] = "border",
 ) -> Float[Array, "*batch h w c"]:
-    """Sample `image` at every pixel's own position plus its flow, bilinearly.
+    """Warps an image backward: samples it bilinearly at each pixel's position plus its flow.
 
-    The values and derivatives are those of `jax.scipy.ndimage.map_coordinates(order=1)`, mode
-    "nearest" for border and "constant" for zeros. At an integer coordinate, zero flow among them,
-    the interpolant has a kink; the derivative there is the one towards larger coordinates (right,
+    Values and derivatives are those of `jax.scipy.ndimage.map_coordinates(order=1)` with mode
+    "nearest" for "border" and "constant" for "zeros". At integer coordinates, including zero flow,
+    the interpolant has a kink; the derivative there is the one toward larger coordinates (right,
     down), never zero or halved by a clip.
 
     Args:
-        image: `[..., H, W, C]`, float, any range. Any leading axes, the same as those of `flow`.
-        flow: `[..., H, W, 2]`, in pixels.
-        padding: what lies outside the image: "border" repeats the nearest edge pixel, "zeros"
-            counts every corner outside as 0.
+        image: `[..., H, W, C]`, float, any range. Any leading axes.
+        flow: `[..., H, W, 2]`, in pixels, with the same leading axes and size.
+        padding: values outside the image: "border" repeats the nearest edge pixel, "zeros" takes
+            every corner outside as 0.
 
     Returns:
-        `[..., H, W, C]`, of `image`'s dtype. Inside it computes in float32 or better.
+        `[..., H, W, C]`, with the dtype of `image`; computed in float32 or higher precision.
 
     Raises:
-        ValueError: if `padding` is unknown, `image` is not float, `flow` has no two components, or
-            the two disagree on leading axes or size.
+        ValueError: if `padding` is unknown, `image` is not float, the last axis of `flow` is not 2,
+            or the two differ in leading axes or size.
     """
     if padding not in ("border", "zeros"):
         raise ValueError(f'padding is {padding!r}; choose "border" or "zeros"')
@@ -69,10 +69,10 @@ def warp(
 
 
 def _four_gathers(padding: str, images: Array, flow: Array) -> Array:
-    """Each corner by itself: XLA makes one kernel of all four, and stores no corner."""
+    """Gathers the corners separately: XLA fuses all four into one kernel and stores no corner."""
     pixels = images.reshape(-1, images.shape[-1])
     rows, columns = _neighbors(padding, flow)
-    if jax.default_backend() == "cpu":  # where it would compute them for each channel again
+    if jax.default_backend() == "cpu":  # which would recompute them per channel
         rows, columns = jax.lax.optimization_barrier((rows, columns))
 
     def along_row(row):
@@ -85,7 +85,7 @@ def _four_gathers(padding: str, images: Array, flow: Array) -> Array:
 
 
 def _one_gather(padding: str, images: Array, flow: Array) -> Array:
-    """All corners at once: transposed towards the images, that is one scatter and not four."""
+    """Gathers all corners at once, so that its transpose is one scatter instead of four."""
     pixels = images.reshape(-1, images.shape[-1])
     corners = list(itertools.product(*_neighbors(padding, flow)))
     indices = jnp.stack([row + column for (row, _), (column, _) in corners], axis=-1)
@@ -94,9 +94,10 @@ def _one_gather(padding: str, images: Array, flow: Array) -> Array:
 
 
 def _neighbors(padding: str, flow: Array) -> list[list[tuple[Array, Array]]]:
-    """The two rows and the two columns around each sampling point.
+    """Returns the two rows and the two columns around each sampling point.
 
-    Each is an index and its weight. Row + column is a pixel of all images, one after the other.
+    Each is a pair of index and weight. Row + column is an index into the pixels of all images,
+    concatenated.
     """
     num_images, height, width = flow.shape[:3]
     x, y = _sampling_points(flow)
@@ -104,8 +105,8 @@ def _neighbors(padding: str, flow: Array) -> list[list[tuple[Array, Array]]]:
     for position, size in ((y, height), (x, width)):
         lower = jnp.floor(position)
         fraction = position - lower
-        # Clipped as floats, because a flow of 1e10 (the mark of unknown flow) has no int32. -2 and
-        # the size itself leave both neighbours outside, and no gradient passes through indices.
+        # Clipped as floats, because a flow of 1e10 (the marker of unknown flow) overflows int32. -2
+        # and the size keep both neighbors outside, and no gradient passes through indices.
         lower = jnp.clip(lower, -2, size).astype(jnp.int32)
         pair = []
         for index, weight in ((lower, 1 - fraction), (lower + 1, fraction)):
@@ -119,7 +120,7 @@ def _neighbors(padding: str, flow: Array) -> list[list[tuple[Array, Array]]]:
 
 
 def warp_mask(flow: Float[Array, "*batch h w 2"]) -> Bool[Array, "*batch h w"]:
-    """Where `warp` samples inside the image, the outermost pixel centres included.
+    """Returns where `warp` samples inside the image, including the outermost pixel centers.
 
     Args:
         flow: `[..., H, W, 2]`, in pixels. Any leading axes.
@@ -128,7 +129,7 @@ def warp_mask(flow: Float[Array, "*batch h w 2"]) -> Bool[Array, "*batch h w"]:
         `[..., H, W]`, True where pixel + flow lies in `[0, W - 1] x [0, H - 1]`; False for NaN.
 
     Raises:
-        ValueError: if `flow` has no two components.
+        ValueError: if the last axis of `flow` is not 2.
     """
     _check_two_components(flow)
     height, width = flow.shape[-3:-1]
@@ -138,9 +139,10 @@ def warp_mask(flow: Float[Array, "*batch h w 2"]) -> Bool[Array, "*batch h w"]:
 
 
 def _sampling_points(flow: Float[Array, "*batch h w 2"]) -> tuple[Array, Array]:
-    """The x and the y in the other frame that each pixel's flow points to.
+    """Returns the x and y coordinates in the other frame that each pixel's flow points to.
 
-    By themselves: a grid of both is one more array to store and to read, twice the time of a warp.
+    They are separate arrays, because storing and reading one grid of both doubles the time of a
+    warp.
     """
     height, width = flow.shape[-3:-1]
     ones = (1,) * (flow.ndim - 3)
