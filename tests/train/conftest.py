@@ -1,4 +1,4 @@
-"""Runs in this folder use the smallest network unless they ask for a real one."""
+"""Runs in this folder use the smallest network unless they request a real one."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Runs of the real loop, and what they leave, for the tests of it."""
+"""Runs of the real loop and their outputs, for its tests."""
 
 import dataclasses
 import io

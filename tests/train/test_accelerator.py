@@ -1,4 +1,4 @@
-"""What a user reads when the device that was asked for, or installed for, is not there."""
+"""What users read if the requested or installed-for device is missing."""
 
 import os
 import subprocess
@@ -28,12 +28,12 @@ def start_in_a_new_process(platforms):
     return done.stdout, done.stderr
 
 
-def test_the_cpu_starts_without_a_word():
+def test_starts_on_the_cpu_silently():
     output, errors = start_in_a_new_process("cpu")
     assert output.strip() == "started: cpu" and errors == ""
 
 
-def test_a_platform_that_cannot_start_is_named_with_the_way_out():
+def test_rejects_a_platform_that_cannot_start():
     output, errors = start_in_a_new_process("no_such_platform")
     assert output.startswith("refused: JAX_PLATFORMS=no_such_platform: JAX cannot start")
     assert "use the CPU: JAX_PLATFORMS=cpu" in output
@@ -41,7 +41,7 @@ def test_a_platform_that_cannot_start_is_named_with_the_way_out():
 
 
 @pytest.mark.parametrize(("asked", "warned"), [("", True), ("cpu", False)])
-def test_wheels_for_a_gpu_that_is_not_there(monkeypatch, capsys, asked, warned):
+def test_warns_if_gpu_wheels_find_no_gpu(monkeypatch, capsys, asked, warned):
     monkeypatch.setenv("JAX_PLATFORMS", asked)
     monkeypatch.setattr(
         accelerator.importlib.util,

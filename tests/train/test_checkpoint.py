@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import os
 import resource
 import subprocess
@@ -40,7 +41,7 @@ def assert_equal(found, right):
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
 
 
-def test_restored_bit_by_bit(tmp_path):
+def test_restores_every_bit(tmp_path):
     save(tmp_path, [3])
     (state, data), warnings = restore(tmp_path)
     assert_equal(state, make_state(3))
@@ -48,7 +49,7 @@ def test_restored_bit_by_bit(tmp_path):
     assert list(warnings) == []
 
 
-def test_nothing_saved_yet(tmp_path):
+def test_restores_nothing_from_an_empty_folder(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     assert checkpoints.latest_step() is None
     assert checkpoints.restore(make_state(0)) is None
@@ -56,14 +57,14 @@ def test_nothing_saved_yet(tmp_path):
 
 
 @pytest.mark.parametrize("keep", [1, 2])
-def test_the_latest_are_kept(tmp_path, keep):
+def test_keeps_the_latest_checkpoints(tmp_path, keep):
     save(tmp_path, [1, 2, 3, 4], keep)
     assert saved_steps(tmp_path) == [1, 2, 3, 4][-keep:]
     (state, _), _ = restore(tmp_path)
     assert int(state.step) == 4
 
 
-def test_the_same_step_twice_is_saved_once(tmp_path):
+def test_saves_a_step_only_once(tmp_path):
     save(tmp_path, [2])
     before = contents(tmp_path)
     save(tmp_path, [2])
@@ -72,11 +73,12 @@ def test_the_same_step_twice_is_saved_once(tmp_path):
 
 def test_settings_are_in_the_checkpoint(tmp_path):
     save(tmp_path, [2])
-    texts = [p.read_text() for p in (tmp_path / "checkpoints" / "2" / "config").glob("*")]
-    assert any('"actionflownet"' in text and '"seed"' in text for text in texts)
+    files = [*(tmp_path / "checkpoints" / "2" / "config").glob("*")]
+    values = [json.loads(path.read_text()) for path in files if "seed" in path.read_text()]
+    assert [config_file.from_values(value, "config") for value in values] == [CONFIG]
 
 
-def test_a_damaged_checkpoint_is_passed_over(tmp_path):
+def test_skips_a_damaged_checkpoint(tmp_path):
     save(tmp_path, [2, 4])
     cut_in_half(tmp_path / "checkpoints" / "4")
     (state, data), warnings = restore(tmp_path)
@@ -90,7 +92,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path):
     assert (int(state.step), list(warnings)) == (4, [])
 
 
-def test_the_same_step_damaged_twice(tmp_path):
+def test_sets_aside_the_same_step_damaged_twice(tmp_path):
     save(tmp_path, [2, 4])
     for _ in range(2):
         cut_in_half(tmp_path / "checkpoints" / "4")
@@ -99,7 +101,7 @@ def test_the_same_step_damaged_twice(tmp_path):
         save(tmp_path, [4])
 
 
-def test_no_traceback_of_abandoned_reads(tmp_path):
+def test_abandoned_reads_print_no_traceback(tmp_path):
     """In a process of its own: the reads end after the failure, in other threads."""
     code = (
         "import sys, gc, time\n"
@@ -122,7 +124,7 @@ def test_no_traceback_of_abandoned_reads(tmp_path):
 
 
 @pytest.mark.parametrize("item", ["state", "data"])
-def test_a_part_that_is_missing(tmp_path, item):
+def test_skips_a_checkpoint_with_a_missing_part(tmp_path, item):
     save(tmp_path, [2, 4])
     for path in (tmp_path / "checkpoints" / "4" / item).rglob("*"):
         if path.is_file():
@@ -131,7 +133,7 @@ def test_a_part_that_is_missing(tmp_path, item):
     assert int(state.step) == 2 and len(warnings) == 1
 
 
-def test_all_damaged(tmp_path):
+def test_rejects_a_run_whose_checkpoints_are_all_damaged(tmp_path):
     save(tmp_path, [2, 4])
     for step in (2, 4):
         cut_in_half(tmp_path / "checkpoints" / str(step))
@@ -142,7 +144,7 @@ def test_all_damaged(tmp_path):
     assert contents(tmp_path) == before
 
 
-def test_checkpoint_of_another_network(tmp_path):
+def test_rejects_the_checkpoint_of_another_network(tmp_path):
     save(tmp_path, [2], size=7)
     with pytest.raises(CheckpointError, match="belong to another model"):
         restore(tmp_path, size=6)
@@ -159,7 +161,7 @@ def files_no_larger_than(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_write_that_fails(tmp_path):
+def test_a_failed_write_leaves_older_checkpoints_intact(tmp_path):
     save(tmp_path, [2], size=LARGE)
     before = contents(tmp_path / "checkpoints" / "2")
     checkpoints = Checkpoints(tmp_path)
@@ -177,7 +179,7 @@ def test_a_write_that_fails(tmp_path):
     assert_equal(restore(tmp_path, LARGE)[0][0], make_state(4, LARGE))
 
 
-def test_the_first_write_fails(tmp_path):
+def test_a_failed_first_write_says_that_nothing_is_saved(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     with files_no_larger_than(100_000):
         with pytest.raises(CheckpointError, match="Earlier work: none is saved"):
@@ -195,7 +197,7 @@ def test_load_state_and_config(tmp_path):
     assert_equal(load_state(tmp_path, make_state(0)), make_state(4))
 
 
-def test_load_config_of_no_run_folder(tmp_path):
+def test_rejects_a_folder_that_is_not_a_run(tmp_path):
     with pytest.raises(ValueError, match="is not a run folder"):
         load_config(tmp_path)
 
@@ -208,7 +210,7 @@ def test_reading_a_state_changes_nothing(tmp_path):
     assert contents(tmp_path) == before
 
 
-def test_template_of_shapes_alone_is_not_changed(tmp_path):
+def test_accepts_a_template_of_shapes(tmp_path):
     save(tmp_path, [2])
     template = make_state(0)
     kept = dataclasses.replace(template)

@@ -83,7 +83,7 @@ def test_all_stages():
     assert parse_chain(["odabasi", "--scale=toy"]) == [RECIPES["odabasi"][""]["toy"]]
 
 
-def test_stages_that_are_none(capsys):
+def test_rejects_unknown_stages(capsys):
     code, text = failure(["uf-tsn"], capsys)
     assert code == 2 and "add --stage all" in text and "  end-to-end\n" in text
     code, text = failure(["uf-tsn", "--stage", "warmup"], capsys)
@@ -105,11 +105,11 @@ def test_lists_on_the_command_line():
     assert config.objective.term_weights == ("epe=2",)
 
 
-def test_underscores_serve_as_well():
+def test_accepts_underscores_in_options():
     assert parse(["actionflownet", "--batch_size", "5"]).batch_size == 5
 
 
-def test_unknown_recipe_names_the_near_one(capsys):
+def test_rejects_an_unknown_recipe_and_suggests_a_near_one(capsys):
     code, text = failure(["actionflow"], capsys)
     assert code == 2
     assert "no recipe 'actionflow'" in text and "Did you mean actionflownet?" in text
@@ -118,7 +118,7 @@ def test_unknown_recipe_names_the_near_one(capsys):
     assert all(name in text for name in RECIPES)
 
 
-def test_unknown_scale_names_those_there_are(capsys):
+def test_rejects_an_unknown_scale_and_lists_the_scales(capsys):
     code, text = failure(["actionflownet", "--scale", "tiny"], capsys)
     assert code == 2 and "--scale: got 'tiny', recipe actionflownet has paper, toy" in text
     code, text = failure(["actionflownet", "--scale"], capsys)
@@ -135,7 +135,7 @@ def test_unknown_scale_names_those_there_are(capsys):
         (["--steps"], ["--steps"]),
     ],
 )
-def test_wrong_field_or_value(arguments, words, capsys):
+def test_rejects_wrong_fields_and_values(arguments, words, capsys):
     code, text = failure(["actionflownet", *arguments], capsys)
     assert code == 2
     assert "Traceback" not in text

@@ -60,7 +60,7 @@ def test_reads_every_old_objective(kind, now):
     assert objective == ObjectiveConfig(*now, flow_weight=2.0)
 
 
-def test_load_names_a_misspelt_field(tmp_path):
+def test_rejects_a_misspelled_field_and_suggests_a_near_one(tmp_path):
     values = dataclasses.asdict(VALID)
     values["data"]["num_frame"] = 4
     path = tmp_path / "config.json"
@@ -69,19 +69,19 @@ def test_load_names_a_misspelt_field(tmp_path):
         config_file.load(path)
 
 
-def test_load_of_broken_json(tmp_path):
+def test_rejects_broken_json(tmp_path):
     path = tmp_path / "config.json"
     path.write_text('{"recipe": "actionflownet", ')
     with pytest.raises(ValueError, match=r"config.json is not valid JSON .*edited by hand"):
         config_file.load(path)
 
 
-def test_load_without_file(tmp_path):
+def test_rejects_a_missing_file(tmp_path):
     with pytest.raises(ValueError, match=r"is not a run folder: it has no config.json"):
         config_file.load(tmp_path / "config.json")
 
 
-def test_load_of_json_that_is_no_settings(tmp_path):
+def test_rejects_json_that_is_not_settings(tmp_path):
     path = tmp_path / "config.json"
     for text, problem in {
         "[1, 2]": "expected fields and values in braces",
@@ -95,7 +95,7 @@ def test_load_of_json_that_is_no_settings(tmp_path):
             config_file.load(path)
 
 
-def test_fields_left_out_take_their_defaults(tmp_path):
+def test_missing_fields_have_their_defaults(tmp_path):
     path = tmp_path / "config.json"
     path.write_text('{"steps": 7, "model": {"width": 3}}')
     assert config_file.load(path) == TrainConfig(steps=7, model=ModelConfig(width=3))
@@ -108,7 +108,7 @@ def test_differences_are_named_with_both_values():
     assert config_file.differences(saved, saved) == {}
 
 
-def test_what_does_not_change_learning_may_change():
+def test_a_resumed_run_may_change_what_does_not_affect_learning():
     new = dataclasses.replace(
         VALID,
         run_dir="elsewhere",
@@ -152,7 +152,7 @@ def test_may_change_names_exist():
         "test_clips",
     ],
 )
-def test_check_of_counts(name):
+def test_rejects_counts_below_one(name):
     config_lib.check(dataclasses.replace(VALID, **{name: 1}))
     with pytest.raises(ValueError, match=f"^{name}: got 0, but it must be at least 1"):
         config_lib.check(dataclasses.replace(VALID, **{name: 0}))
@@ -193,20 +193,20 @@ def test_check_rejects_mirrored_synthetic_clips():
         ("data", "prefetch", -1, "data.prefetch: got -1"),
     ],
 )
-def test_check_of_ranges(group, field, value, message):
+def test_rejects_values_out_of_range(group, field, value, message):
     changed = dataclasses.replace(getattr(VALID, group), **{field: value})
     with pytest.raises(ValueError, match=message):
         config_lib.check(dataclasses.replace(VALID, **{group: changed}))
 
 
-def test_check_of_boundaries():
+def test_rejects_boundaries_that_do_not_increase():
     for boundaries in ((5, 5), (7, 3), (0, 4)):
         optim = OptimConfig(schedule="steps", boundaries=boundaries)
         with pytest.raises(ValueError, match="optim.boundaries: got .* must increase from 1"):
             config_lib.check(dataclasses.replace(VALID, optim=optim))
 
 
-def test_check_of_parts():
+def test_rejects_parts_that_do_not_divide_a_share():
     config = dataclasses.replace(VALID, batch_size=24, optim=OptimConfig(accumulate=4))
     config_lib.check_parts(config, 3)
     with pytest.raises(ValueError, match="does not divide the 6 examples.*--optim.accumulate 3"):
@@ -214,6 +214,6 @@ def test_check_of_parts():
 
 
 @pytest.mark.parametrize("field", ["seed", "test_every", "max_devices"])
-def test_check_of_negative_numbers(field):
+def test_rejects_negative_numbers(field):
     with pytest.raises(ValueError, match=f"{field}: got -1, but it must be at least 0"):
         config_lib.check(dataclasses.replace(VALID, **{field: -1}))

@@ -1,4 +1,4 @@
-"""Mistakes in data and settings, as a user of `python -m train` meets them."""
+"""Errors in data and settings, as users of `python -m train` see them."""
 
 import dataclasses
 import io
@@ -40,7 +40,7 @@ def assert_refused(run_main, tmp_path, words, *arguments):
     assert not (tmp_path / "run").exists()
 
 
-def test_video_folder_without_root(run_main, tmp_path):
+def test_rejects_a_video_folder_without_root(run_main, tmp_path):
     assert_refused(run_main, tmp_path, ["data.root", "--data.root"], "--data", "video-folder")
 
 
@@ -52,7 +52,7 @@ def test_video_folder_without_root(run_main, tmp_path):
         (("jump",), ["holds only one class", "'jump'"]),
     ],
 )
-def test_unusable_folders(run_main, tmp_path, names, words):
+def test_rejects_unusable_folders(run_main, tmp_path, names, words):
     root = tmp_path / "videos"
     if names is not None:
         root.mkdir()
@@ -60,7 +60,7 @@ def test_unusable_folders(run_main, tmp_path, names, words):
     assert_refused(run_main, tmp_path, words, "--data", "video-folder", "--data.root", root)
 
 
-def test_clip_longer_than_every_video(run_main, tmp_path):
+def test_rejects_clips_longer_than_every_video(run_main, tmp_path):
     root = write_videos(tmp_path / "videos")
     assert_refused(
         run_main,
@@ -90,11 +90,11 @@ def test_rejects_videos_without_a_flow_target(run_main, tmp_path):
         (["--batch-size", "0"], ["batch_size: got 0"]),
     ],
 )
-def test_settings_that_contradict(run_main, tmp_path, arguments, words):
+def test_rejects_contradicting_settings(run_main, tmp_path, arguments, words):
     assert_refused(run_main, tmp_path, words, *arguments)
 
 
-def test_own_videos_train(small_network, tmp_path):
+def test_trains_on_own_videos(small_network, tmp_path):
     config = small_config(tmp_path / "run")
     root = write_videos(tmp_path / "videos")
     (root / "run" / "broken.avi").write_bytes(b"no video at all")
@@ -110,7 +110,7 @@ def test_own_videos_train(small_network, tmp_path):
     assert all(row["epe"] >= 0 for row in read_metrics(result.run_dir))
 
 
-def test_classes_must_agree():
+def test_rejects_different_training_and_test_classes():
     class Names:
         def __init__(self, *names):
             self.class_names = names

@@ -1,4 +1,4 @@
-"""The flow that is estimated in the step is that of the teacher on the host."""
+"""The flow estimated in the step equals that of the teacher on the host."""
 
 import jax
 import numpy as np
@@ -28,7 +28,7 @@ def test_each_segment_has_the_flow_of_the_teacher_on_the_host():
     assert np.abs(found.flows).max() > 0.3  # something moves
 
 
-def test_a_batch_that_has_flow_or_wants_none_stays_as_it_is():
+def test_leaves_batches_with_flow_or_without_need_of_it_unchanged():
     frames = np.zeros((1, 3, 16, 16, 3), np.uint8)
     flows = np.ones((1, 3, 16, 16, 2), np.float32)
     for one in (batch(frames, None), batch(frames, np.ones((1, 3, 16, 16), bool), flows)):

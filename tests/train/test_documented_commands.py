@@ -1,4 +1,4 @@
-"""Commands that the recipes and the pages tell: their settings exist, their weights fit."""
+"""The commands in recipes and pages: their settings exist and their weights fit."""
 
 import re
 import shlex
@@ -44,21 +44,21 @@ def arguments(command: str) -> list[str]:
 
 
 @pytest.mark.parametrize("command", IN_RECIPES | IN_PAGES)
-def test_a_command_has_settings_that_exist(command):
+def test_documented_commands_parse(command):
     assert parse_chain(arguments(command))
 
 
 WITH_WEIGHTS = [command for command in IN_RECIPES | IN_PAGES if "--init.weights" in command]
 
 
-def test_weights_are_told_for_each_paper_that_starts_from_them():
+def test_every_paper_that_starts_from_weights_documents_them():
     told = " ".join(WITH_WEIGHTS)
     for stage in ("spatial", "temporal-c", "warm-up", "mini-kinetics-3d", "hmdb51-scratch"):
         assert f"--stage {stage} " in told
 
 
 @pytest.mark.parametrize("command", WITH_WEIGHTS)
-def test_published_weights_fit_as_told(command):
+def test_published_weights_fit_as_documented(command):
     """Networks of the paper's depth and few channels; the weights have 1000 classes."""
     (config,) = parse_chain([*arguments(command), "--model.width", str(WIDTH)])
     init = config.init

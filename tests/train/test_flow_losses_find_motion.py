@@ -1,4 +1,4 @@
-"""The flow that minimises each family's loss is nearer to the truth than no motion is.
+"""The flow that minimizes each family's loss is closer to the truth than zero flow.
 
 On the embedded clips, without a network: the flow itself is what learns.
 """

@@ -1,4 +1,4 @@
-"""A real run of the command, stopped by SIGTERM, SIGINT and SIGKILL in turn and taken up again.
+"""A real run of the command, stopped by SIGTERM, SIGINT and SIGKILL in turn and resumed.
 
 Each takes a process of its own and the real network, so one run folder serves for all three.
 """
@@ -97,7 +97,7 @@ def saved_arrays(run_dir):
 
 
 @pytest.mark.timeout(500)
-def test_stopped_in_every_way_and_taken_up_again(tmp_path):
+def test_resumes_after_every_way_of_stopping(tmp_path):
     whole, run_dir = tmp_path / "whole", tmp_path / "run"
     assert "fresh start" in finish(whole)
 

@@ -1,4 +1,4 @@
-"""Each family learns the action, and its flow, from the embedded clips in a fixed small budget.
+"""Each family learns the action and its flow from the embedded clips within a small budget.
 
 One frame says nothing about their class, so what beats chance has seen motion.
 """

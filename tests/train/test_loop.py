@@ -1,4 +1,4 @@
-"""The real loop on the smallest network: what it writes, how it stops, how it goes on."""
+"""The real loop with the smallest network: what it writes, how it stops and resumes."""
 
 import dataclasses
 import errno
@@ -43,7 +43,7 @@ pytestmark = pytest.mark.usefixtures("small_network")
 # ---------------------------------------------------------------- What a run leaves
 
 
-def test_what_a_run_writes(config):
+def test_a_run_writes_checkpoints_metrics_and_settings(config):
     config = dataclasses.replace(config, log_every=2, test_every=2)
     result, text = run(config)
     run_dir = Path(config.run_dir)
@@ -119,7 +119,7 @@ def test_learning_rate_and_seed_reach_the_step(config):
 # ---------------------------------------------------------------- Going on
 
 
-def test_the_same_command_again_does_nothing_and_says_so(config):
+def test_repeating_the_command_of_a_finished_run_does_nothing(config):
     first, _ = run(config)
     metrics = (Path(config.run_dir) / "metrics.jsonl").read_bytes()
     checkpoints = contents(Path(config.run_dir) / "checkpoints")
@@ -131,7 +131,7 @@ def test_the_same_command_again_does_nothing_and_says_so(config):
     assert contents(Path(config.run_dir) / "checkpoints") == checkpoints
 
 
-def test_fewer_steps_than_are_done_leave_the_run_as_long_as_it_is(config):
+def test_asking_for_fewer_steps_does_not_shorten_a_run(config):
     run(config)
     _, text = run(dataclasses.replace(config, steps=3))
     assert "nothing left to do: all 3 steps are done" in text
@@ -150,7 +150,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(config):
     assert [row["step"] for row in rows(config.run_dir)] == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(config):
+def test_a_damaged_checkpoint_resumes_from_the_one_before(config):
     whole, _ = run(config)
     expected = rows(config.run_dir)
     for path in (Path(config.run_dir) / "checkpoints" / "4").rglob("*"):
@@ -164,7 +164,7 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(config):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_the_same_command_goes_on(config, monkeypatch, number):
+def test_a_signal_saves_and_the_same_command_continues(config, monkeypatch, number):
     whole, _ = run(elsewhere(config, "whole"))
     config = dataclasses.replace(config, checkpoint_every=100)
     with monkeypatch.context() as patch:
@@ -179,7 +179,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(config, monkeypatch, number
 
 
 @pytest.mark.parametrize("asked", [True, False])
-def test_reading_processes_that_a_signal_ends(config, monkeypatch, asked):
+def test_a_signal_may_end_the_reading_processes(config, monkeypatch, asked):
     """A scheduler's SIGTERM goes to the whole group; the work is saved all the same."""
     begin = loop.train_iterator
 
@@ -206,7 +206,7 @@ def test_reading_processes_that_a_signal_ends(config, monkeypatch, asked):
     assert saved_steps(config.run_dir)[-1] == 2
 
 
-def test_a_look_at_the_test_clips_that_fails_costs_nothing(config, monkeypatch):
+def test_a_failing_evaluation_on_test_clips_loses_no_step(config, monkeypatch):
     def fail(*arguments):
         raise MemoryError
 
@@ -236,7 +236,7 @@ def test_a_second_signal_stops_at_once(monkeypatch, second, later):
 # ---------------------------------------------------------------- What goes wrong on the way
 
 
-def test_the_look_at_the_test_set_is_not_at_its_first_classes():
+def test_test_clips_are_not_only_of_the_first_classes():
     data = DataConfig(num_frames=2, size=(16, 16), test_videos=64, num_threads=1)
     source = create_source(data, "test", 0)
     reader = ClipReader(source, data)
@@ -248,7 +248,7 @@ def test_the_look_at_the_test_set_is_not_at_its_first_classes():
     assert len({source[i].label for i in indices}) >= 6
 
 
-def test_a_video_that_trains_and_tests_is_named():
+def test_rejects_videos_in_both_lists():
     class Listed(list):
         class_names = ("a",)
 
@@ -260,7 +260,7 @@ def test_a_video_that_trains_and_tests_is_named():
         check_overlap(first, second)
 
 
-def test_a_video_of_several_classes_is_one():
+def test_a_video_of_several_classes_counts_as_one_video():
     class Listed(list):
         class_names = ("a",)
 
@@ -272,7 +272,7 @@ def test_a_video_of_several_classes_is_one():
         check_overlap(train, test)
 
 
-def test_a_gradient_that_is_not_finite_stops_the_run():
+def test_a_nonfinite_gradient_stops_the_run():
     class Saved:
         def latest_step(self):
             return 3
@@ -284,7 +284,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run():
 
 
 @pytest.mark.parametrize("log_every, checkpoint_every", [(1, 1), (100, 1), (100, 100)])
-def test_a_loss_that_is_not_finite_stops_the_run(config, log_every, checkpoint_every):
+def test_a_nonfinite_loss_stops_the_run(config, log_every, checkpoint_every):
     absurd = dataclasses.replace(
         config,
         optim=OptimConfig(learning_rate=1e30),
@@ -303,7 +303,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(config, log_every, checkpoint_e
     checkpoints.close()
 
 
-def test_not_finite_through_the_command(config, monkeypatch, run_main):
+def test_the_command_reports_a_nonfinite_loss(config, monkeypatch, run_main):
     absurd = dataclasses.replace(config, optim=OptimConfig(learning_rate=1e30))
     monkeypatch.setattr("train.cli.parse_chain", lambda arguments: [absurd])
     code, _, stderr = run_main("train")
@@ -314,7 +314,7 @@ def test_not_finite_through_the_command(config, monkeypatch, run_main):
     )
 
 
-def test_a_full_disk_through_the_command(config, monkeypatch, run_main):
+def test_the_command_reports_a_full_disk(config, monkeypatch, run_main):
     whole, _ = run(elsewhere(config, "whole"))
     monkeypatch.setattr("train.cli.parse_chain", lambda arguments: [config])
     with monkeypatch.context() as patch:
@@ -340,7 +340,7 @@ def test_a_full_disk_through_the_command(config, monkeypatch, run_main):
     checkpoints.close()
 
 
-def test_all_checkpoints_damaged(config):
+def test_does_not_train_over_damaged_checkpoints(config):
     run(config)
     for path in (Path(config.run_dir) / "checkpoints").rglob("*"):
         if path.is_file():
@@ -361,7 +361,7 @@ def test_a_signal_gives_exit_code_130(config, monkeypatch, run_main):
     assert f"evaluate it with: python -m eval action --run {config.run_dir}" in stdout
 
 
-def test_a_signal_at_the_end_of_a_stage_starts_no_other(config, monkeypatch, run_main):
+def test_a_signal_at_the_end_of_a_stage_ends_the_chain(config, monkeypatch, run_main):
     first = dataclasses.replace(config, test_every=config.steps)
     second = dataclasses.replace(config, run_dir=config.run_dir + "-second")
     monkeypatch.setattr("train.cli.parse_chain", lambda arguments: [first, second])
@@ -386,7 +386,7 @@ def test_every_recipe_has_a_protocol_of_the_evaluation():
     assert {config.protocol for config in configs if config.scale == "toy"} == {"clips"}
 
 
-def test_the_protocol_of_its_paper_is_offered():
+def test_prints_the_evaluation_by_the_protocol_of_the_paper():
     paper, toy = (
         evaluation_of(RECIPES["uf-tsn"]["end-to-end"][scale], "x") for scale in ("paper", "toy")
     )
@@ -398,14 +398,14 @@ def test_the_protocol_of_its_paper_is_offered():
     assert evaluation_of(motionnet, "x") == "python -m eval action --run x"
 
 
-def test_several_hosts_are_refused(config, monkeypatch):
+def test_rejects_several_hosts(config, monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 4)
     with pytest.raises(ValueError, match="process 0 of 4, but training uses the devices of one"):
         run(config)
     assert not Path(config.run_dir).exists()
 
 
-def test_batch_that_devices_cannot_share(config):
+def test_rejects_a_batch_that_devices_cannot_share(config):
     with pytest.raises(ValueError, match="batch_size: got 6, which 4 devices"):
         run(dataclasses.replace(config, batch_size=6))
     assert not Path(config.run_dir).exists()

@@ -1,4 +1,4 @@
-"""The network of a run: its options, and what the objective needs of it."""
+"""Building the network of a run: its options, and what the objective needs."""
 
 import dataclasses
 
@@ -49,7 +49,7 @@ def test_options_are_json_or_text():
         parse_options(("flow_after",))
 
 
-def test_options_reach_the_network_and_win():
+def test_options_override_other_settings():
     model = build_model(of("actionflownet", options=("flow_stride=1",)), 3, axis_name=None)
     assert (model.num_classes, model.width, model.flow_stride) == (3, 4, 1)
     with pytest.raises(ValueError, match="no field 'flow_strid'. Did you mean flow_stride"):
@@ -101,7 +101,7 @@ def test_rejects_a_network_that_cannot_meet_the_objective(name, message):
         ("resnet18", "none", (), None),
     ],
 )
-def test_segments_of_the_data_are_those_of_the_network(name, flow, options, expected):
+def test_rejects_segments_that_the_network_does_not_take(name, flow, options, expected):
     """A flow from one segment to the next would be learned as if it were motion."""
     config = of(name, flow, options=options)
     data = dataclasses.replace(TOY.data, sampling="segments", num_segments=2, num_frames=6)

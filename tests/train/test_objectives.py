@@ -60,7 +60,7 @@ def test_joint():
     )
 
 
-def test_padding_examples_count_nowhere():
+def test_padding_does_not_count():
     terms = create_objective()(prediction(), batch(mask=(False, True)))
     assert_terms(
         terms,
@@ -114,7 +114,7 @@ def test_flow_alone():
     assert objective.weights == {"epe": 0.5}
 
 
-def test_nothing_to_count():
+def test_terms_are_zero_if_nothing_counts():
     terms = create_objective()(prediction(), batch(mask=(False, False)))
     assert {values[:2] for values in numbers(terms).values()} == {(0.0, 0.0)}
 

@@ -91,7 +91,7 @@ def test_sgd(nesterov):
     assert run(config, gradients) == pytest.approx(sgd(gradients, 0.1, nesterov=nesterov), rel=1e-5)
 
 
-def test_decay_is_for_kernels_alone():
+def test_decays_kernels_only():
     names = ("kernel", "bias", "scale", "tau")
     params = {"layer": {name: jnp.full((1,), 2.0) for name in names}}
     gradients = [0.5, -1.0]
@@ -128,7 +128,7 @@ def test_kernels_that_are_not_decayed(optimizer):
             create_optimizer(dataclasses.replace(config, no_decay=wrong), 2).init(params)
 
 
-def test_adamw_decays_beside_the_moments():
+def test_adamw_decouples_the_decay():
     params = {"kernel": jnp.full((1,), 2.0)}
     config = OptimConfig(optimizer="adamw", learning_rate=0.1, weight_decay=0.3)
     optimizer = create_optimizer(config, 1)

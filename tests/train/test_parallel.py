@@ -106,7 +106,7 @@ def test_every_batch_normalization_of_actionflownet_sees_the_whole_batch():
     )
 
 
-def test_devices_that_cannot_share_a_batch():
+def test_rejects_devices_that_cannot_share_a_batch():
     with pytest.raises(
         ValueError,
         match="batch_size: got 6, which 4 devices .*multiple of 4, such as --batch-size 8, "
@@ -118,7 +118,7 @@ def test_devices_that_cannot_share_a_batch():
         local_devices(1)
 
 
-def test_all_devices_or_at_most_so_many():
+def test_uses_all_devices_or_at_most_max_devices():
     assert len(local_devices(8)) == 4
     assert len(local_devices(8, max_devices=2)) == 2
     assert len(local_devices(8, max_devices=99)) == 4

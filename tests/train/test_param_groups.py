@@ -1,4 +1,4 @@
-"""Groups of parameters: the first that matches wins, none may be left out, frozen ones stay."""
+"""Parameter groups: the first match counts, each parameter needs one, frozen ones stay the same."""
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ def test_the_first_group_that_matches_counts():
     assert set(jax.tree.leaves(group_factors((), PARAMS))) == {1.0}
 
 
-def test_what_matched_is_told():
+def test_describes_what_each_group_matched():
     assert describe_groups((*GROUPS[:2], "nothing=3", ".*=1"), PARAMS).splitlines() == [
         "  ^motionnet/=0.25  2 arrays, 9 parameters: motionnet/conv1/bias, ...",
         "  bias$=2  1 arrays, 1 parameters: temporal/fc/bias",
@@ -33,7 +33,7 @@ def test_what_matched_is_told():
     ]
 
 
-def test_a_parameter_in_no_group_is_an_error():
+def test_rejects_a_parameter_in_no_group():
     config = OptimConfig(groups=("^motionnet/=1", "bias$=1"))
     with pytest.raises(
         ValueError, match=r"1 parameters are in no group, first: temporal/fc/kernel"
@@ -42,7 +42,7 @@ def test_a_parameter_in_no_group_is_an_error():
 
 
 @pytest.mark.parametrize("group", ["encoder", "encoder=fast", "encoder=-1", "(=1", "x=nan"])
-def test_groups_that_are_none(group):
+def test_rejects_malformed_groups(group):
     with pytest.raises(ValueError, match="optim.groups: got .*REGEX=FACTOR"):
         group_factors((group,), PARAMS)
 

@@ -1,4 +1,4 @@
-"""Stages of every recipe, narrowed: three steps, saved, resumed, evaluated, one after another."""
+"""The stages of every recipe with narrow networks: three steps each, saved, resumed, evaluated."""
 
 import dataclasses
 import io

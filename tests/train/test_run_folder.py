@@ -1,4 +1,4 @@
-"""Which folders a run starts in, goes on in, and refuses."""
+"""Which folders a run accepts, resumes and rejects."""
 
 import dataclasses
 import socket
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.usefixtures("small_network")
 
 
-def test_another_run_is_refused_with_the_fields_that_differ(config):
+def test_rejects_another_run_and_lists_the_differences(config):
     run(dataclasses.replace(config, steps=1))
     before = contents(config.run_dir)
     other = dataclasses.replace(
@@ -39,7 +39,7 @@ def test_another_run_is_refused_with_the_fields_that_differ(config):
     assert contents(config.run_dir) == before
 
 
-def test_a_run_that_ended_before_its_first_checkpoint_blocks_no_folder(config):
+def test_accepts_a_folder_whose_run_ended_before_its_first_checkpoint(config):
     """A mistyped value must not make the corrected command a contradiction."""
     folder = Path(config.run_dir)
     folder.mkdir()
@@ -50,7 +50,7 @@ def test_a_run_that_ended_before_its_first_checkpoint_blocks_no_folder(config):
     assert config_file.load(folder / CONFIG_FILE).seed == config.seed
 
 
-def test_a_moved_dataset_is_no_other_run(config):
+def test_a_moved_dataset_is_the_same_run(config):
     moved = dataclasses.replace(config, data=dataclasses.replace(config.data, root="/elsewhere"))
     assert config_file.differences(config, moved) == {}
 
@@ -86,7 +86,7 @@ def test_a_killed_process_leaves_no_lock(config, holder):
 
 
 @pytest.mark.parametrize("content", ['{"pid": 7, "host": "elsewhere"}', ""])
-def test_a_lock_file_without_a_holder_blocks_no_folder(config, content):
+def test_accepts_a_lock_file_without_a_holder(config, content):
     """As older versions left it, too."""
     folder = Path(config.run_dir)
     folder.mkdir()
@@ -104,7 +104,7 @@ def test_a_folder_made_for_a_run_that_wrote_nothing_is_removed(tmp_path):
     assert (tmp_path / "old").exists()
 
 
-def test_no_resume_refuses_an_existing_run(config):
+def test_no_resume_rejects_an_existing_run(config):
     run(dataclasses.replace(config, steps=1))
     before = contents(config.run_dir)
     with pytest.raises(ValueError, match="already holds a run and --no-resume was given"):
@@ -125,7 +125,7 @@ def test_a_resumed_run_keeps_what_it_started_from(config):
     assert load_config(Path(config.run_dir)).init.run == ""
 
 
-def test_a_folder_that_is_no_run_is_refused(config):
+def test_rejects_a_folder_that_is_not_a_run(config):
     folder = Path(config.run_dir)
     folder.mkdir()
     (folder / "thesis.txt").write_text("precious")
@@ -134,12 +134,12 @@ def test_a_folder_that_is_no_run_is_refused(config):
     assert [p.name for p in folder.iterdir()] == ["thesis.txt"]
 
 
-def test_an_empty_folder_is_welcome(config):
+def test_accepts_an_empty_folder(config):
     Path(config.run_dir).mkdir()
     assert run(dataclasses.replace(config, steps=1))[0].finished
 
 
-def test_a_file_in_place_of_the_folder(config, monkeypatch, run_main):
+def test_rejects_a_file_in_place_of_the_folder(config, monkeypatch, run_main):
     Path(config.run_dir).write_text("precious")
     monkeypatch.setattr("train.cli.parse_chain", lambda arguments: [config])
     code, _, stderr = run_main("train")

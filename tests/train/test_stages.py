@@ -55,7 +55,7 @@ def test_a_run_starts_from_another(former, tmp_path):
     assert "fresh here: classifier (bias, kernel)" in report
 
 
-def test_labels_of_another_split_are_refused(former, tmp_path):
+def test_rejects_a_run_that_learned_the_labels_of_another_split(former, tmp_path):
     """Its training videos are among the test videos of this one."""
     config = small_config(tmp_path)
     classifier = tmp_path / "classifier"
@@ -88,7 +88,9 @@ def test_the_average_starts_with_the_parameters(former, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, averaged, state.params)
 
 
-def test_the_loop_starts_there_and_resumes_without_it(former, tmp_path, monkeypatch, capsys):
+def test_the_loop_starts_from_a_former_run_but_resumes_without(
+    former, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr("train.loop.build_model", build_small_network)
     init = InitConfig(run=str(former[0]), run_skip=("^classifier/",))
     optim = dataclasses.replace(
@@ -113,7 +115,7 @@ def test_the_loop_starts_there_and_resumes_without_it(former, tmp_path, monkeypa
     assert int(train(gone).state.step) == 2
 
 
-def test_a_stage_without_the_one_before_says_what_to_run(tmp_path, monkeypatch):
+def test_a_missing_former_stage_is_named_with_its_command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     toy = RECIPES["uf-tsn"]["warm-up"]["toy"]
     with pytest.raises(ValueError, match="uf-tsn-flow-toy holds no checkpoint") as error:

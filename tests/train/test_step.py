@@ -1,4 +1,4 @@
-"""The step against hand-written training on one device; `test_parallel.py` has the real network."""
+"""The step compared with hand-written training; `test_parallel.py` uses a real network."""
 
 import jax
 import jax.numpy as jnp
@@ -128,7 +128,7 @@ def test_joint_gradient_is_the_weighted_sum_of_its_halves():
     )
 
 
-def test_one_more_step_each_time():
+def test_counts_steps():
     model, step = make_step(2)
     state = first_state(model)
     for expected in (1, 2):
@@ -160,7 +160,7 @@ def test_devices_draw_differently():
     assert abs(alone - together) > 1e-4
 
 
-def test_nothing_trusted_gives_zero_and_stays_finite():
+def test_a_batch_without_trusted_flow_has_zero_loss_and_finite_gradients():
     batch = make_batch()
     batch = batch.replace(flow_mask=np.zeros_like(batch.flow_mask), mask=np.zeros(4, bool))
     model, step = make_step(2)
@@ -177,7 +177,7 @@ def step_with(num_devices, *, optimizer=KEEP_GRADIENT, **options):
     return model, lambda state, batch: jax.device_get(step(state, split_batch(batch, num_devices)))
 
 
-def test_frozen_parts_learn_nothing_and_their_norms_stay():
+def test_frozen_parameters_and_their_norms_do_not_change():
     batch = make_batch()
     model, step = step_with(2, groups=("^(Conv_0|norm)/=0", ".*=1"))
     # Statistics that are not those of the batch, so that it is seen which are used.
@@ -199,7 +199,7 @@ def test_frozen_parts_learn_nothing_and_their_norms_stay():
     np.testing.assert_allclose(metrics["cross_entropy"], cross_entropy, rtol=2e-5)
 
 
-def test_a_batch_in_parts():
+def test_accumulated_gradients_are_the_mean_over_parts():
     """The gradient is the mean of theirs, the statistics those of one after another."""
     batch = make_batch()
     # One device: its parts are the two halves.
@@ -252,7 +252,7 @@ def frames():
     return jnp.asarray(np.random.default_rng(0).random((2, 3, 4, 4, 3)), jnp.float32)
 
 
-def test_augmentation_repeats_with_its_key_and_only_with_it():
+def test_augmentation_depends_on_its_key_only():
     first, again = (augment_frames(jax.random.key(1), frames(), ON) for _ in range(2))
     other = augment_frames(jax.random.key(2), frames(), ON)
     np.testing.assert_array_equal(first, again)

@@ -56,7 +56,7 @@ def test_a_resumed_run_writes_its_rows_once(tmp_path):
     ]
 
 
-def test_a_last_line_cut_short(tmp_path):
+def test_reads_metrics_without_a_truncated_last_line(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1, "split": "train", "loss": 1.0}\n{"step": 2, "spl')
     assert [row["step"] for row in read_metrics(tmp_path)] == [1]
@@ -66,7 +66,7 @@ def test_a_last_line_cut_short(tmp_path):
     assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2]
 
 
-def test_no_metrics_yet(tmp_path):
+def test_reads_no_metrics_from_an_empty_folder(tmp_path):
     assert read_metrics(tmp_path) == []
 
 
@@ -94,7 +94,7 @@ def make_terminal(total=20):
     return output, Terminal(total, batch_size=4, console=Console(file=output, width=200))
 
 
-def test_speed_leaves_out_the_first_row_and_what_is_no_training(clock):
+def test_speed_excludes_compiling_testing_and_saving(clock):
     _, terminal = make_terminal()
     terminal.start(0)
     assert terminal.speed(5) == {}
@@ -105,7 +105,7 @@ def test_speed_leaves_out_the_first_row_and_what_is_no_training(clock):
     assert terminal.speed(10)["steps_per_second"] == 1.0
 
 
-def test_plain_lines_where_there_is_no_terminal(clock):
+def test_prints_plain_lines_without_a_terminal(clock):
     output, terminal = make_terminal(total=200)
     terminal.start(0)
     terminal.row(80, "train", {"loss": 1.5, "steps_per_second": 0.5, "clips_per_second": 2.0})
@@ -117,7 +117,7 @@ def test_plain_lines_where_there_is_no_terminal(clock):
     assert lines[0].endswith("left 4:00")
 
 
-def test_lines_are_not_broken(clock):
+def test_does_not_wrap_lines(clock):
     output = io.StringIO()
     terminal = Terminal(9, batch_size=4, console=Console(file=output, width=40))
     terminal.row(1, "test", {"a_long_name": 1.0, "another_long_name": 2.0, "and_a_third": 3.0})
