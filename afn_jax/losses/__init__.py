@@ -1,6 +1,6 @@
-"""Losses: pure functions of arrays, finite gradients everywhere.
+"""Losses: pure functions of arrays, with finite gradients everywhere.
 
-The total loss of each paper is in the file that is named for its model.
+The total loss of each paper is in the file named after its model.
 """
 
 from afn_jax.losses.actionflownet import flow_loss, multitask_loss, two_frame_multitask_loss

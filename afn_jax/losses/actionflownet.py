@@ -1,8 +1,8 @@
-"""The losses of ActionFlowNet (section 3, Eq. 1-4): flow, and action with flow.
+"""Losses of ActionFlowNet (section 3, Eq. 1-4): flow, and action with flow.
 
-The paper sums endpoint errors over pixels and frames and does not tell its lambda. Here they are
-means, so that a lambda means the same at every size: for Eq. 2, the paper's lambda is ours divided
-by the number of flow vectors of a clip.
+The paper sums endpoint errors over pixels and frames and does not report lambda. Here the errors
+are averaged, so that lambda has the same effect at every resolution. For Eq. 2, the paper's lambda
+is this one divided by the number of flow vectors per clip.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,12 @@ from afn_jax.losses.endpoint import endpoint_error, masked_mean
 from afn_jax.losses.multiscale import multiscale_endpoint_error
 from afn_jax.types import Array
 
-# Alpha of Eq. 3, of the outputs at 1/4 to 1/32 of the size. Guessed: the paper gives none; this is
-# the balance of FlowNetS, whose .005, .01, .02 and .08 belong to sums over pixels, of errors in
-# full-size pixels. Here are means, of errors in pixels of the map itself, and a map has a quarter
-# of the pixels of the finer one and errors half as large: .005, .005, .005 and .01. Times 400, so
-# that an error of one full-size pixel in all maps costs 1, 1/2, 1/4, 1/8 and 1/8 of it in each.
+# Alpha of Eq. 3 for the outputs at 1/4 to 1/32 of the input size. Guessed: the paper reports none.
+# They follow FlowNetS, whose weights .005, .01, .02 and .08 apply to sums over pixels of errors in
+# full-size pixels. Here errors are averaged and in pixels of their own map. Each map has a quarter
+# of the pixels of the next finer one and half its errors, so the equivalent weights are .005, .005,
+# .005 and .01. Multiplied by 400, so that an error of one full-size pixel in all maps costs 1 in
+# total: 1/2, 1/4, 1/8 and 1/8.
 SCALE_WEIGHTS = (2.0, 2.0, 2.0, 4.0)
 
 
@@ -29,21 +30,21 @@ def flow_loss(
     *,
     mask: Bool[Array, "batch time h w"] | None = None,
 ) -> Float[Array, ""]:
-    """Eq. 1 as a mean: the endpoint error of all T flows, the future flow the last of them.
+    """Computes the mean endpoint error of all T flows, including the future flow (Eq. 1).
 
     Args:
-        flow: `[batch, T, H, W, 2]`, in pixels.
-        target: the same shape.
-        mask: `[batch, T, H, W]` bool, True = the target is known.
+        flow: `[batch, T, H, W, 2]`, in pixels; the last flow is the future one.
+        target: same shape as `flow`.
+        mask: `[batch, T, H, W]` bool, True where the target is known; None = everywhere.
 
     Returns:
-        A scalar, in pixels; float32 or better.
+        A scalar, in pixels; float32 or higher precision.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: if the shapes do not match.
     """
     if mask is not None and mask.shape == flow.shape[:-1] == target.shape[:-1]:
-        # What is not known may be anything, NaN too.
+        # Unknown targets may hold any value, including NaN.
         flow, target = (jnp.where(mask[..., None], x, 0) for x in (flow, target))
     return masked_mean(endpoint_error(flow, target), mask)
 
@@ -57,21 +58,21 @@ def multitask_loss(
     flow_weight: float | Array = 1.0,
     mask: Bool[Array, "batch time h w"] | None = None,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """Eq. 2: cross-entropy plus `flow_weight` times the mean endpoint error.
+    """Computes cross-entropy plus `flow_weight` times the mean endpoint error (Eq. 2).
 
     Args:
         logits: `[batch, classes]`.
-        labels: `[batch]`, 0-based.
+        labels: `[batch]`, 0-based class.
         flow: `[batch, T, H, W, 2]`, in pixels.
-        target: the same shape.
-        flow_weight: lambda. Guessed: the paper gives none.
-        mask: `[batch, T, H, W]` bool, True = the target is known.
+        target: same shape as `flow`.
+        flow_weight: lambda. Guessed: the paper does not report it.
+        mask: `[batch, T, H, W]` bool, True where the target is known; None = everywhere.
 
     Returns:
-        The loss, and its terms ("cross_entropy", "epe"), not weighted.
+        The loss, and its unweighted terms "cross_entropy" and "epe" (in pixels). Scalars.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: if the shapes do not match.
     """
     _check_batch(logits, flow)
     terms = {
@@ -91,22 +92,22 @@ def two_frame_multitask_loss(
     scale_weights: Sequence[float] = SCALE_WEIGHTS,
     mask: Bool[Array, "batch h w"] | None = None,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """Eq. 4: cross-entropy plus `flow_weight` times the endpoint error at four scales (Eq. 3).
+    """Computes cross-entropy plus `flow_weight` times the multiscale endpoint error (Eq. 3, 4).
 
     Args:
         logits: `[batch, classes]`.
-        labels: `[batch]`, 0-based.
+        labels: `[batch]`, 0-based class.
         flows: finest first, each `[batch, h, w, 2]`, in pixels of its own map.
-        target: `[batch, H, W, 2]`, in its own pixels.
-        flow_weight: lambda. Guessed: the paper gives none.
-        scale_weights: alpha, one a scale. Guessed, see `SCALE_WEIGHTS`.
-        mask: `[batch, H, W]` bool, True = the target is known.
+        target: `[batch, H, W, 2]`, in pixels of its own map.
+        flow_weight: lambda. Guessed: the paper does not report it.
+        scale_weights: alpha, one per scale. Guessed, see `SCALE_WEIGHTS`.
+        mask: `[batch, H, W]` bool, True where the target is known; None = everywhere.
 
     Returns:
-        The loss, and its terms ("cross_entropy", "multiscale_epe"), not weighted by `flow_weight`.
+        The loss, and its terms "cross_entropy" and "multiscale_epe" before `flow_weight`. Scalars.
 
     Raises:
-        ValueError: shapes or lengths that do not fit.
+        ValueError: if shapes or lengths do not match.
     """
     _check_batch(logits, target)
     terms = {

@@ -1,4 +1,4 @@
-"""The soft census loss: unlike neighbourhoods, whatever the brightness."""
+"""Soft census loss, robust to brightness changes."""
 
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
@@ -8,8 +8,8 @@ from afn_jax.losses.photometric import as_float_image, check_image_pair
 from afn_jax.ops.gray import rgb_to_gray
 from afn_jax.types import Array
 
-# UnFlow's constants, for grey in [0, 255]: how soon a difference counts as one, and how soon a
-# difference of two census values does.
+# UnFlow's constants for gray values in [0, 255]: saturation of gray differences and of differences
+# between census values.
 _DIFFERENCE = 0.81
 _DISTANCE = 0.1
 
@@ -21,32 +21,33 @@ def census_loss(
     patch_size: int = 3,
     mask: Bool[Array, "*batch h w"] | None = None,
 ) -> Float[Array, ""]:
-    """Mean soft Hamming distance of soft census codes (UF-TSN Eq. 7; Meister et al. 2018).
+    """Computes the mean soft Hamming distance of census codes (UF-TSN Eq. 7; Meister et al. 2018).
 
-    A pixel's code holds, for each pixel of the patch around it, `t = d / sqrt(.81 + d * d)` of the
-    grey difference d. Two codes differ by the mean of `e / (.1 + e)` with `e = (t1 - t2) ** 2`.
+    The census code of a pixel holds `t = d / sqrt(.81 + d * d)` for each pixel of the patch around
+    it, where d is the difference of their gray values in [0, 255]. The distance of two codes is the
+    mean of `e / (.1 + e)` with `e = (t1 - t2) ** 2`.
 
     Args:
-        image1: `[..., H, W, C]` in [0, 1], RGB, or one channel that is grey already.
-        image2: the same shape.
-        patch_size: odd; pixels nearer to the edge than half of it do not count.
-        mask: `[..., H, W]` bool, True = the code of this pixel counts; None = every one. A pixel
-            that does not count is still a neighbour of those that do.
+        image1: `[..., H, W, C]`, float in [0, 1], RGB or a single gray channel.
+        image2: same shape as `image1`.
+        patch_size: side of the patch in pixels, odd. Pixels whose patch leaves the image are
+            ignored.
+        mask: `[..., H, W]` bool, True for pixels whose code counts; None = all. Excluded pixels
+            still contribute to the codes of their neighbors.
 
     Returns:
-        A scalar, 0 to 1; float32 or better. 0 where no pixel counts, as in an image smaller than
-        the patch.
+        A scalar in [0, 1]; float32 or higher precision. 0 if no pixel counts, e.g. in an image
+        smaller than the patch.
 
     Raises:
-        ValueError: shapes that do not fit, channels other than 1 or 3, or an even `patch_size`.
+        ValueError: if the shapes do not match, the images are not float or do not have 1 or 3
+            channels, or `patch_size` is even or below 1.
     """
     check_image_pair(image1, image2, mask)
     if image1.shape[-1] not in (1, 3):
-        raise ValueError(
-            f"the images have {image1.shape[-1]} channels; the census is of grey: pass 1 or 3"
-        )
+        raise ValueError(f"the images have {image1.shape[-1]} channels; pass 1 (gray) or 3 (RGB)")
     if patch_size < 1 or patch_size % 2 == 0:
-        raise ValueError(f"patch_size is {patch_size}; pass an odd number of pixels, as 3 or 7")
+        raise ValueError(f"patch_size is {patch_size}; pass an odd number of pixels, e.g. 3 or 7")
     dtype = jnp.promote_types(jnp.promote_types(image1.dtype, image2.dtype), jnp.float32)
     gray1, gray2 = (
         255 * rgb_to_gray(as_float_image(image, dtype))[..., 0] for image in (image1, image2)
@@ -63,7 +64,7 @@ def census_loss(
     for row in range(patch_size):
         for column in range(patch_size):
             if (row, column) == (reach, reach):
-                continue  # a pixel does not differ from itself
+                continue  # a pixel never differs from itself
             code1 = _soft_sign(interior(gray1, row, column) - interior(gray1))
             code2 = _soft_sign(interior(gray2, row, column) - interior(gray2))
             squared = jnp.square(code1 - code2)

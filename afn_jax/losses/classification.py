@@ -1,4 +1,4 @@
-"""The loss of action classification."""
+"""Cross-entropy for action classification."""
 
 import jax.numpy as jnp
 import optax
@@ -13,23 +13,23 @@ def cross_entropy(
     *,
     label_smoothing: float = 0.0,
 ) -> Float[Array, "*batch"]:
-    """Softmax cross-entropy of each example (ActionFlowNet Eq. 2, first term), by optax.
+    """Computes the softmax cross-entropy of each example (ActionFlowNet Eq. 2, first term).
 
     Args:
         logits: `[..., classes]`.
-        labels: `[...]`, 0-based.
-        label_smoothing: share of the probability that is spread evenly over all classes, in [0, 1).
+        labels: `[...]`, 0-based class.
+        label_smoothing: probability mass spread evenly over all classes, in [0, 1).
 
     Returns:
-        `[...]`; float32 for inputs of lower precision.
+        `[...]`, in nats; float32 or higher precision.
 
     Raises:
-        ValueError: the shapes do not fit, or `label_smoothing` is outside [0, 1).
+        ValueError: if the shapes do not match, or `label_smoothing` is outside [0, 1).
     """
     if logits.shape[:-1] != labels.shape:
         raise ValueError(
             f"logits have shape {logits.shape} and labels {labels.shape}; labels must be "
-            f"{logits.shape[:-1]}, one 0-based class for each row of logits"
+            f"{logits.shape[:-1]}, one 0-based class per row of logits"
         )
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing is {label_smoothing}; pass a share from 0 to below 1")

@@ -1,9 +1,9 @@
-"""The unsupervised loss of MotionNet (Hidden Two-Stream section 3.1, Eq. 1-6).
+"""Unsupervised loss of MotionNet (Hidden Two-Stream, section 3.1, Eq. 1-6).
 
 The paper's weights of 1, 1 and .01 to .16 belong to the reductions of the authors' network, which
-divides pixel means by the batch and sums SSIM over channels and patches. On plain means they give a
-loss that differs by three orders of magnitude, so both forms are here and `effective_weights`
-translates.
+divides pixel means by the batch size and sums SSIM over channels and patches. Applied to plain
+means they give a loss that differs by three orders of magnitude. Both forms are implemented here;
+`effective_weights` converts the weights.
 """
 
 import math
@@ -22,21 +22,21 @@ from afn_jax.ops import warp
 from afn_jax.ops.checks import check_float
 from afn_jax.types import Array
 
-PIXEL_ALPHA = 0.4  # of the Charbonnier penalties, as in the authors' network definition
+PIXEL_ALPHA = 0.4  # exponents of the penalties, from the authors' network definition
 SMOOTH_ALPHA = 0.3
 EPSILON = 1e-3
-BORDER = 0.1  # of the smaller side: pixels this near to the edge do not count
+BORDER = 0.1  # fraction of the smaller side; pixels this close to the edge are ignored
 _WINDOW = 8
 _BGR_MEAN = (104 / 255, 117 / 255, 123 / 255)
 
 
 class MotionNetWeights(NamedTuple):
-    """Eq. 5 and 6, finest scale first, each scale's delta multiplied in.
+    """Loss weights of Eq. 5, finest scale first, each multiplied by its scale's delta (Eq. 6).
 
     Attributes:
-        pixel: lambda_1, one a scale.
-        smooth: lambda_2, one a scale.
-        ssim: lambda_3, one a scale.
+        pixel: lambda_1, one per scale.
+        smooth: lambda_2, one per scale.
+        ssim: lambda_3, one per scale.
     """
 
     pixel: tuple[float, ...]
@@ -44,7 +44,7 @@ class MotionNetWeights(NamedTuple):
     ssim: tuple[float, ...]
 
 
-# What the authors' network definitions say, for flow2 to flow6, to be used with their reductions.
+# From the authors' network definitions, for flow2 to flow6; meant for `reduction="caffe"`.
 CAFFE_PRETRAIN = MotionNetWeights((1.0,) * 5, (1.0,) * 5, (0.01, 0.02, 0.04, 0.08, 0.16))
 CAFFE_JOINT = MotionNetWeights((1.0,) * 5, (1.0,) * 5, (0.001, 0.002, 0.004, 0.008, 0.016))
 
@@ -56,33 +56,33 @@ def effective_weights(
     batch_size: int,
     num_pairs: int = 10,
 ) -> MotionNetWeights:
-    """Weights on plain means that mean what `weights` mean under the authors' reductions.
+    """Converts the authors' weights to the equivalent weights for plain means.
 
-    At 224 pixels, 11 frames and the authors' batch size of 16 the SSIM weights of `CAFFE_PRETRAIN`
-    become 58.8, 29.4, 19.2, 9.6 and 4.8, and every pixel weight 1/16.
+    At 224 pixels, 11 frames and the authors' batch size of 16, the SSIM weights of `CAFFE_PRETRAIN`
+    become 58.8, 29.4, 19.2, 9.6 and 4.8, and each pixel weight becomes 1/16.
 
     Args:
-        weights: for `reduction="caffe"`.
+        weights: weights for `reduction="caffe"`.
         sizes: (height, width) of the flow at each scale, finest first.
-        batch_size: of the step, over which the authors' means are divided once more.
-        num_pairs: frame pairs of what the network sees at once; 10 in the paper.
+        batch_size: examples per step; the authors divide their means by it once more.
+        num_pairs: frame pairs per example; 10 in the paper.
 
     Returns:
-        Weights for `reduction="paper"`.
+        Equivalent weights for `reduction="paper"`.
 
     Raises:
-        ValueError: a number of weights that is not that of the scales.
+        ValueError: if a term does not have one weight per scale.
     """
     if any(len(term) != len(sizes) for term in weights):
         raise ValueError(
             f"weights has {[len(term) for term in weights]} values and sizes {len(sizes)} scales; "
-            "give each term one weight for each scale"
+            "give each term one weight per scale"
         )
     num_patches = [math.prod(_num_patches(side) for side in size) for size in sizes]
     return MotionNetWeights(
         pixel=tuple(w / batch_size for w in weights.pixel),
-        # A mean over the two directions and the two thirds of channels that flow has of frames:
-        # 2/3 of the mean, half of the sum of both directions.
+        # The authors average over both directions (1/2) and divide by the channels of frames
+        # instead of those of flow (2/3).
         smooth=tuple(w / (3 * batch_size) for w in weights.smooth),
         ssim=tuple(w * 3 * num_pairs * n for w, n in zip(weights.ssim, num_patches, strict=True)),
     )
@@ -96,36 +96,37 @@ def motionnet_loss(
     reduction: Literal["paper", "caffe"] = "paper",
     normalization: Literal["lrn", "none"] = "lrn",
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """Eq. 6: how badly each flow reconstructs its frame from the next, at every scale.
+    """Computes the reconstruction loss summed over all scales (Eq. 6).
 
-    At each scale the frames are resized to the flow, frame t is compared with frame t + 1 warped by
-    flow t, and the terms are: the Charbonnier penalty of 255 times the difference, the smoothness
-    of the flow, and 1 - SSIM. What the authors' code does and the paper does not say: the warp
-    reads 0 outside the image, a border of a tenth does not count for pixel and smoothness terms,
-    SSIM has a Gaussian window, and the frames are normalised across channels first.
-    Two departures: frames are resized with half-pixel centres, as everywhere here, where the
-    authors' layer aligns corners; and a difference of flow counts for smoothness where both its
-    pixels are inside the border, theirs where the first is.
+    At each scale the frames are resized to the flow, and frame t is compared with frame t + 1
+    warped by flow t. The terms are the Charbonnier penalty of 255 times the difference, the
+    smoothness of the flow, and 1 - SSIM. Four details follow the authors' code and are not in the
+    paper: the warp reads 0 outside the image, a border of one tenth is excluded from the pixel and
+    smoothness terms, SSIM uses a Gaussian window, and the frames are first normalized across
+    channels. Two details depart from the authors' code: frames are resized with half-pixel centers,
+    where their layer aligns corners; and a flow difference counts for smoothness if both of its
+    pixels are inside the border, where theirs counts if the first is.
 
     Args:
-        frames: `[batch, T, H, W, 3]`, RGB in [0, 1]. They get no gradient.
+        frames: `[batch, T, H, W, 3]`, float RGB in [0, 1]. They get no gradient.
         flows: finest first, each `[batch, T - 1, h, w, 2]`, in pixels of its own map.
         weights: None = those of pre-training, `CAFFE_PRETRAIN`, translated by `effective_weights`
             to a batch of 16 where the reduction is "paper".
-        reduction: "paper" = Eq. 1, 2 and 4: plain means. "caffe" = the authors': pixel and
-            smoothness means divided by the batch size, SSIM summed over channels and patches. Both
-            take patches that reach out of the image on the right and below; of maps with a side
-            shorter than a patch "paper" takes those inside, as short as that side.
-        normalization: of the frames for the loss. "lrn" = local response normalisation across the
-            channels of each frame, which evens out brightness; "none" = as they come.
+        reduction: "paper": plain means (Eq. 1, 2 and 4). "caffe": the authors' reductions, with
+            pixel and smoothness means divided by the batch size and SSIM summed over channels and
+            patches. Both include SSIM patches that extend beyond the right and lower edge, except
+            that "paper" shortens the patches to the map if one of its sides is shorter than a
+        patch. normalization: applied to the frames before the loss. "lrn": local response
+        normalization
+            across the channels of each frame, which evens out brightness; "none": no change.
 
     Returns:
-        The loss, and its three terms ("pixel", "smooth", "ssim"), weighted and summed over scales.
-        Scalars, float32 or better.
+        The loss, and its terms "pixel", "smooth" and "ssim", weighted and summed over scales.
+        Scalars; float32 or higher precision.
 
     Raises:
-        ValueError: shapes that do not fit, a number of weights that is not that of the flows, or an
-            unknown option.
+        ValueError: if the shapes do not match, a term does not have one weight per flow, the frames
+            are not float, or an option is unknown.
     """
     _check(frames, flows, reduction, normalization)
     batch_size, num_frames = frames.shape[:2]
@@ -137,7 +138,7 @@ def motionnet_loss(
     if any(len(term) != len(flows) for term in weights):
         raise ValueError(
             f"weights has {[len(term) for term in weights]} values and flows {len(flows)} scales; "
-            "give each term one weight for each scale"
+            "give each term one weight per scale"
         )
     if default and reduction == "paper":
         weights = effective_weights(weights, sizes, batch_size=16, num_pairs=num_pairs)
@@ -150,7 +151,7 @@ def motionnet_loss(
     for scale, flow in enumerate(flows):
         height, width = sizes[scale]
         small = jax.image.resize(frames, (*frames.shape[:2], height, width, 3), "bilinear")
-        # The gradient of an image is the slow half of the warp's, and frames are data.
+        # Frames are data, and their gradient is the slow half of the gradient of a warp.
         small = jax.lax.stop_gradient(small)
         flow = jnp.asarray(flow, dtype)
         image, reconstruction = small[:, :-1], warp(small[:, 1:], flow, padding="zeros")
@@ -186,23 +187,24 @@ def local_response_normalize(
     alpha: float = 1.0,
     beta: float = 0.7,
 ) -> Float[Array, "*batch h w 3"]:
-    """`x / (1 + alpha / size * sum of the squares of the channels)**beta`, on mean-free BGR.
+    """Computes local response normalization across the channels of each frame.
 
-    Each frame by itself, as the layers `img0Norm` to `img10Norm` of the authors' network. Caffe's
-    window of `size` channels is wider than the three that a frame has: it holds them all, and the
-    sum is divided by `size` all the same.
+    The result is `x / (1 + alpha / size * sum of squared channels)**beta` for mean-free BGR x, as
+    in the layers `img0Norm` to `img10Norm` of the authors' network. Caffe's window of `size`
+    channels is wider than the three channels of a frame: it covers all of them, and the sum is
+    still divided by `size`.
 
     Args:
-        frames: `[..., H, W, 3]`, RGB in [0, 1].
-        size: of the window, 5 or more, so that all three channels are in it.
-        alpha: weight of the mean.
+        frames: `[..., H, W, 3]`, float RGB in [0, 1].
+        size: window size in channels, 5 or more, so that it covers all three channels.
+        alpha: scale of the sum of squares.
         beta: exponent.
 
     Returns:
-        The same shape, BGR order within a frame.
+        Same shape as `frames`, channels in BGR order.
 
     Raises:
-        ValueError: a narrower window.
+        ValueError: if `size` is below 5.
     """
     if size < 5:
         raise ValueError(f"size is {size}; pass 5 or more: the window must hold all three channels")
@@ -229,13 +231,13 @@ def _num_patches(side: int) -> int:
 def _check(frames, flows, reduction, normalization) -> None:
     if frames.ndim != 5 or frames.shape[1] < 2 or frames.shape[-1] != 3:
         raise ValueError(
-            f"frames has shape {frames.shape}; it must be [batch, time, H, W, 3] with two frames "
-            "or more"
+            f"frames has shape {frames.shape}; it must be [batch, time, H, W, 3] with two or "
+            "more frames"
         )
     check_float(frames=frames)
     batch_size, num_frames = frames.shape[:2]
     if batch_size == 0:
-        raise ValueError("frames has no example; pass a batch of one or more")
+        raise ValueError("frames has an empty batch; pass one or more examples")
     for flow in flows:
         if flow.ndim != 5 or flow.shape[:2] != (batch_size, num_frames - 1) or flow.shape[-1] != 2:
             raise ValueError(

@@ -18,33 +18,34 @@ def multiscale_endpoint_error(
     weights: Sequence[float],
     mask: Bool[Array, "*batch h w"] | None = None,
 ) -> Float[Array, ""]:
-    """Weighted sum over scales of the mean endpoint error.
+    """Computes the weighted sum over scales of the mean endpoint error.
 
-    Two departures from the letter of Eq. 3. Each scale takes the mean over its pixels and not the
-    sum, so that a weight, and the lambda of the multitask loss (Eq. 4), means the same at every
-    size. And the target is resized with its values, so that each scale is in its own pixels, where
-    FlowNet's training code leaves them in pixels of the full size. So FlowNet's weight of a map n
-    times smaller than the finest is to be divided by n here: n**2 for its fewer pixels, times n for
-    its smaller errors (`SCALE_WEIGHTS` in `afn_jax.losses.actionflownet`).
+    It departs from the letter of Eq. 3 in two ways. The errors of a scale are averaged instead of
+    summed, so that the weights and the lambda of the multitask loss (Eq. 4) have the same effect at
+    every resolution. The values of the target are rescaled as it is resized, so that errors are in
+    pixels of each map, where FlowNet's training code keeps full-size pixels. FlowNet's weight for a
+    map n times smaller than the finest must therefore be divided by n: by n**2 for its fewer
+    pixels, times n for its smaller errors (`SCALE_WEIGHTS` in `afn_jax.losses.actionflownet`).
 
     Args:
         flows: finest first, each `[..., h, w, 2]` in pixels of its own map.
-        target: `[..., H, W, 2]`, in its own pixels.
-        weights: one a scale.
-        mask: `[..., H, W]`, True where the target is known. A coarse pixel counts only if all that
-            it covers is known, and is interpolated from known flow alone: what the target holds
-            elsewhere, NaN too, has no part in the loss.
+        target: `[..., H, W, 2]`, in pixels of its own map.
+        weights: one per scale.
+        mask: `[..., H, W]` bool, True where the target is known; None = everywhere. A coarse pixel
+            counts only if all pixels it covers are known, and is interpolated from known flow only.
+            Unknown targets, including NaN, do not affect the loss.
 
     Returns:
-        A scalar, in pixels of the maps' own scales; float32 or better.
+        A scalar, in pixels of each map; float32 or higher precision.
 
     Raises:
-        ValueError: no flows, not one weight for each, or leading axes or a mask that do not fit.
+        ValueError: if there are no flows, the number of weights differs from that of the flows, or
+            the leading axes or the mask do not match.
     """
     if not flows or len(flows) != len(weights):
         raise ValueError(
-            f"flows has {len(flows)} scales and weights {len(weights)} values; pass one weight for "
-            "each of one or more scales"
+            f"flows has {len(flows)} scales and weights {len(weights)} values; pass one or more "
+            "scales and one weight per scale"
         )
     for flow in flows:
         if flow.shape[:-3] != target.shape[:-3]:
@@ -66,7 +67,7 @@ def multiscale_endpoint_error(
         small_target, small_mask = resize_flow(target, size), None
         if mask is not None:
             small_mask = resize_mask(mask, size)
-            # The zeros that stand for unknown flow reach into known neighbours: undo their share.
+            # Interpolation mixes the zeros of unknown flow into known neighbors: undo their share.
             known = jax.image.resize(mask.astype(target.dtype), small_mask.shape, "bilinear")
             small_target = small_target / jnp.where(small_mask, known, 1)[..., None]
         error = endpoint_error(flow, small_target)

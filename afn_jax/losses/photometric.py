@@ -1,4 +1,4 @@
-"""How unlike an image and its reconstruction are, pixel by pixel."""
+"""Photometric losses between an image and its reconstruction."""
 
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
@@ -17,23 +17,24 @@ def photometric_loss(
     epsilon: float = 1e-3,
     mask: Bool[Array, "*batch h w"] | None = None,
 ) -> Float[Array, ""]:
-    """Mean Charbonnier penalty of the difference (Hidden Two-Stream Eq. 1).
+    """Computes the mean Charbonnier penalty of the difference (Hidden Two-Stream Eq. 1).
 
-    The penalty is concave away from 0, so the unit of the images is part of it: the authors of
-    Hidden Two-Stream multiply images in [0, 1] by 255 first.
+    The penalty is not homogeneous, so the value range of the images matters: the authors of Hidden
+    Two-Stream multiply images in [0, 1] by 255 first.
 
     Args:
-        image: `[..., H, W, C]`. Any leading axes.
-        reconstruction: the same shape: the other frame, warped by the flow.
+        image: `[..., H, W, C]`, float, any range. Any leading axes.
+        reconstruction: same shape: the other frame, warped by the flow.
         alpha: exponent of the penalty.
-        epsilon: of the penalty, in the unit of the images.
+        epsilon: epsilon of the penalty, in the unit of the images.
         mask: `[..., H, W]` bool, True = counts; None = everything counts.
 
     Returns:
-        A scalar, float32 or better; 0 where the mask leaves nothing.
+        A scalar; float32 or higher precision. 0 if the mask excludes everything.
 
     Raises:
-        ValueError: shapes that do not fit, or `alpha` or `epsilon` not positive.
+        ValueError: if the shapes do not match, the images are not float, or `alpha` or `epsilon` is
+            not positive.
     """
     check_image_pair(image, reconstruction, mask)
     difference = _difference(image, reconstruction, mask)
@@ -47,19 +48,19 @@ def l1_loss(
     *,
     mask: Bool[Array, "*batch h w"] | None = None,
 ) -> Float[Array, ""]:
-    """Mean over pixels of the sum over channels of absolute differences (UF-TSN Eq. 6 and 9).
+    """Computes the L1 distance over channels, averaged over pixels (UF-TSN Eq. 6 and 9).
 
     Args:
-        image: `[..., H, W, C]`. Any leading axes.
-        reconstruction: the same shape.
+        image: `[..., H, W, C]`, float, any range. Any leading axes.
+        reconstruction: same shape as `image`.
         mask: `[..., H, W]` bool, True = counts; None = everything counts.
 
     Returns:
-        A scalar, float32 or better; 0 where the mask leaves nothing. Where the two are equal its
-        gradient is zero.
+        A scalar; float32 or higher precision. 0 if the mask excludes everything. The gradient is
+        zero where the images are equal.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: if the shapes do not match or the images are not float.
     """
     check_image_pair(image, reconstruction, mask)
     difference = _difference(image, reconstruction, mask)
@@ -67,7 +68,7 @@ def l1_loss(
 
 
 def _difference(image: Array, reconstruction: Array, mask: Array | None) -> Array:
-    """The difference in float32 or better, 0 where the mask is False, whatever is there."""
+    """Returns the difference in float32 or higher precision, 0 where the mask is False."""
     dtype = jnp.promote_types(jnp.promote_types(image.dtype, reconstruction.dtype), jnp.float32)
     image, reconstruction = as_float_image(image, dtype), as_float_image(reconstruction, dtype)
     if mask is not None:
@@ -77,17 +78,17 @@ def _difference(image: Array, reconstruction: Array, mask: Array | None) -> Arra
 
 
 def over_channels(mask: Array | None, values: Array) -> Array | None:
-    """The mask of pixels as a mask of `values`, which have channels."""
+    """Broadcasts a mask of pixels over the channels of `values`."""
     return None if mask is None else jnp.broadcast_to(mask[..., None], values.shape)
 
 
 def as_float_image(image: Array, dtype) -> Array:
-    """The image in that dtype. Beyond 1e8, where squares of squares overflow, it is 1e8."""
+    """Converts to `dtype`, clipped to +-1e8 so that fourth powers do not overflow."""
     return jnp.clip(jnp.asarray(image, dtype), -1e8, 1e8)
 
 
 def check_image_pair(image1: Array, image2: Array, mask: Array | None = None) -> None:
-    """Raises ValueError unless both are the same `[..., H, W, C]` and the mask fits them."""
+    """Raises ValueError unless both are float of one `[..., H, W, C]` and the mask matches."""
     if image1.shape != image2.shape or image1.ndim < 3:
         raise ValueError(
             f"the images have shapes {image1.shape} and {image2.shape}; both must be the same "

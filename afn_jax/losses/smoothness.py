@@ -1,4 +1,4 @@
-"""How unsmooth flow is. Flow is (x, y) = (right, down), in pixels of its own map."""
+"""Smoothness penalties on optical flow."""
 
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
@@ -15,21 +15,23 @@ def smoothness_loss(
     epsilon: float = 1e-3,
     mask: Bool[Array, "*batch h w"] | None = None,
 ) -> Float[Array, ""]:
-    """Sum over both components and both directions of the mean penalty (Hidden Two-Stream Eq. 2).
+    """Computes the first-order smoothness penalty of a flow map (Hidden Two-Stream Eq. 2).
 
-    The means are over the pixels that have a right, or a lower, neighbour.
+    It is the sum over both flow components and both directions (right, down) of the mean
+    Charbonnier penalty of forward differences.
 
     Args:
         flow: `[..., H, W, 2]`, in pixels. Any leading axes.
-        alpha: exponent of the Charbonnier penalty.
-        epsilon: of the penalty, in pixels.
-        mask: `[..., H, W]` bool; a difference counts where both its pixels are True.
+        alpha: exponent of the penalty.
+        epsilon: epsilon of the penalty, in pixels.
+        mask: `[..., H, W]` bool; a difference counts if both of its pixels are True. None = all.
 
     Returns:
-        A scalar, float32 or better. A direction with one pixel only, or none that counts, gives 0.
+        A scalar; float32 or higher precision. A direction without any difference that counts
+        contributes 0.
 
     Raises:
-        ValueError: shapes that do not fit, or `alpha` or `epsilon` not positive.
+        ValueError: if the shapes do not match, or `alpha` or `epsilon` is not positive.
     """
     _check_flow(flow, mask)
     total = jnp.zeros((), jnp.promote_types(flow.dtype, jnp.float32))
@@ -47,23 +49,24 @@ def edge_aware_smoothness_loss(
     edge_weight: float = 1.0,
     mask: Bool[Array, "*batch h w"] | None = None,
 ) -> Float[Array, ""]:
-    """Absolute differences of flow, weighted down where the image has an edge (UF-TSN Eq. 8, 9).
+    """Computes a smoothness penalty that is reduced at image edges (UF-TSN Eq. 8 and 9).
 
-    `sum over d in (x, y) of mean(sum_c |d flow| * exp(-edge_weight * sum_c |d image|))`, the means
-    over the pixels that have a right, or a lower, neighbour.
+    It is `sum over d in (x, y) of mean(sum_c |d flow| * exp(-edge_weight * sum_c |d image|))` with
+    forward differences d.
 
     Args:
-        flow: `[..., H, W, 2]`. Any leading axes. Its unit is the unit of the loss: `uf_tsn_loss`
-            divides by the smaller side of the map first.
+        flow: `[..., H, W, 2]`, in the unit of the loss (`uf_tsn_loss` divides it by the smaller
+            side of the map first). Any leading axes.
         image: `[..., H, W, C]` in [0, 1].
         edge_weight: 0 or more; 1 in the paper.
-        mask: `[..., H, W]` bool; a difference counts where both its pixels are True.
+        mask: `[..., H, W]` bool; a difference counts if both of its pixels are True. None = all.
 
     Returns:
-        A scalar, float32 or better. A direction with one pixel only, or none that counts, gives 0.
+        A scalar in the unit of `flow`; float32 or higher precision. A direction without any
+        difference that counts contributes 0.
 
     Raises:
-        ValueError: shapes that do not fit, or a negative `edge_weight`.
+        ValueError: if the shapes do not match, or `edge_weight` is negative.
     """
     _check_flow(flow, mask)
     if image.ndim < 3 or image.shape[:-1] != flow.shape[:-1]:
@@ -85,8 +88,8 @@ def edge_aware_smoothness_loss(
 
 
 def _differences(x: Array, mask: Array | None, axis: int) -> tuple[Array, Array | None]:
-    """Next minus this along one axis of `[..., H, W, C]`, and where both are valid."""
-    # Clipped, because an infinite difference times an edge weight of 0 is NaN.
+    """Returns forward differences along one axis of `[..., H, W, C]` and where they are valid."""
+    # Clipped, because an infinite difference times a zero weight is NaN.
     x = jnp.clip(jnp.asarray(x, jnp.promote_types(x.dtype, jnp.float32)), -1e18, 1e18)
     columns = (slice(1, None), slice(None, -1))
     rows = (slice(None), slice(None))

@@ -1,4 +1,4 @@
-"""Structural similarity of images (Wang et al. 2004), patch by patch."""
+"""Structural similarity (SSIM) of image patches (Wang et al. 2004)."""
 
 import math
 from typing import Literal
@@ -12,7 +12,7 @@ from afn_jax.losses.endpoint import masked_mean
 from afn_jax.losses.photometric import as_float_image, check_image_pair
 from afn_jax.types import Array
 
-# The authors of Hidden Two-Stream take windows of 8 with this deviation: a sixth of 8.
+# Ratio of the standard deviation to the window size of 8 in the code of Hidden Two-Stream.
 _SIGMA_PER_SIZE = 1 / 6
 
 
@@ -27,27 +27,28 @@ def ssim(
     window: Literal["uniform", "gaussian"] = "uniform",
     edge: Literal["inside", "partial"] = "inside",
 ) -> Float[Array, "*batch rows columns c"]:
-    """Structural similarity of each patch and channel (Hidden Two-Stream Eq. 3).
+    """Computes the structural similarity of each patch and channel (Hidden Two-Stream Eq. 3).
 
     Args:
-        image1: `[..., H, W, C]`, in [0, 1]: `c1` and `c2` are for that range.
-        image2: the same shape.
-        window_size: side of a patch, in pixels. With "inside", a longer window than the image is
-            cut to it.
-        stride: pixels from one patch to the next.
-        c1: stabilises the ratio of means.
-        c2: stabilises the ratio of variances.
-        window: "uniform" weights, or "gaussian" ones (deviation `window_size` / 6, centred at
-            `window_size` / 2 as the authors' code has it).
-        edge: "inside" takes patches that lie inside the image. "partial" also takes one beyond, if
-            pixels are left over, with the weights outside the image lost: as the authors' code.
+        image1: `[..., H, W, C]`, float in [0, 1], the range that `c1` and `c2` are meant for. Any
+            leading axes.
+        image2: same shape as `image1`.
+        window_size: side of a patch, in pixels. With "inside", it is cut to the size of the image.
+        stride: distance between patches, in pixels.
+        c1: stabilizes the ratio of means.
+        c2: stabilizes the ratio of variances.
+        window: "uniform" weights, or "gaussian" with standard deviation `window_size` / 6, centered
+            at `window_size` / 2 as in the authors' code.
+        edge: "inside" uses only patches inside the image. "partial" adds one patch that extends
+            beyond it if pixels remain, without renormalizing its weights, as in the authors' code.
 
     Returns:
-        `[..., rows, columns, C]`, -1 to 1; float32 or better. With "inside", rows are
-        `(H - window_size) // stride + 1`.
+        `[..., rows, columns, C]` in [-1, 1]; float32 or higher precision. With "inside" there are
+        `(H - window_size) // stride + 1` rows.
 
     Raises:
-        ValueError: shapes that do not fit, an empty image, or an option out of its range.
+        ValueError: if the shapes do not match, the images are empty or not float, or an option is
+            out of range.
     """
     check_image_pair(image1, image2)
     height, width = image1.shape[-3:-1]
@@ -69,20 +70,20 @@ def ssim(
     )
 
     def weighted_mean(x):
-        # Variances are small differences: no shortened products, whatever the platform's default.
+        # Variances are small differences, so they need full precision on every platform.
         x = jnp.einsum("rh,...hwc->...rwc", rows, x, precision=jax.lax.Precision.HIGHEST)
         return jnp.einsum("sw,...rwc->...rsc", columns, x, precision=jax.lax.Precision.HIGHEST)
 
     image1, image2 = as_float_image(image1, dtype), as_float_image(image2, dtype)
     mean1, mean2 = weighted_mean(image1), weighted_mean(image2)
-    # Rounding may leave a variance below 0, and the denominator with it.
+    # Rounding may make a variance, and with it the denominator, negative.
     variance1 = jnp.maximum(weighted_mean(image1 * image1) - mean1 * mean1, 0)
     variance2 = jnp.maximum(weighted_mean(image2 * image2) - mean2 * mean2, 0)
-    # Eq. 3 with the covariance written by the variance of the difference, so that equal images give
-    # exactly 1 however the variances are rounded.
+    # Eq. 3 with the covariance expressed by the variance of the difference, so that equal images
+    # give exactly 1 regardless of rounding.
     difference = jnp.square(mean1 - mean2)
     unlike = weighted_mean(jnp.square(image1 - image2)) - difference
-    # Not a clip: at 0, where equal images are, it would halve the second derivative.
+    # Not jnp.clip, which would halve the second derivative at 0, the value for equal images.
     unlike = jnp.where(unlike < 0, 0, unlike)
     unlike = jnp.minimum(unlike, 2 * (variance1 + variance2))
     luminance = 1 - difference / (mean1 * mean1 + mean2 * mean2 + c1)
@@ -101,12 +102,12 @@ def ssim_loss(
     window: Literal["uniform", "gaussian"] = "uniform",
     edge: Literal["inside", "partial"] = "inside",
 ) -> Float[Array, ""]:
-    """Mean of `1 - ssim` over patches and channels (Hidden Two-Stream Eq. 4).
+    """Computes the mean of `1 - ssim` over patches and channels (Hidden Two-Stream Eq. 4).
 
-    Args and errors are those of `ssim`.
+    Arguments and errors are those of `ssim`.
 
     Returns:
-        A scalar, 0 to 2; float32 or better.
+        A scalar in [0, 2]; float32 or higher precision.
     """
     similarity = ssim(
         image1,
@@ -122,8 +123,10 @@ def ssim_loss(
 
 
 def _windows(size: int, window_size: int, stride: int, window: str, edge: str) -> np.ndarray:
-    """`[patches, size]`: the weight of each pixel along one axis in each patch; rows sum to 1,
-    those of partial patches to less."""
+    """Returns `[patches, size]`: the weight of each pixel in each patch along one axis.
+
+    Rows sum to 1, those of partial patches to less.
+    """
     if edge == "inside":
         window_size = min(window_size, size)
         num_patches = (size - window_size) // stride + 1

@@ -1,4 +1,4 @@
-"""The unsupervised loss of UF-TSN's motion estimator (section 2.2, Eq. 6-9)."""
+"""Unsupervised loss of the motion estimator of UF-TSN (section 2.2, Eq. 6-9)."""
 
 from collections.abc import Sequence
 
@@ -27,33 +27,32 @@ def uf_tsn_loss(
     lambda_smooth: float | Array = LAMBDA_SMOOTH,
     level_weights: Sequence[float] | None = None,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """Eq. 9 at every level: absolute difference, census and edge-aware smoothness.
+    """Computes absolute difference, census and edge-aware smoothness at all levels (Eq. 9).
 
-    Eq. 9 divides by the number of pixels, so each term is a mean. Flow is divided by the smaller
-    side of its map inside the smoothness term: only so does lambda_3 = 50 leave room for motion.
-    That division, the border padding of the warp and equal weights for the levels are not in the
-    paper: the first two follow ARFlow, which has smoothness at its finest level alone; that each
-    level divides by its own side, and so weighs a coarser one more, is guessed, and so are the
-    weights.
+    Eq. 9 divides by the number of pixels, so each term is a mean. Three details are not in the
+    paper. The smoothness term divides flow by the smaller side of its map, without which
+    lambda_3 = 50 would suppress motion, and the warp repeats the border; both follow ARFlow, which
+    penalizes smoothness only at its finest level. Guessed are the division by each level's own
+    side, which gives coarser levels more weight, and the equal weights of the levels.
 
     Args:
-        image1: `[..., H, W, 3]`, RGB in [0, 1]. The images get no gradient.
-        image2: the same shape, the next frame.
-        flows: from the first to the second, finest first, each `[..., h, w, 2]` in pixels of its
-            own map; the images are resized to it.
-        backward_flows: from the second to the first, as many, or none. With them the loss is the
-            mean of both directions.
+        image1: `[..., H, W, 3]`, float RGB in [0, 1]. The images get no gradient.
+        image2: same shape, the next frame.
+        flows: flow from `image1` to `image2`, finest first, each `[..., h, w, 2]` in pixels of its
+            own map. The images are resized to each map.
+        backward_flows: flow from `image2` to `image1` at the same number of levels, or empty. If
+            given, the loss is the mean of both directions.
         lambda_diff: weight of Eq. 6.
         lambda_census: weight of Eq. 7.
         lambda_smooth: weight of Eq. 8.
-        level_weights: one a level; None = 1 each.
+        level_weights: one per level; None = 1 each.
 
     Returns:
-        The loss, and its three terms ("diff", "census", "smooth"), weighted and summed over levels.
-        Scalars, float32 or better.
+        The loss, and its terms "diff", "census" and "smooth", weighted and summed over levels.
+        Scalars; float32 or higher precision.
 
     Raises:
-        ValueError: shapes or lengths that do not fit.
+        ValueError: if shapes or lengths do not match, or the images are not float.
     """
     if image1.shape != image2.shape or image1.ndim < 3 or image1.shape[-1] != 3:
         raise ValueError(
@@ -64,13 +63,13 @@ def uf_tsn_loss(
     if not flows or (backward_flows and len(backward_flows) != len(flows)):
         raise ValueError(
             f"flows has {len(flows)} levels and backward_flows {len(backward_flows)}; pass one or "
-            "more, and as many backward ones or none"
+            "more, and the same number of backward levels or none"
         )
     level_weights = (1.0,) * len(flows) if level_weights is None else tuple(level_weights)
     if len(level_weights) != len(flows):
         raise ValueError(
             f"level_weights has {len(level_weights)} values and flows {len(flows)} levels; give "
-            "each level one"
+            "one weight per level"
         )
     for flow in (*flows, *backward_flows):
         if flow.shape[:-3] != image1.shape[:-3] or flow.ndim != image1.ndim or flow.shape[-1] != 2:
@@ -103,5 +102,5 @@ def uf_tsn_loss(
 
 def _resize(image: Array, size: tuple[int, int]) -> Array:
     resized = jax.image.resize(image, (*image.shape[:-3], *size, image.shape[-1]), "bilinear")
-    # Clipped, because the sum of four neighbours at the end of float32 is infinite in the warp.
+    # Clipped, because the warp adds up four neighbors, which could overflow.
     return jax.lax.stop_gradient(jnp.clip(resized, -1e18, 1e18))
