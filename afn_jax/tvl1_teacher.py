@@ -1,4 +1,4 @@
-"""The flow teacher that runs our own TV-L1: a `FlowTeacher` of `afn_jax.data.teacher`."""
+"""Flow teacher (see `afn_jax.data.teacher`) that runs `afn_jax.ops.tvl1_flow`."""
 
 import dataclasses
 import functools
@@ -13,20 +13,24 @@ from afn_jax.ops import TVL1Config, tvl1_flow
 
 @dataclasses.dataclass(frozen=True)
 class TVL1Teacher:
-    """`afn_jax.ops.tvl1_flow` on all neighbouring frames of a clip at once.
+    """TV-L1 flow of all consecutive frames of a clip at once.
 
-    It runs on JAX's default device, so it belongs into the training process, as the pipeline's
-    reading threads are. It compiles once for each size of frames.
+    It runs on JAX's default device, so it must be called in the training process (as the reading
+    threads of the pipeline are). It compiles once per frame size.
 
     Attributes:
-        config: of the solver.
+        config: solver configuration.
     """
 
     config: TVL1Config = TVL1Config()
     name: ClassVar[str] = "tvl1"
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
-        """`[N, H, W, 3]` uint8 RGB -> `[N - 1, H, W, 2]` float32, in pixels."""
+        """Maps frames `[N, H, W, 3]` uint8 RGB to flow `[N - 1, H, W, 2]` float32, in pixels.
+
+        Raises:
+            ValueError: if `frames` has another shape or dtype.
+        """
         if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
             raise ValueError(
                 f"frames: got {frames.dtype} of shape {frames.shape}; give uint8 RGB of shape "

@@ -1,6 +1,6 @@
-"""What every part of the project passes on: a `Batch` goes in, a `Prediction` comes out.
+"""Types shared by all parts of the project: `Batch` in, `Prediction` out.
 
-Layout, units and signs are in `conventions.md`.
+Shapes, units and signs are in `conventions.md`.
 """
 
 from collections.abc import Mapping
@@ -14,15 +14,15 @@ Array = jax.Array | np.ndarray
 
 @flax.struct.dataclass
 class Batch:
-    """What a train or evaluation step receives, whatever the dataset.
+    """Input of a training or evaluation step.
 
     frames: `[batch, time, height, width, 3]`, `uint8` 0..255, RGB.
     labels: `[batch]`, `int32`, 0-based class.
     flows: `[batch, time, height, width, 2]` float32 or None: (x, y) = (right, down) displacement in
         pixels from frame t to frame t + 1; the last one is the *future* flow, to the frame after
         the clip.
-    flow_mask: `[batch, time, height, width]` bool or None: True where `flows` is to be trusted.
-        None means everywhere.
+    flow_mask: `[batch, time, height, width]` bool or None: True where `flows` is valid; None =
+        everywhere.
     mask: `[batch]` bool: False marks padding examples of the last batch of an evaluation.
     """
 
@@ -34,7 +34,7 @@ class Batch:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> "Batch":
-        """Makes a batch of the arrays that `afn_jax.data.pipeline` gives, by name."""
+        """Builds a batch from the named arrays of `afn_jax.data.pipeline`."""
         return cls(
             frames=arrays["frames"],
             labels=arrays["labels"],
@@ -46,7 +46,7 @@ class Batch:
 
 @flax.struct.dataclass
 class Prediction:
-    """What every model returns.
+    """Output of every model.
 
     logits: `[batch, classes]` float32, or None if the model does not classify.
     flows: finest first, each `[batch, pairs, h, w, 2]` float32, in pixels of that map's own

@@ -1,6 +1,6 @@
-"""Mergeable metrics of classification: sums and counts, never a mean of means.
+"""Mergeable classification metrics, kept as sums and counts.
 
-`a.merge(b)` adds, so a `psum` of the pytree over devices is a correct merge too.
+`a.merge(b)` adds them, so a `psum` of the pytree over devices is a correct merge too.
 """
 
 import operator
@@ -15,17 +15,17 @@ from afn_jax.types import Array
 
 
 def true_class_rank(scores: Array, labels: Array) -> Array:
-    """Counts the classes that come before the true one; 0 means that the prediction is right.
+    """Computes the rank of the true class; 0 means that the prediction is right.
 
-    Of equal scores the class with the lower number comes first, as in argmax. A NaN score comes
-    before every other, and if the true class has one, its rank is the number of classes.
+    Among equal scores, the class with the lower index ranks first, as in argmax. NaN scores rank
+    before all others; if the score of the true class is NaN, its rank is the number of classes.
 
     Args:
-        scores: `[batch, classes]`, of NumPy or JAX, higher for more likely classes.
+        scores: `[batch, classes]`, NumPy or JAX array, higher for more likely classes.
         labels: `[batch]`, 0-based.
 
     Returns:
-        `[batch]` integers, of the library that `scores` is of.
+        `[batch]` integers, as an array of the same library.
     """
     xp = scores.__array_namespace__()
     own = xp.take_along_axis(scores, labels[:, None], axis=-1)
@@ -43,13 +43,16 @@ class TopK:
 
     @classmethod
     def from_batch(cls, scores: Array, labels: Array, mask: Array) -> Self:
-        """Counts one batch.
+        """Computes the metric of one batch.
 
         Args:
-            scores: `[batch, classes]`, higher for more likely classes. The prediction is wrong if
-                the true class has score NaN.
-            labels: `[batch]`, 0-based. A label that is not a class counts as wrong.
+            scores: `[batch, classes]`, higher for more likely classes. A NaN score of the
+                true class counts as wrong.
+            labels: `[batch]`, 0-based. A label outside the classes counts as wrong.
             mask: `[batch]` bool, False = does not count.
+
+        Raises:
+            ValueError: if the shapes do not match.
         """
         scores, labels, mask = _checked(scores, labels, mask)
         rank = true_class_rank(scores, labels)
@@ -62,22 +65,22 @@ class TopK:
         return jax.tree.map(operator.add, self, other)
 
     def compute(self) -> dict[str, float]:
-        """`top1` and `top5`, in [0, 1]; 0 if nothing was counted."""
+        """Returns `top1` and `top5`, in [0, 1]; 0 if nothing was counted."""
         return {"top1": self.top1.compute(), "top5": self.top5.compute()}
 
 
 @flax.struct.dataclass
 class PerClass:
-    """The confusion matrix: counts, [true, predicted]."""
+    """Confusion matrix: `counts[true, predicted]`."""
 
     counts: Array
 
     @classmethod
     def from_batch(cls, scores: Array, labels: Array, mask: Array) -> Self:
-        """Counts one batch; arguments as for `TopK.from_batch`.
+        """Computes the counts of one batch; arguments and errors as for `TopK.from_batch`.
 
-        A label that is no class is left out. Scores with NaN are wrong, as for `TopK`: they count
-        for the first class whose score is NaN, or if that is the true one, for the next.
+        Labels outside the classes are left out. An example with a NaN score is wrong: it counts as
+        predicted to be the first class whose score is NaN or, if that is the true class, the next.
         """
         scores, labels, mask = _checked(scores, labels, mask)
         num_classes = scores.shape[1]
@@ -91,9 +94,9 @@ class PerClass:
         return jax.tree.map(operator.add, self, other)
 
     def compute(self) -> dict[str, Array | float]:
-        """`per_class` `[classes]`, their mean over classes that have examples, and `accuracy`.
+        """Returns `per_class` `[classes]`, `mean_per_class` and `accuracy`, in [0, 1].
 
-        A class without examples has accuracy 0 and stays out of `mean_per_class`.
+        A class without examples has accuracy 0 and is left out of `mean_per_class`.
         """
         examples = self.counts.sum(1)
         right = jnp.diagonal(self.counts)
@@ -114,5 +117,5 @@ def _checked(scores: Array, labels: Array, mask: Array) -> tuple[Array, Array, A
             f"scores have shape {scores.shape}, labels {labels.shape} and mask {mask.shape}; they "
             "must be [batch, classes], [batch] and [batch]"
         )
-    # A negative index would count from the end; one past the end is no class either, and harmless.
+    # A negative index would count from the end; an index past the end is ignored.
     return scores, jnp.where(labels < 0, scores.shape[1], labels), mask

@@ -1,4 +1,4 @@
-"""Mergeable errors of flow: the endpoint error beside that of no motion, and outliers."""
+"""Mergeable flow metrics: endpoint error and outlier rates."""
 
 import operator
 from typing import Self
@@ -14,22 +14,22 @@ from afn_jax.types import Array
 
 @flax.struct.dataclass
 class EndpointErrorMetric:
-    """Mean endpoint error over valid pixels, and that of zero flow: a flow must beat it."""
+    """Mean endpoint error over valid pixels, and that of zero flow as a baseline."""
 
     error: Mean
     zero_flow_error: Mean
 
     @classmethod
     def from_batch(cls, flow: Array, target: Array, mask: Array | None = None) -> Self:
-        """Counts one batch.
+        """Computes the metric of one batch.
 
         Args:
             flow: `[..., H, W, 2]`, in pixels.
-            target: the same shape. Its values outside the mask are not looked at.
+            target: same shape. Its values outside the mask are ignored.
             mask: `[..., H, W]` bool, True = counts; None = every pixel counts.
 
         Raises:
-            ValueError: a mask of another shape or type.
+            ValueError: if the shapes do not match, or `mask` is not bool.
         """
         flow, target = jnp.asarray(flow), jnp.asarray(target)
         mask = _checked(mask, target)
@@ -44,16 +44,16 @@ class EndpointErrorMetric:
         return jax.tree.map(operator.add, self, other)
 
     def compute(self) -> dict[str, float]:
-        """`epe` and `zero_flow_epe`, in pixels; 0 if nothing was counted."""
+        """Returns `epe` and `zero_flow_epe`, in pixels; 0 if nothing was counted."""
         return {"epe": self.error.compute(), "zero_flow_epe": self.zero_flow_error.compute()}
 
 
 @flax.struct.dataclass
 class FlowOutliersMetric:
-    """Mean endpoint error and the shares of wrong pixels that flow benchmarks report.
+    """Mean endpoint error and the outlier rates that flow benchmarks report.
 
-    Fl-all is KITTI 2015's: an error above 3 px *and* above 5 % of the true length (Menze and
-    Geiger, 2015). A predicted flow that is not a number is wrong by any measure.
+    Fl-all is defined as in KITTI 2015: an error above 3 px *and* above 5 % of the true magnitude
+    (Menze and Geiger, 2015). A NaN prediction is always an outlier.
     """
 
     error: Mean
@@ -64,13 +64,13 @@ class FlowOutliersMetric:
 
     @classmethod
     def from_batch(cls, flow: Array, target: Array, mask: Array | None = None) -> Self:
-        """Counts one batch. Arguments as of `EndpointErrorMetric.from_batch`."""
+        """Computes the metric of one batch; arguments as for `EndpointErrorMetric.from_batch`."""
         flow, target = jnp.asarray(flow), jnp.asarray(target)
         mask = _checked(mask, target)
         error = endpoint_error(flow, target)
         length = endpoint_error(jnp.zeros_like(target), target)
 
-        # "Not within" rather than "above": NaN is neither.
+        # Negated comparisons, so that NaN counts as an outlier.
         return cls(
             error=Mean.from_values(error, mask),
             above_1px=Mean.from_values(~(error <= 1), mask),
@@ -83,7 +83,7 @@ class FlowOutliersMetric:
         return jax.tree.map(operator.add, self, other)
 
     def compute(self) -> dict[str, float]:
-        """`epe` in pixels; `fl_all`, `px1`, `px3` and `px5` as shares of all pixels, 0 to 1."""
+        """Returns `epe` in pixels, and `fl_all`, `px1`, `px3` and `px5` as fractions in [0, 1]."""
         return {
             "epe": self.error.compute(),
             "fl_all": self.fl_outliers.compute(),
