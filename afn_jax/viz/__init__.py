@@ -1,4 +1,4 @@
-"""Pictures: flow in colour, error maps, curves, confusion matrices. NumPy in, uint8 or SVG out."""
+"""Plots and images: flow, error maps, curves, confusion matrices. NumPy in, uint8 or SVG out."""
 
 from afn_jax.viz.clip_figure import (
     error_pictures,

@@ -1,7 +1,7 @@
-"""Pictures of one clip: its frames, its flow in colour, and where the flow is wrong.
+"""Images of one clip: its frames, its flow, and the errors of the flow.
 
-Everything here is NumPy: flows are `[T, H, W, 2]`, (x, y) = (right, down) in pixels; pictures are
-`[T, h, w, 3]` uint8 RGB, enlarged or reduced by a whole factor to a size that can be looked at.
+Everything is NumPy: flows are `[T, H, W, 2]`, (x, y) = (right, down) in pixels; images are
+`[T, h, w, 3]` uint8 RGB, enlarged or reduced by an integer factor to a readable size.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from afn_jax.ops.flow_color import flow_to_rgb
 
 MIN_HEIGHT, MAX_HEIGHT = 64, 128  # px of a picture on the page
 STILL = 0.5  # px: flows are never scaled up further than this, or noise would look like motion
-# From no error to the largest: dark to light, so that it reads in grey too.
+# From no error to the largest: dark to light, so that it is readable in grayscale too.
 HEAT = np.array([(14, 12, 34), (84, 20, 104), (186, 48, 86), (244, 128, 44), (252, 244, 176)])
 HATCH_DARK, HATCH_LIGHT, HATCH_PERIOD = 142, 170, 6
 
@@ -48,15 +48,15 @@ def fit(
 def flow_scale(
     flow: np.ndarray | None, target: np.ndarray | None, mask: np.ndarray | None = None
 ) -> float:
-    """The magnitude in px at which the colours of a clip's flow are full.
+    """Computes the magnitude, in pixels, that is shown at full saturation for a clip.
 
-    It is the fastest true motion where that is known, else the 99th percentile of the predicted
-    one (a few wild pixels must not pale all the others), and at least `STILL`.
+    It is the largest true motion if that is known, otherwise the 99th percentile of the predicted
+    motion (so that a few outliers do not make the rest pale), and at least `STILL`.
 
     Args:
         flow: predicted, `[T, H, W, 2]`, or None.
         target: true, `[T, H, W, 2]`, or None.
-        mask: `[T, H, W]`, True where `target` is to be trusted; None: everywhere.
+        mask: `[T, H, W]`, True where `target` is valid; None = everywhere.
     """
     if target is not None:
         speed = np.linalg.norm(target, axis=-1)
@@ -74,11 +74,11 @@ def flow_scale(
 def flow_pictures(
     flow: np.ndarray, *, max_magnitude: float, mask: np.ndarray | None = None, **size
 ) -> np.ndarray:
-    """The flow in the colours of the standard wheel, hatched where it is unknown.
+    """Renders flow with the standard color wheel, hatched where it is unknown.
 
     Args:
         flow: `[T, H, W, 2]`; values that are not finite are hatched.
-        max_magnitude: px at which the colours are full.
+        max_magnitude: magnitude in pixels shown at full saturation.
         mask: `[T, H, W]`, False is hatched; None: nothing is.
         **size: `min_height` and `max_height` of `fit`.
 
@@ -99,12 +99,12 @@ def error_pictures(
     mask: np.ndarray | None = None,
     **size,
 ) -> np.ndarray:
-    """The endpoint error as a heat map: dark is none, light is `max_error` px or more.
+    """Renders the endpoint error as a heat map, from dark (0) to light (`max_error` px or more).
 
     Args:
         flow: predicted, `[T, H, W, 2]`.
         target: true, `[T, H, W, 2]`.
-        max_error: px of the lightest colour.
+        max_error: error in pixels of the lightest color.
         mask: `[T, H, W]`, False is hatched; None: nothing is.
         **size: `min_height` and `max_height` of `fit`.
 
@@ -113,7 +113,7 @@ def error_pictures(
     """
     error = np.linalg.norm(np.asarray(flow, np.float32) - target, axis=-1)
     valid = _valid(target, mask)
-    error = np.where(np.isnan(error), np.inf, error)  # a prediction that is no number is wrong
+    error = np.where(np.isnan(error), np.inf, error)  # a NaN prediction is infinitely wrong
     heat = heat_colors(np.where(valid, error, 0) / max_error)
     return _fit_known(heat, valid, **size)
 
@@ -121,7 +121,7 @@ def error_pictures(
 def mean_endpoint_error(
     flow: np.ndarray, target: np.ndarray, mask: np.ndarray | None = None
 ) -> np.ndarray:
-    """The mean distance between predicted and true flow at each time.
+    """Computes the mean endpoint error at each time.
 
     Args:
         flow: predicted, `[T, H, W, 2]`; a value that is not finite is infinitely wrong.
@@ -142,7 +142,7 @@ def mean_endpoint_error(
 
 
 def heat_colors(values: np.ndarray) -> np.ndarray:
-    """Colours `[..., 3]` uint8 of `values` `[...]`: dark at 0, light at 1 and above."""
+    """Maps `values` `[...]` to RGB `[..., 3]` uint8: dark at 0, light at 1 and above."""
     stops = np.linspace(0, 1, len(HEAT))
     values = np.clip(values, 0, 1)
     channels = [np.interp(values, stops, HEAT[:, channel]) for channel in range(3)]
@@ -158,9 +158,9 @@ def _valid(flow: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
 
 
 def _fit_known(pictures: np.ndarray, valid: np.ndarray, **size) -> np.ndarray:
-    """Pictures `[T, H, W, 3]` as `fit` makes them, of pixels where `valid` `[T, H, W]` alone.
+    """Resizes images like `fit`, using only the pixels where `valid` `[T, H, W]` is True.
 
-    Grey diagonal stripes where a block has none: sparse truth, as of a laser, is in most blocks.
+    Blocks without a valid pixel are hatched with gray diagonal stripes.
     """
     share = fit(valid[..., None].astype(np.float32), **size)
     shown = fit(np.where(valid[..., None], pictures, 0).astype(np.float32), **size)

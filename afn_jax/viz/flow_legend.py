@@ -1,4 +1,4 @@
-"""The wheel that says which colour of a flow picture is which direction."""
+"""Color wheel as the legend of flow images."""
 
 import numpy as np
 
@@ -7,13 +7,13 @@ from afn_jax.viz.png import png_data_uri
 
 
 def flow_wheel(diameter: int = 128) -> np.ndarray:
-    """A disc whose colour at each point is that of the flow from the centre to that point.
+    """Renders a disc whose color at each point is that of the flow from the center to that point.
 
     Args:
-        diameter: px.
+        diameter: in pixels.
 
     Returns:
-        `[diameter, diameter, 4]` uint8 RGBA, transparent outside the disc; the rim is full speed.
+        `[diameter, diameter, 4]` uint8 RGBA, transparent outside the disc; rim fully saturated.
     """
     axis = (np.arange(diameter) - (diameter - 1) / 2) / (diameter / 2)
     flow = np.stack(np.meshgrid(axis, axis), -1).astype(np.float32)  # (x, y) = (right, down)
@@ -25,7 +25,7 @@ def flow_wheel(diameter: int = 128) -> np.ndarray:
 
 
 def flow_legend(diameter: int = 128) -> str:
-    """The wheel with right, down, left and up written on it, as SVG."""
+    """Returns the wheel, labeled right, down, left and up, as an `<svg>` element."""
     width, height, middle = diameter + 96, diameter + 44, diameter / 2
     left, top = 48, 22
     labels = [
@@ -40,7 +40,7 @@ def flow_legend(diameter: int = 128) -> str:
     )
     return (
         f'<svg class="flow-legend" viewBox="0 0 {width} {height}" width="{width}" '
-        f'height="{height}" role="img" aria-label="Colours of flow: the direction from the centre '
+        f'height="{height}" role="img" aria-label="Flow colors: the direction from the center '
         'of the wheel is the direction of motion" font-size="12" fill="currentColor">'
         f'<image x="{left}" y="{top}" width="{diameter}" height="{diameter}" '
         f'href="{png_data_uri(flow_wheel(2 * diameter))}"/>{texts}</svg>'
