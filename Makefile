@@ -1,17 +1,17 @@
-# make train | make test | make lint: each sets up what it needs first, once.
-# make test leaves out the tests marked slow; make test-all runs every test, as CI does.
+# make train | make test | make lint: the first one creates the environment.
+# make test skips the tests marked slow; make test-all runs every test, as CI does.
 #
 #   ACCELERATOR=cpu|cuda12|cuda13|tpu   default: cuda12 where nvidia-smi is found, else cpu
-#   PYTHON=python3.12                   the Python (3.11 to 3.13) to build the environment with
-#   VENV=.venv                          where to build it
-#   ARGS="--steps 500"                  more for the command
+#   PYTHON=python3.12                   Python 3.11 to 3.14, to create the environment with
+#   VENV=.venv                          where to create it
+#   ARGS="--steps 500"                  further arguments for the command
 
 PYTHON ?= python3
 VENV ?= .venv
 ACCELERATOR ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo cuda12 || echo cpu)
 RUN ?= runs/actionflownet-toy
 
-# XLA on a CPU writes each result into new memory: in huge pages that costs less.
+# On a CPU, XLA allocates memory for every result, which is cheaper in huge pages.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 ifeq ($(filter $(ACCELERATOR),cpu cuda12 cuda13 tpu),)
@@ -32,7 +32,7 @@ train: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
 
-# What takes minutes each: every stage of every recipe, what the recipes learn, the largest gradients.
+# Every stage of every recipe, training until something is learned, the largest gradients.
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
@@ -47,9 +47,11 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 $(READY): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-	  { echo "afn_jax needs Python 3.11 to 3.13, and $(PYTHON) is" \
-	    "$$($(PYTHON) --version 2>&1). Choose another: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' \
+	  2>/dev/null || \
+	  { found=$$($(PYTHON) --version 2>/dev/null) || found="missing or does not start"; \
+	    echo "afn_jax needs Python 3.11 to 3.14; $(PYTHON) is $$found." \
+	    "Choose another, e.g. make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu:" \
 	    "apt-get install python3-venv"; exit 1; }

@@ -20,6 +20,7 @@ from afn_jax.data.transforms.crops import SpatialTransform
 from afn_jax.metrics import EndpointErrorMetric, TopK
 from afn_jax.nn import ResNetEncoder
 from afn_jax.nn.normalization import IMAGENET_MEAN, IMAGENET_STD
+from tests.filled_variables import filled_variables
 from train.step import to_float
 
 PAGE = Path(afn_jax.__file__).with_name("conventions.md")
@@ -43,7 +44,7 @@ def prediction():
     """What a small ActionFlowNet makes of 8 frames of 32 x 48, and what its encoder is given."""
     model = models.create_model("actionflownet", num_classes=3, width=4, num_frames=8)
     frames = jax.random.uniform(jax.random.key(0), (2, 8, 32, 48, 3))
-    variables = jax.jit(lambda: model.init(jax.random.key(1), frames, train=False))()
+    variables = filled_variables(model, frames, train=False)
     seen = []
 
     def watch(next_function, args, kwargs, context):

@@ -206,7 +206,7 @@ GROUPS = [list(cases) for _, cases in itertools.groupby(CASES, lambda case: case
 
 
 @pytest.mark.parametrize("cases", GROUPS, ids=lambda cases: "-".join(cases[0].name[:2]))
-def test_derivatives_are_those_of_finite_differences(cases, float64, optimized):
+def test_derivatives_are_those_of_finite_differences(cases, float64):
     for case in cases:
         errors, before = measure(case), tabled()[case.name]
         assert errors.finite, case.point

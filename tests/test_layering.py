@@ -1,4 +1,4 @@
-"""Imports point down, and the library works without what only the commands need."""
+"""Imports point down, and the library works without the packages that only the commands need."""
 
 import ast
 import subprocess
@@ -9,8 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# What each part of `afn_jax` may import of the others. Those that may import `types` name it.
-# `study` stands on top of training and evaluation: it may import `eval`, nothing imports it.
+# Parts of `afn_jax` that each part may import.
 MAY_IMPORT = {
     "near_names": set(),
     "limits": set(),
@@ -24,13 +23,10 @@ MAY_IMPORT = {
     "weights": {"near_names", "nn", "models"},
     "viz": {"types", "ops"},
     "tvl1_teacher": {"ops"},
-    "data": {
-        "near_names",
-        "limits",
-        "atomic",
-    },  # loader workers must not start JAX, and `types` imports it
+    # Loader workers must not start JAX, and `types` imports it.
+    "data": {"near_names", "limits", "atomic"},
 }
-# What each package above the library may not import: itself and all below it are free.
+# Packages that each package above the library may not import.
 ABOVE = {
     "train": {"eval", "study", "benchmarks", "tests"},
     "eval": {"study", "benchmarks", "tests"},
@@ -57,7 +53,7 @@ FORBIDDEN = {
 
 
 def imported(tree: ast.Module) -> set[str]:
-    """Dotted names of all that a file imports, inside functions too."""
+    """Returns the dotted names that a file imports, inside functions too."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -70,7 +66,7 @@ def imported(tree: ast.Module) -> set[str]:
 
 
 def says_pmap(tree: ast.Module) -> bool:
-    """Whether code says pmap; comments and docstrings are not code."""
+    """Whether code uses pmap; comments and docstrings do not count."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr == "pmap":
             return True
@@ -82,10 +78,10 @@ def says_pmap(tree: ast.Module) -> bool:
 
 
 def violations(root: Path) -> list[str]:
-    """One line for each rule that a file under `root` breaks.
+    """Returns one line per broken rule, for all files under `root`.
 
     Raises:
-        ValueError: if a part has no files, so that a wrong path cannot pass as a clean tree.
+        ValueError: if a part has no files, so that a wrong path does not pass for a clean tree.
     """
     found = []
     files = [path for part in ("afn_jax", *ABOVE) for path in (root / part).rglob("*.py")]
@@ -133,7 +129,21 @@ def test_imports_point_down():
     assert violations(ROOT) == []
 
 
-def test_an_empty_tree_does_not_pass(tmp_path):
+def test_data_has_at_most_twelve_entries():
+    entries = [p for p in (ROOT / "afn_jax" / "data").iterdir() if not p.name.startswith("__")]
+    assert 0 < len(entries) <= 12, sorted(p.name for p in entries)
+
+
+def test_nothing_imports_a_test_module():
+    """Helpers of several test files are in modules of their own."""
+    files = sorted((ROOT / "tests").rglob("*.py"))
+    assert files
+    for path in files:
+        for name in imported(ast.parse(path.read_text(encoding="utf-8"))):
+            assert not (name.startswith("tests.") and ".test_" in name), f"{path} imports {name}"
+
+
+def test_rejects_an_empty_tree(tmp_path):
     with pytest.raises(ValueError, match="no files of .*types, .*ops, losses"):
         violations(tmp_path)
 
@@ -167,7 +177,7 @@ def test_an_empty_tree_does_not_pass(tmp_path):
         ("eval/bad.py", "from jax import pmap as p", "only train/parallel.py says pmap"),
     ],
 )
-def test_a_planted_violation_is_found(tmp_path, path, code, message):
+def test_finds_a_planted_violation(tmp_path, path, code, message):
     for part in (*(f"afn_jax/{part}" for part in MAY_IMPORT), *ABOVE):
         (tmp_path / part).mkdir(parents=True)
         (tmp_path / part / "__init__.py").write_text("")
@@ -179,7 +189,7 @@ def test_a_planted_violation_is_found(tmp_path, path, code, message):
     assert found.startswith(path) and message in found
 
 
-def test_a_word_in_a_docstring_is_no_code():
+def test_ignores_words_in_docstrings():
     assert not says_pmap(ast.parse('"""Not pmap."""\n# pmap\nx = "pmap"'))
     assert says_pmap(ast.parse("import jax\nstep = jax.pmap(abs)"))
 
@@ -192,8 +202,8 @@ def _run(code: str) -> str:
     return result.stdout
 
 
-def test_the_library_works_without_what_the_commands_need():
-    """As after `pip install afn_jax`: an import of any of these names is an error."""
+def test_the_library_works_without_the_packages_of_the_commands():
+    """As after `pip install afn_jax`: importing any of these packages is an error."""
     output = _run(
         f"""
 import sys
@@ -206,10 +216,10 @@ print(afn_jax.models.list_models())
     assert "actionflownet" in output
 
 
-def test_the_data_modules_do_without_jax():
-    """A loader worker that started JAX would claim the accelerator, or its memory, again.
+def test_data_modules_do_not_import_jax():
+    """A loader worker that starts JAX would claim the accelerator, or its memory, a second time.
 
-    An import of JAX is an error here; without that Grain, for one, imports it where it is there.
+    Importing JAX is an error here, because Grain imports it wherever it is installed.
     """
     output = _run(
         """

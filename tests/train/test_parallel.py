@@ -6,6 +6,7 @@ import pytest
 
 from afn_jax.models import create_model
 from afn_jax.types import Batch
+from tests.filled_variables import filled_variables
 from tests.small_run import SmallNetwork
 from train.config import AugmentConfig
 from train.objectives import create_objective
@@ -90,7 +91,7 @@ def test_every_batch_normalization_of_actionflownet_sees_the_whole_batch():
         )
 
     model = create_model("actionflownet", **fields)
-    variables = jax.jit(lambda key: model.init(key, frames[:1], train=False))(jax.random.key(0))
+    variables = filled_variables(model, frames[:1], train=False)
     right, right_updates = jax.jit(forward(None))(variables, frames)
     split, updates = predict_on(jax.local_devices(), forward(AXIS))(
         variables, split_batch(frames, 4)
