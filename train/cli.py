@@ -6,6 +6,7 @@ import textwrap
 
 import tyro
 
+from afn_jax.data.config import expand_data_option
 from afn_jax.data.sources import list_sources, source_spec
 from afn_jax.models import list_models
 from train.config import TrainConfig
@@ -66,7 +67,7 @@ def _one(recipe: str, stage: str, scale: str, rest: list[str]) -> TrainConfig:
         prog=f"python -m train {recipe}",
         description="\n\n".join((what, datasets, flow_losses, networks)),
         default=scales[scale],
-        args=[*_data_shorthand(rest), *fixed],
+        args=[*expand_data_option(rest), *fixed],
     )
     try:
         source_spec(config.data.source)
@@ -132,16 +133,6 @@ def _refuse_old_options(arguments: list[str]) -> None:
         _fail(f"--objective.kind is gone: for {kind}, write --objective.flow {flow}{no_action}.")
     if any(a.partition("=")[0] in ("--init.run-map", "--init.run_map") for a in arguments):
         _fail("--init.run-map is gone: for OLD/->NEW/ write --init.run-part OLD --init.run-at NEW")
-
-
-def _data_shorthand(arguments: list[str]) -> list[str]:
-    """`--data video-folder` is short for `--data.source video-folder`."""
-    return [
-        "--data.source" + argument.removeprefix("--data")
-        if argument == "--data" or argument.startswith("--data=")
-        else argument
-        for argument in arguments
-    ]
 
 
 def _list(names: list[str]) -> str:

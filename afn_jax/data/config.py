@@ -1,6 +1,7 @@
 """The settings of the data of a run."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from afn_jax.limits import Limits
@@ -66,3 +67,13 @@ class DataConfig:
     """Processes that read batches; 0: the threads of this one."""
     prefetch: Annotated[int, Limits(0)] = 4
     """Batches held ready."""
+
+
+def expand_data_option(arguments: Sequence[str]) -> list[str]:
+    """Replaces `--data NAME` of a command line by `--data.source NAME`."""
+    return [
+        "--data.source" + argument.removeprefix("--data")
+        if argument == "--data" or argument.startswith("--data=")
+        else argument
+        for argument in arguments
+    ]

@@ -73,14 +73,17 @@ def test_parts_and_processes_make_the_same_dataset(tmp_path, whole, capsys):
     command = [str(tmp_path / "new"), *SYNTHETIC, "--flow", "dis"]
     assert main([*command, "--shard", "2/2", "--workers", "1"]) == 0
     printed = capsys.readouterr().out
-    assert "train: 2 shards of other runs are still to be made" in printed
+    assert "train: 2 shards are left to other runs" in printed
     assert "complete when the other runs" in printed
     with pytest.raises(ValueError, match="2 of 3 train shards are missing, train-00000-of-00003"):
         Shards(tmp_path / "new")
     assert main([*command, "--shard", "1/2", "--workers", "2"]) == 0
     printed = capsys.readouterr().out
     assert "train: 10 videos, 90 frames" in printed and "test: 3 videos, 27 frames" in printed
-    assert "px from the float flow" in printed and "--data shards --data.root" in printed
+    assert (
+        "the stored flow differs from the float flow by 0." in printed
+        and "--data shards --data.root" in printed
+    )
     assert contents(tmp_path / "new") == whole
     assert [Shards(tmp_path / "new")[i].label for i in range(10)] == [0, 1, 2, 3, 4, 5, 6, 7, 0, 1]
 
@@ -147,6 +150,9 @@ def test_nothing_readable(tmp_path):
         (["--seed", "1"], "another list of"),
         (["--shard", "3/2"], "shard: got 3/2; give i/n with i from 1 to n"),
         (["--shard", "0/2"], "shard: got 0/2"),
+        (["--shard", "2"], "shard: got '2'; give i/n"),
+        (["--data.stride", "2"], "data.stride: got 2, but shards hold whole videos"),
+        (["--data.short-side", "0"], "data.short_side: got 0, but it must be at least 1"),
         (["--workers", "0"], "workers: got 0"),
         (["--num-shards", "11"], "num_shards: got 11; allowed are 1 to 10"),
         (["--flow-stride", "0"], "flow stride: got 0"),
