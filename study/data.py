@@ -1,14 +1,13 @@
 """What the study runs on: embedded motion, or a folder of videos split by their groups."""
 
 import dataclasses
-import re
 from pathlib import Path
 
+from afn_jax.data.sources.lists.groups import ucf_group
 from train.config import TrainConfig
 from train.flow_losses import FLOW_LOSSES
 
 VGG_ON_VIDEOS = 0.3  # of the rate; found on one sequence of UT-Interaction left out, seed 0
-_GROUP = re.compile(r"_g(\d+)_c\d+\.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,9 +95,11 @@ def leave_one_group_out(root: Path, lists: Path) -> tuple[int, ...]:
         The numbers NN, from 1 on, in the order of the groups.
     """
     videos = sorted(
-        path.relative_to(root).as_posix() for path in root.rglob("*") if _GROUP.search(path.name)
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*")
+        if path.is_file() and ucf_group(path.name)
     )
-    groups = sorted({_GROUP.search(name)[1] for name in videos})
+    groups = sorted({ucf_group(name) for name in videos})
     if len(groups) < 2:
         raise ValueError(
             f"root: {str(root)!r} has videos of {len(groups)} groups; give two or more, with names "
@@ -110,7 +111,7 @@ def leave_one_group_out(root: Path, lists: Path) -> tuple[int, ...]:
     class_file.write_text("".join(f"{i} {name}\n" for i, name in enumerate(names, start=1)))
     for number, group in enumerate(groups, start=1):
         for split in ("train", "test"):
-            chosen = [n for n in videos if (_GROUP.search(n)[1] == group) == (split == "test")]
+            chosen = [n for n in videos if (ucf_group(n) == group) == (split == "test")]
             rows = "".join(f"{name} {names.index(name.split('/')[0]) + 1}\n" for name in chosen)
             (lists / f"{split}list{number:02d}.txt").write_text(rows)
     return tuple(range(1, len(groups) + 1))

@@ -93,7 +93,7 @@ def test_matches_opencv():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="teacher: got 'raft'. Allowed are dis, tvl1"):
+    with pytest.raises(ValueError, match="name: got 'raft'; the flow teachers are dis"):
         create_teacher("raft")
     with pytest.raises(ValueError, match="preset: got 'slow'; allowed are ultrafast, fast, medium"):
         DISTeacher("slow")

@@ -48,7 +48,7 @@ def test_rejects_a_video_folder_without_root(run_main, tmp_path):
     "names, words",
     [
         (None, ["is not a folder"]),
-        ((), ["no sub-folder", "holds a video"]),
+        ((), ["no subfolder", "holds a video"]),
         (("jump",), ["holds only one class", "'jump'"]),
     ],
 )

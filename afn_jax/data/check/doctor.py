@@ -9,18 +9,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
+from afn_jax.data.sources.lists.groups import hmdb_group, ucf_group
+
 # Videos that train and test in the official splits 1, 2 and 3, by two classes that only they have.
 OFFICIAL = {
     ("UCF101", 101, "ApplyEyeMakeup"): ((9537, 3783), (9586, 3734), (9624, 3696)),
     ("HMDB51", 51, "brush_hair"): ((3570, 1530), (3570, 1530), (3570, 1530)),
 }
-
-# Clips of one group share the actor and the background (UCF101) or the film (HMDB51); the official
-# splits keep the groups of a class whole.
-_GROUPS = (
-    re.compile(r"v_.+_(g\d+)_c\d+\.", re.IGNORECASE),
-    re.compile(r"(.+)_[fhlu]_(?:cm|nm)_np\d+_(?:ba|bo|fr|le|ri)_(?:bad|goo|med)_\d+\."),
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,16 +195,13 @@ def label_base(pairs: Iterable[tuple[int, int]]) -> int | None:
 
 
 def group_of(name: str) -> str | None:
-    """The group of clips that a file belongs to by its name; None if its name tells of none.
+    """Returns the group of clips that a file belongs to, with its folder, or None.
 
-    Names as in UCF101 (`v_Archery_g07_c01.avi`) and HMDB51 (`FILM_wave_f_nm_np1_fr_med_26.avi`).
+    Names as in UCF101 (`v_Archery_g07_c01.avi`) and HMDB51 (`FILM_wave_f_nm_np1_fr_med_26.avi`)
+    have one.
     """
-    path = PurePosixPath(name)
-    for pattern in _GROUPS:
-        match = pattern.match(path.name)
-        if match:
-            return f"{path.parent.as_posix()}/{match[1]}"
-    return None
+    group = ucf_group(name) or hmdb_group(name)
+    return group and f"{PurePosixPath(name).parent.as_posix()}/{group}"
 
 
 def _readable(file: Inspected) -> bool:

@@ -1,12 +1,19 @@
 """The lists of a dataset for `doctor.py`: what cannot be read is a finding, not an error."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from afn_jax.data.check.doctor import Dataset, Finding, Listed, label_base
 from afn_jax.data.sources import SOURCES
 from afn_jax.data.sources.catalogue import Catalogue
-from afn_jax.data.sources.lists import splits
-from afn_jax.data.sources.lists.video_list import Entry, VideoList
+from afn_jax.data.sources.lists.splits import SPLITS
+from afn_jax.data.sources.lists.ucf101 import (
+    CLASS_FILE,
+    find_lists,
+    list_path,
+    read_class_names,
+    read_list_by_folder,
+)
+from afn_jax.data.sources.lists.video_list import VideoList
 from afn_jax.near_names import unknown_name
 
 FLOW_EXTENSIONS = (".flo", ".pfm")
@@ -46,7 +53,7 @@ def list_dataset(
         raise ValueError(unknown_name("source", source, allowed))
     read_list = SOURCES[source].read_list
     lists, findings = {}, []
-    for split in splits.SPLITS:
+    for split in SPLITS:
         try:
             lists[split] = read_list(catalogue.root, split, given, list_number)
         except ValueError as error:
@@ -91,25 +98,16 @@ def _guess(catalogue: Catalogue, annotations: Path | None) -> str:
     return "video-folder" if catalogue.videos else "frame-folder"
 
 
-def _read_by_folder(catalogue, given, split, list_number, lists, findings) -> None:
-    """Reads a list in the UCF101 format by the folders in it alone, where its numbers are wrong."""
-    folder = given or splits.find_lists(catalogue.root)
-    path = folder and folder / f"{split}list{list_number:02d}.txt"
-    if not path or not path.is_file():
+def _read_by_folder(catalogue, annotations, split, list_number, lists, findings) -> None:
+    """Reads a list in the UCF101 format by its folders alone, where its class numbers are wrong."""
+    folder = annotations or find_lists(catalogue.root)
+    if folder is None or not (path := list_path(folder, split, list_number)).is_file():
         return
     try:
-        lines = [line.rpartition(" ") for _, line in splits.read_lines(path)]
-        class_names = splits.read_class_names(folder / "classInd.txt")
+        class_names = read_class_names(folder / CLASS_FILE)
+        entries, numbers = read_list_by_folder(path, class_names)
     except (ValueError, OSError):
         return
-    label_of = {name: label for label, name in enumerate(class_names)}
-    entries, numbers = [], []
-    for before, _, last in lines:
-        name = (before if before and last.isdecimal() else f"{before} {last}").strip()
-        label = label_of.get(PurePosixPath(name.replace("\\", "/")).parts[0], -1)
-        entries.append(Entry(name.replace("\\", "/"), label))
-        if name == before.strip() and label >= 0:
-            numbers.append((int(last), label))
     lists[split] = VideoList(class_names, tuple(entries), f"{split} videos of {path}")
     base = label_base(numbers)
     if base not in (None, 1):
@@ -118,7 +116,7 @@ def _read_by_folder(catalogue, given, split, list_number, lists, findings) -> No
 
 
 def _differing(lists: dict[str, VideoList]) -> tuple[str, ...]:
-    train, test = (set(lists[split].class_names) for split in splits.SPLITS)
+    train, test = (set(lists[split].class_names) for split in SPLITS)
     only = [f"{name}: only in train" for name in sorted(train - test)]
     only += [f"{name}: only in test" for name in sorted(test - train)]
     return tuple(only) or ("their order",)

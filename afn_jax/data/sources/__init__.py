@@ -12,11 +12,8 @@ from afn_jax.data.sources.lists.hmdb51 import has_hmdb51_lists, read_hmdb51
 from afn_jax.data.sources.lists.kinetics import read_kinetics
 from afn_jax.data.sources.lists.something_something import read_something_something
 from afn_jax.data.sources.lists.thumos14 import read_thumos14
-from afn_jax.data.sources.lists.video_folder import (
-    has_ucf101_lists,
-    read_ucf101,
-    read_video_folder,
-)
+from afn_jax.data.sources.lists.ucf101 import has_ucf101_lists, read_ucf101
+from afn_jax.data.sources.lists.video_folder import read_video_folder
 from afn_jax.data.sources.spec import SourceSpec
 from afn_jax.data.sources.video_files import listed_videos
 from afn_jax.data.transforms.views import segments_of

@@ -8,7 +8,7 @@ import functools
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -125,6 +125,16 @@ class Catalogue:
                 yield folder, False
             if set(below) != {"u", "v"}:  # those hold the two components of flow
                 folders += (prefix + name for name in below)
+
+
+def by_class(paths: Sequence[str]) -> dict[str, list[str]]:
+    """Groups paths by their first folder, both sorted; paths without a folder are left out."""
+    classes: dict[str, list[str]] = {}
+    for path in sorted(paths):
+        name, _, below = path.partition("/")
+        if below:
+            classes.setdefault(name, []).append(path)
+    return dict(sorted(classes.items()))
 
 
 @functools.lru_cache(maxsize=8)

@@ -169,7 +169,7 @@ def test_a_class_without_a_known_video_is_told(data, capsys):
     (data / "videos" / "Swim" / "a.vob").write_bytes(b"")
     shutil.rmtree(data / "lists")
     code, text = check(data / "videos", capsys)
-    assert code != 0 and "left out" in text and "no video in it, but Swim/a.vob" in text
+    assert code != 0 and "left out" in text and "it holds no video, but Swim/a.vob" in text
 
 
 def test_ucf101_without_class_folders_is_recognized(tmp_path):

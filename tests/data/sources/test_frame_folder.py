@@ -194,7 +194,7 @@ def test_wrong_layouts(tmp_path):
         ValueError, match=r"holds a video \(10 folders of frames do\).*frame-folder"
     ):
         read_video_folder(root, "train", None, 1)
-    with pytest.raises(ValueError, match=r"no sub-folder .* holds a folder of numbered pictures"):
+    with pytest.raises(ValueError, match=r"no subfolder .* holds a folder of numbered pictures"):
         read_video_folder(root / "Walk", "train", None, 1, frames=True)
 
 

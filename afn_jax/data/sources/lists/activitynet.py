@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from afn_jax.data.sources.lists.video_list import Entry, VideoList, find_annotations, read_json
+from afn_jax.data.sources.lists.text import read_json
+from afn_jax.data.sources.lists.video_list import Entry, VideoList, find_annotations
 
 _SUBSET = {"train": "training", "test": "validation"}  # labels of "testing" are not public
 

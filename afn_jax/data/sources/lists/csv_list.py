@@ -9,7 +9,8 @@ import csv
 import io
 from pathlib import Path
 
-from afn_jax.data.sources.lists import splits
+from afn_jax.data.sources.lists.splits import split_by_name
+from afn_jax.data.sources.lists.text import read_text
 from afn_jax.data.sources.lists.video_list import Entry, VideoList, check_seconds, find_annotations
 
 _COLUMNS = ("path", "label", "start", "end", "split")
@@ -22,7 +23,7 @@ def read_csv(root: Path, split: str, annotations: Path | None, list_number: int)
     The first line names the columns, or is already a row `path,label` or `path,label,start,end`.
     Columns may be separated by commas, semicolons or tabs. Labels are names of classes, or the
     numbers 0, 1, ... The column `split` says `train` or `test` (or `val`); without it a single file
-    is split by `splits.split_by_name`, class by class, all segments of a video together. Where both
+    is split by `split_by_name`, class by class, all segments of a video together. Where both
     are there, `test` tests and `val` is left for you.
 
     Args:
@@ -63,9 +64,7 @@ def read_csv(root: Path, split: str, annotations: Path | None, list_number: int)
         by_class: dict[str, list[str]] = {}
         for path, label in {row["path"]: row["label"] for row in reversed(rows)}.items():
             by_class.setdefault(label, []).append(path)
-        chosen = {
-            path for paths in by_class.values() for path in splits.split_by_name(paths, split=split)
-        }
+        chosen = {path for paths in by_class.values() for path in split_by_name(paths, split=split)}
         rows = [row for row in rows if row["path"] in chosen]
     if not rows:
         raise ValueError(
@@ -85,7 +84,7 @@ def _of_split(split: str, there: set[str]) -> tuple[str, ...]:
 
 def _rows(path: Path) -> list[dict[str, str]]:
     """The rows by column name, and `where`: file and line."""
-    text = splits.read_text(path)
+    text = read_text(path)
     first = text.strip().partition("\n")[0]
     separator = max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)

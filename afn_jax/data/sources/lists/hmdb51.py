@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from afn_jax.data.sources.lists.splits import read_lines
+from afn_jax.data.sources.lists.text import read_lines
 from afn_jax.data.sources.lists.video_list import Entry, VideoList, find_annotations
 
 NUM_CLASSES = 51

@@ -4,7 +4,7 @@ import csv
 import io
 from pathlib import Path
 
-from afn_jax.data.sources.lists.splits import read_text
+from afn_jax.data.sources.lists.text import read_text
 from afn_jax.data.sources.lists.video_list import Entry, VideoList, find_annotations
 
 COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")

@@ -6,7 +6,8 @@ Many of its classes are directions ("Pushing something from left to right"): tra
 
 from pathlib import Path
 
-from afn_jax.data.sources.lists.video_list import Entry, VideoList, find_annotations, read_json
+from afn_jax.data.sources.lists.text import read_json
+from afn_jax.data.sources.lists.video_list import Entry, VideoList, find_annotations
 
 # Test labels are not public, so validation videos test.
 _PATTERNS = {"train": "*train.json", "test": "*validation.json", "labels": "*labels.json"}

@@ -2,13 +2,11 @@
 
 import dataclasses
 import difflib
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from afn_jax.data.source import Skipped
-from afn_jax.data.sources.lists.splits import read_lines
+from afn_jax.data.sources.lists.text import read_lines
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -134,14 +132,6 @@ def find_annotations(
         f"data.annotations: no {' or '.join(patterns)} in {places} or a sub-folder called "
         f"{', '.join(folders)}; give {what} with --data.annotations"
     )
-
-
-def read_json(path: Path) -> Any:
-    """What a JSON file holds. Raises ValueError if it is none."""
-    try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path}: no JSON ({error}); is the download complete?") from None
 
 
 def check_seconds(start: float, end: float, where: str) -> None:

@@ -11,7 +11,7 @@ from afn_jax.data.sources.lists.hmdb51 import read_hmdb51
 from afn_jax.data.sources.lists.kinetics import read_kinetics
 from afn_jax.data.sources.lists.something_something import read_something_something
 from afn_jax.data.sources.lists.thumos14 import read_thumos14
-from afn_jax.data.sources.lists.video_folder import read_ucf101
+from afn_jax.data.sources.lists.ucf101 import read_ucf101
 from afn_jax.data.sources.lists.video_list import Entry, choose_classes
 from afn_jax.data.sources.video_files import VideoFiles
 
@@ -166,7 +166,7 @@ def test_something_something(tmp_path, prefix):
     [
         ("train", '[{"id": "9"}]', "item 0: got {'id': '9'}; it must be a list of"),
         ("train", '{"database": {}}', "holds a dict; it must be a list of"),
-        ("train", '[{"id": "1", "tem', "no JSON .*is the download complete"),
+        ("train", '[{"id": "1", "tem', "not JSON .*is the download complete"),
         ("train", '[{"id": "1", "template": "Flying"}]', "'Flying' is not in .*labels.json"),
         ("labels", '{"Folding something": "1"}', "numbers 0, 1, ... each once"),
     ],

@@ -3,7 +3,8 @@ import re
 
 import pytest
 
-from afn_jax.data.sources.lists.splits import find_lists, read_class_names, read_list, split_by_name
+from afn_jax.data.sources.lists.splits import split_by_name
+from afn_jax.data.sources.lists.ucf101 import find_lists, read_class_names, read_list
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_classes_come_by_number(tmp_path):
     ("text", "message"),
     [
         ("1 Run\nJump\n", "line 2: got 'Jump'; a line must be a class number and a name"),
-        ("1 Run\n1 Jump\n", "line 2: class 1 is there twice"),
+        ("1 Run\n1 Jump\n", "line 2: class number 1 occurs twice"),
         ("1 Run\n3 Jump\n", r"class numbers are \[1, 3\]; they must be 1, 2"),
         ("0 Run\n1 Jump\n", r"class numbers are \[0, 1\]"),
     ],
@@ -85,7 +86,7 @@ def test_bad_class_file(tmp_path, text, message):
         ("Run/a.avi 1\nRun/b.avi 3", "line 2: class number 3; allowed are 1 to 2"),
         ("Run/a.avi 0", "class number 0; allowed are 1 to 2"),
         ("Run/a.avi 2", "class number 2 is 'Jump', but the video is in the folder of 'Run'"),
-        ("Fly/a.avi", "'Fly/a.avi' has no class number and its folder is none of the 2 classes"),
+        ("Fly/a.avi", "has no class number, and its folder is not one of the 2 classes"),
     ],
 )
 def test_bad_list(tmp_path, text, message):
