@@ -1,4 +1,4 @@
-"""The settings of the data of a run."""
+"""Settings for data: which videos to read, how to cut clips from them and how to load them."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,64 +9,73 @@ from afn_jax.limits import Limits
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Where clips come from and how they are cut."""
+    """Which dataset to read, how to cut clips from its videos and how to load them."""
 
     source: str = "synthetic-motion"
-    """Name of the dataset; --help lists them above."""
+    """Name of the dataset, one of those listed at the top of --help."""
     root: str = ""
-    """The folder of the videos; video-folder: with one sub-folder a class; tfds: its data_dir."""
+    """Folder of the dataset. video-folder: the one with a subfolder per class; tfds: its
+    data_dir."""
     annotations: str = ""
-    """The file or folder of the official lists, where they are not in or beside root."""
+    """File or folder of the official lists, if they are neither in root nor beside it."""
     sintel_pass: Literal["clean", "final"] = "clean"
-    """sintel: which rendering."""
+    """sintel: which rendering of the film to read."""
     list_number: Annotated[int, Limits(1)] = 1
-    """UCF101, HMDB51, video-folder: which of the official splits."""
+    """ucf101, hmdb51, video-folder: number of the split, the NN of trainlistNN.txt."""
     classes: tuple[str, ...] = ()
-    """Train on these classes only, labelled in this order: names, or one file with one a line."""
+    """Use only these classes and label them in this order: their names, or one text file with a
+    name per line. Empty uses all classes."""
     index_cache: str = ""
-    """Folder where frame indices are kept for the next start (~/.cache/afn_jax); none: nowhere."""
+    """Folder that keeps the frame indices of video files between runs; empty means
+    ~/.cache/afn_jax, none keeps nothing."""
     flow_bound: float = 20.0
-    """Flow pictures beside frames: pixels that grey level 255 stands for; 0: leave them out."""
+    """Folders of frames: displacement in pixels that gray level 255 of a flow picture stands for;
+    0 ignores flow pictures."""
     tfds_name: str = "ucf101"
-    """tfds: name of the dataset, and where it has some, its config: ucf101/ucf101_1."""
+    """tfds: name of the dataset, with its config if it has any, e.g. ucf101/ucf101_1."""
     short_side: Annotated[int, Limits(1)] = 128
-    """Decoded frames are resized to this short side, before the crop."""
+    """Decoded frames are resized to this shorter side, in pixels, before they are cropped."""
     stored_flow: bool = True
-    """Read the flow that is stored with the videos of shards or frame folders, if any."""
+    """Use the flow that is stored with the videos (shards, frame folders), if there is any."""
     train_videos: Annotated[int, Limits(1)] = 1_000_000
-    """synthetic-motion: how many training videos there are."""
+    """synthetic-motion: number of training videos."""
     test_videos: Annotated[int, Limits(1)] = 512
-    """synthetic-motion: how many test videos there are."""
+    """synthetic-motion: number of test videos."""
     num_frames: Annotated[int, Limits(1)] = 16
-    """Frames in a clip."""
+    """Frames per clip."""
     stride: Annotated[int, Limits(1)] = 1
-    """Frames of the video from one frame of a clip to the next."""
+    """Step between the frames of a clip, in frames of the video."""
     size: Annotated[tuple[int, int], Limits(1)] = (224, 224)
-    """Height and width of the clips that the model receives."""
+    """Height and width of the clips that the network sees, in pixels."""
     sampling: Literal["clip", "segments"] = "clip"
-    """A clip in one piece, or TSN's: a piece from each of num_segments equal parts of the video."""
+    """clip: one continuous piece of the video; segments: a piece from each of num_segments equal
+    parts (TSN)."""
     num_segments: Annotated[int, Limits(1)] = 3
-    """segments: how many; num_frames is that of all of them together."""
+    """segments: number of parts; num_frames is the total over all of them."""
     crop: Literal["random", "corners", "corners-13", "flownet"] = "random"
-    """A box anywhere; TSN's, in a corner or the centre; its 13 places; FlowNet's, for pairs."""
+    """random: uniform box; corners: four corners and center; corners-13: TSN's 13 positions;
+    flownet: FlowNet's augmentation of frame pairs and their flow."""
     crop_scales: Annotated[tuple[float, ...], Limits(above=0, maximum=1)] = (1.0, 0.875, 0.75)
-    """Multi-scale cropping: sides of the box, relative to the largest one; TSN has .66 too."""
+    """Multi-scale cropping: sides of the box relative to the largest box that fits (TSN adds
+    0.66)."""
     crop_distortion: Annotated[int, Limits(0)] = 1
-    """corners: by how many places in crop_scales the scales of height and width may differ."""
+    """corners: how far apart in crop_scales the scales of height and width may be."""
     flip: bool = True
-    """Mirror every other clip; not where mirroring changes the class."""
+    """Mirror clips with probability 1/2. Turn it off where mirroring changes the class."""
     brighten: Literal["none", "gamma", "auto"] = "none"
-    """For dark video: one gamma for all, or for each clip the one that gives it a usual mean."""
+    """For dark videos. gamma: the same gamma for all clips; auto: per clip, the gamma that gives it
+    a usual mean brightness."""
     gamma: float = 0.4
-    """brighten gamma: pixels become pixels ** this, in [0, 1]."""
+    """brighten gamma: exponent applied to pixel values in [0, 1]; below 1 brightens."""
     teacher: Literal["dis", "tvl1", "device-tvl1", "none"] = "dis"
-    """The flow target where the data have none: OpenCV's DIS, our TV-L1, or that in the step."""
+    """Estimates the flow target of videos without flow: OpenCV's DIS or our TV-L1 while reading, or
+    TV-L1 on the device in the training step (device-tvl1)."""
     num_threads: Annotated[int, Limits(0)] = 2
-    """Threads that read batches, in each process that does."""
+    """Reading threads per process."""
     num_workers: Annotated[int, Limits(0)] = 0
-    """Processes that read batches; 0: the threads of this one."""
+    """Reading processes; 0 reads in threads of the main process."""
     prefetch: Annotated[int, Limits(0)] = 4
-    """Batches held ready."""
+    """Number of batches to read ahead."""
 
 
 def expand_data_option(arguments: Sequence[str]) -> list[str]:

@@ -1,10 +1,9 @@
-"""Is this dataset sound?
+"""Checks a dataset: reads its lists, decodes every video and prints counts and problems.
 
     python -m afn_jax.data.check ROOT
 
-Reads the lists, decodes every video and prints what is there and what is wrong with it. The exit
-code is 0 if nothing harms, 1 if something harms a training or the numbers measured on its test
-videos, 2 after wrong usage.
+The exit code is 0 if there is no harmful problem, 1 if a problem would stop training or make the
+numbers measured on the test videos wrong, and 2 after wrong usage.
 """
 
 import argparse
@@ -14,14 +13,17 @@ from collections.abc import Iterable, Iterator
 from afn_jax.data.check.doctor import Dataset, Finding, Inspected, counts, diagnose
 from afn_jax.data.check.inspection import inspect_files
 from afn_jax.data.check.listing import checked_sources, list_dataset
+from afn_jax.data.config import DataConfig
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit code."""
+    """Runs the command and returns its exit code."""
     options = _parser().parse_args(arguments)
     span = (options.num_frames - 1) * options.stride + 1
     if min(options.num_frames, options.stride, options.list_number) < 1 or options.threads < 0:
-        return _wrong("--num-frames, --stride and --list-number must be 1 or more, --threads 0")
+        return _wrong(
+            "--num-frames, --stride and --list-number must be at least 1, --threads at least 0"
+        )
     try:
         dataset, paths = list_dataset(
             options.root, options.source, options.annotations, options.list_number
@@ -47,7 +49,7 @@ def report(
     span: int,
     examples: int,
 ) -> Iterator[str]:
-    """The lines that the command prints: the counts, and each finding with its first examples."""
+    """Yields the lines to print: the counts, then each finding with its first examples."""
     yield f"{dataset.kind}, {len(dataset.class_names)} classes: " + _first(dataset.class_names, 5)
     yield f"{'':<20} {'train':>8} {'test':>8}"
     for what, train, test in counts(dataset, files, span):
@@ -59,7 +61,7 @@ def report(
         if len(finding.items) > examples:
             yield f"             and {len(finding.items) - examples} more"
     harmful = sum(finding.harmful for finding in findings)
-    yield f"{harmful} kinds of findings that harm" if harmful else "nothing that harms"
+    yield f"{harmful or 'no'} harmful problem{'' if harmful == 1 else 's'} found"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,15 +69,20 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m afn_jax.data.check", description=__doc__.splitlines()[0]
     )
     add = parser.add_argument
-    add("root", help="the folder of videos")
-    add("--source", default="", help=f"{', '.join(checked_sources())}; guessed if not given")
-    add("--annotations", default="", help="the lists, if they are elsewhere")
-    add("--list-number", type=int, default=1, help="which of the official splits")
-    add("--num-frames", type=int, default=16, help="frames in a clip")
-    add("--stride", type=int, default=1, help="frames of the video from one to the next")
-    add("--threads", type=int, default=0, help="that decode; 0: one for each core")
-    add("--no-decode", action="store_true", help="look at lists and sizes only")
-    add("--examples", type=int, default=5, help="shown of each finding")
+    add("root", help="folder of the videos")
+    add(
+        "--source",
+        default="",
+        help=f"{', '.join(checked_sources())}; default: guessed from the files",
+    )
+    add("--annotations", default="", help="file or folder of the lists, if elsewhere")
+    default = DataConfig()
+    add("--list-number", type=int, default=default.list_number, help="number of the split (1)")
+    add("--num-frames", type=int, default=default.num_frames, help="frames per clip (%(default)s)")
+    add("--stride", type=int, default=default.stride, help="step between them (%(default)s)")
+    add("--threads", type=int, default=0, help="decoding threads; 0: one per core")
+    add("--no-decode", action="store_true", help="check lists and file sizes only")
+    add("--examples", type=int, default=5, help="examples to print per problem (%(default)s)")
     return parser
 
 
@@ -89,7 +96,7 @@ def _first(names: tuple[str, ...], most: int) -> str:
 
 
 def _progress(results: Iterable, total: int) -> Iterator:
-    """The results; tells how far it is where somebody watches."""
+    """Yields the results; shows progress if standard error is a terminal."""
     for count, result in enumerate(results, start=1):
         if sys.stderr.isatty() and (count % 50 == 0 or count == total):
             print(f"\r{count} of {total} files", end="", file=sys.stderr, flush=True)

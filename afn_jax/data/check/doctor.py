@@ -1,6 +1,6 @@
-"""What is wrong with a dataset: pure functions of its lists and of what its files showed.
+"""The diagnosis of a dataset, as pure functions of its lists and the state of its files.
 
-`listing.py` reads the lists, `inspection.py` the files; `check.py` is the command.
+`listing.py` reads the lists, `inspection.py` inspects the files, `__main__.py` is the command.
 """
 
 import dataclasses
@@ -11,7 +11,8 @@ from pathlib import PurePosixPath
 
 from afn_jax.data.sources.lists.groups import hmdb_group, ucf_group
 
-# Videos that train and test in the official splits 1, 2 and 3, by two classes that only they have.
+# Numbers of training and test videos in the official splits 1, 2 and 3. The key: name, number of
+# classes and a class that identifies the dataset.
 OFFICIAL = {
     ("UCF101", 101, "ApplyEyeMakeup"): ((9537, 3783), (9586, 3734), (9624, 3696)),
     ("HMDB51", 51, "brush_hair"): ((3570, 1530), (3570, 1530), (3570, 1530)),
@@ -20,13 +21,13 @@ OFFICIAL = {
 
 @dataclasses.dataclass(frozen=True)
 class Listed:
-    """A video as the lists name it.
+    """One video in the lists.
 
     Attributes:
         split: "train" or "test".
         name: path relative to the root, with `/`.
-        label: 0-based class; -1 if the lists do not say.
-        part: the segment of a longer video that is meant; empty: all of it.
+        label: 0-based class; -1 if the lists do not give one.
+        part: the segment of a longer video; empty for the whole video.
     """
 
     split: str
@@ -37,12 +38,12 @@ class Listed:
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One kind of fault and where it is.
+    """One kind of problem and where it occurs.
 
     Attributes:
-        harmful: whether a number measured on this dataset would be wrong, or training would stop.
-        what: the fault and its cure.
-        items: where, one each.
+        harmful: whether it would stop training or make numbers measured on the dataset wrong.
+        what: the problem and how to fix it.
+        items: the places where it occurs.
     """
 
     harmful: bool
@@ -52,15 +53,15 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """All that the lists say.
+    """The content of the lists.
 
     Attributes:
-        kind: what sort of lists, in words.
-        class_names: by label.
+        kind: description of the lists.
+        class_names: indexed by label.
         videos: of both splits, in the order of the lists.
-        list_number: which split.
-        unlisted: videos on disk that no list names.
-        findings: what is wrong with the lists themselves.
+        list_number: number of the split.
+        unlisted: videos on disk that are in no list.
+        findings: problems of the lists themselves.
     """
 
     kind: str
@@ -71,11 +72,11 @@ class Dataset:
     findings: tuple[Finding, ...] = ()
 
     def split(self, split: str) -> tuple[Listed, ...]:
-        """The videos of "train" or "test"."""
+        """Returns the videos of "train" or "test"."""
         return tuple(video for video in self.videos if video.split == split)
 
     def official(self) -> tuple[str, tuple[int, int]] | None:
-        """The name of the public dataset and its (train, test) counts; None for any other."""
+        """Returns the name and the official (train, test) counts of a known public dataset."""
         for (name, num_classes, example), counts in OFFICIAL.items():
             if len(self.class_names) == num_classes and example in self.class_names:
                 if self.list_number <= len(counts):
@@ -85,14 +86,14 @@ class Dataset:
 
 @dataclasses.dataclass(frozen=True)
 class Inspected:
-    """What one file showed.
+    """The state of one file.
 
     Attributes:
-        exists: whether it is there.
-        num_frames: frames that can be read.
-        problem: why it cannot be read, or not all of it; empty if it can.
-        oddity: what is strange about a file that can be read.
-        digest: of its content, where another file is as long; else empty.
+        exists: whether it exists.
+        num_frames: number of readable frames.
+        problem: why it cannot be read to its end; empty if it can.
+        oddity: what is unusual about a readable file.
+        digest: hash of the content if another file has the same size; else empty.
     """
 
     exists: bool = True
@@ -103,49 +104,51 @@ class Inspected:
 
 
 def diagnose(dataset: Dataset, files: Mapping[str, Inspected], span: int) -> tuple[Finding, ...]:
-    """All findings, harmful ones first.
+    """Returns all findings, harmful ones first.
 
     Args:
-        dataset: from the lists.
-        files: what each video showed, by name.
-        span: frames of a video from the first to the last of a clip.
+        dataset: the lists.
+        files: the state of each video file, by name.
+        span: length of a clip in frames of the video.
     """
     found = [
         *dataset.findings,
-        Finding(True, "not the number of the official split", tuple(_wrong_counts(dataset))),
+        Finding(True, "not as many videos as in the official split", tuple(_wrong_counts(dataset))),
         Finding(True, "listed but missing on disk", tuple(_missing(dataset, files))),
         Finding(
             True,
-            "cannot be read, or not to the end; training leaves them out",
+            "cannot be read to the end; training leaves these videos out",
             tuple(
                 f"{name}: {file.problem}"
                 for name, file in files.items()
                 if file.exists and file.problem
             ),
         ),
-        Finding(True, "in the training list and in the test list", tuple(_in_both(dataset))),
+        Finding(True, "in both the training and the test list", tuple(_in_both(dataset))),
         Finding(
             True,
-            "the same content in training and test, under two names",
+            "same content under two names, in training and in test",
             tuple(_duplicates(dataset, files, across=True)),
         ),
         Finding(
             True,
-            "groups (of one actor, film or video) in training and test: keep each on one side",
+            "group of one actor, film or video in both training and test: move it to one of them",
             tuple(_leaking_groups(dataset)),
         ),
         Finding(
             True,
-            "the same content under two labels",
+            "same content under two labels",
             tuple(_two_labels(dataset, files)),
         ),
-        Finding(True, "classes without a video that can be read", tuple(_empty(dataset, files))),
+        Finding(True, "class without a readable video", tuple(_empty(dataset, files))),
         Finding(
-            True, "class names that differ only in case or spaces", tuple(_near_names(dataset))
+            True,
+            "class names that differ only in case, spaces, - or _",
+            tuple(_near_names(dataset)),
         ),
         Finding(
             False,
-            f"shorter than a clip of {span} frames; they start over inside it",
+            f"shorter than a clip of {span} frames; repeated to fill it",
             tuple(
                 f"{name}: {file.num_frames}"
                 for name, file in files.items()
@@ -154,23 +157,23 @@ def diagnose(dataset: Dataset, files: Mapping[str, Inspected], span: int) -> tup
         ),
         Finding(
             False,
-            "the same content twice in one split",
+            "same content twice in one split",
             tuple(_duplicates(dataset, files, across=False)),
         ),
-        Finding(False, "listed twice in one list", tuple(_listed_twice(dataset))),
+        Finding(False, "twice in one list", tuple(_listed_twice(dataset))),
         Finding(
             False,
-            "readable, but strange",
+            "readable, but unusual",
             tuple(f"{name}: {file.oddity}" for name, file in files.items() if file.oddity),
         ),
-        Finding(False, "videos on disk that no list names", dataset.unlisted),
+        Finding(False, "on disk, but in no list", dataset.unlisted),
     ]
     found = [finding for finding in found if finding.items]
     return tuple(sorted(found, key=lambda finding: not finding.harmful))
 
 
 def counts(dataset: Dataset, files: Mapping[str, Inspected], span: int) -> list[tuple]:
-    """Rows (what, training, test) of the table of counts."""
+    """Returns the rows (what, training, test) of the table of counts."""
 
     def row(what, fits):
         return (what, *(sum(map(fits, dataset.split(split))) for split in ("train", "test")))
@@ -186,9 +189,9 @@ def counts(dataset: Dataset, files: Mapping[str, Inspected], span: int) -> list[
 
 
 def label_base(pairs: Iterable[tuple[int, int]]) -> int | None:
-    """The number that the lists give to the first class, from pairs (number, 0-based label).
+    """Returns the number of the first class, from pairs (number in the lists, 0-based label).
 
-    None if there are no pairs or they do not agree.
+    None if there are no pairs or they disagree.
     """
     bases = {number - label for number, label in pairs}
     return bases.pop() if len(bases) == 1 else None
@@ -219,7 +222,7 @@ def _wrong_counts(dataset: Dataset) -> Iterator[str]:
 
 
 def _missing(dataset: Dataset, files: Mapping[str, Inspected]) -> Iterator[str]:
-    """Single files, or a class of which none is there in one line."""
+    """Yields single files, and one line for a class whose files are all missing."""
     by_class = defaultdict(list)
     for video in dict.fromkeys((video.name, video.label) for video in dataset.videos):
         by_class[video[1]].append(video[0])
@@ -232,7 +235,7 @@ def _missing(dataset: Dataset, files: Mapping[str, Inspected]) -> Iterator[str]:
 
 
 def _sides(dataset: Dataset, key) -> dict[str, dict[str, set[str]]]:
-    """{key: {split: names}} of the videos that have a key."""
+    """Returns {key: {split: names}} of the videos that have a key."""
     sides: dict[str, dict[str, set[str]]] = defaultdict(lambda: {"train": set(), "test": set()})
     for video in dataset.videos:
         value = key(video)
@@ -306,4 +309,6 @@ def _listed_twice(dataset: Dataset) -> Iterator[str]:
 
 
 def _class_name(dataset: Dataset, label: int) -> str:
-    return dataset.class_names[label] if 0 <= label < len(dataset.class_names) else "no class"
+    return (
+        dataset.class_names[label] if 0 <= label < len(dataset.class_names) else "an unknown class"
+    )

@@ -1,4 +1,4 @@
-"""Looks at every file of a dataset: is it there, can all of it be decoded, is it there twice."""
+"""Inspection of the files of a dataset: existence, complete decoding, identical copies."""
 
 import dataclasses
 import hashlib
@@ -17,8 +17,8 @@ from afn_jax.data.source import VideoReadError
 from afn_jax.data.sources.frame_folder import find_frames
 
 FLOW_EXTENSIONS = (".flo", ".pfm")
-FOLDER = -1  # in place of a size
-# Guessed. Counts in headers are off by a few frames in sound files too.
+FOLDER = -1  # stands for the size of a folder
+# Guessed. Frame counts in headers are off by a few frames in intact files too.
 _WHOLE = 0.9
 
 
@@ -32,18 +32,18 @@ def inspect_files(
     """Inspects files in parallel.
 
     Args:
-        paths: of the files, by name.
-        decode: decode every frame of every video; otherwise only sizes are looked at.
-        num_threads: that decode; the default is the number of CPU cores.
-        progress: wraps the results while they come in, one for each file.
+        paths: the files' paths by name.
+        decode: decode every frame of every video; otherwise check existence and size only.
+        num_threads: number of threads; the default is the number of CPU cores.
+        progress: wraps the iterator over the results, one per file.
 
     Returns:
-        What each file showed, by name.
+        The state of each file, by name.
     """
     sizes = {name: _size(path) for name, path in paths.items()}
     as_long = defaultdict(set)
     for name, size in sizes.items():
-        if size and size != FOLDER:  # empty files are all alike, and found anyway
+        if size and size != FOLDER:  # empty files are reported anyway
             as_long[size].add(os.path.realpath(paths[name]))
 
     def inspect(name: str) -> tuple[str, Inspected]:
@@ -67,7 +67,7 @@ def inspect_files(
 
 
 def inspect_file(path: str | Path) -> Inspected:
-    """Decodes all of one video, be it a file or a folder of pictures, or reads one flow file.
+    """Decodes one video completely (a file or a folder of pictures), or reads one flow file.
 
     Raises:
         OSError: the file cannot be read at all.
@@ -92,7 +92,9 @@ def inspect_file(path: str | Path) -> Inspected:
         )
     oddities = []
     if index.num_frames < _WHOLE * decoded.promised:
-        oddities.append(f"its header promises {decoded.promised} frames, {index.num_frames} came")
+        oddities.append(
+            f"its header promises {decoded.promised} frames, {index.num_frames} were found"
+        )
     if decoded.damaged:
         oddities.append(f"{decoded.damaged} of {index.num_frames} pictures are damaged")
     return Inspected(num_frames=index.num_frames, oddity=", ".join(oddities))
@@ -112,7 +114,7 @@ def _inspect_frames(folder: str | Path) -> Inspected:
 
 
 def _size(path: str) -> int | None:
-    """Bytes of a file, `FOLDER` for a folder, None if there is neither."""
+    """Returns the bytes of a file, `FOLDER` for a folder, None if there is neither."""
     if os.path.isdir(path):
         return FOLDER
     try:

@@ -1,8 +1,9 @@
-"""The lists of a dataset for `doctor.py`: what cannot be read is a finding, not an error."""
+"""Reading of a dataset's lists for the doctor: an unreadable list is a finding, not an error."""
 
 from pathlib import Path
 
 from afn_jax.data.check.doctor import Dataset, Finding, Listed, label_base
+from afn_jax.data.check.inspection import FLOW_EXTENSIONS
 from afn_jax.data.sources import SOURCES
 from afn_jax.data.sources.catalogue import Catalogue
 from afn_jax.data.sources.lists.splits import SPLITS
@@ -16,7 +17,6 @@ from afn_jax.data.sources.lists.ucf101 import (
 from afn_jax.data.sources.lists.video_list import VideoList
 from afn_jax.near_names import unknown_name
 
-FLOW_EXTENSIONS = (".flo", ".pfm")
 FLOW_FILES = "flow-files"
 
 
@@ -31,17 +31,17 @@ def list_dataset(
     """Reads the lists of both splits and finds the files on disk.
 
     Args:
-        root: the folder of videos, or of flow files.
-        source: one of `checked_sources()`; empty: guessed from what is there.
-        annotations: the lists, if they are elsewhere.
-        list_number: which of the official splits.
+        root: folder of the videos, or of flow files.
+        source: one of `checked_sources()`; empty to guess it from the files.
+        annotations: file or folder of the lists; empty to search in and beside `root`.
+        list_number: number of the official split.
 
     Returns:
-        The dataset, and the path of each of its files by name.
+        The dataset, and the paths of its files by name.
 
     Raises:
-        ValueError: no such folder or source; none of the listed videos is there; or neither a
-            video nor a list that can be read.
+        ValueError: unknown folder or source; none of the listed videos exists; or there is neither
+            a video nor a readable list.
     """
     catalogue = Catalogue(root)
     given = Path(annotations) if annotations else None

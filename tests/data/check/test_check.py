@@ -51,7 +51,7 @@ def edit(path, old, new):
 
 def test_a_sound_dataset(data, capsys):
     code, text = check(data / "videos", capsys)
-    assert code == 0 and "nothing that harms" in text and "2 classes: Jump, Run" in text
+    assert code == 0 and "no harmful problems found" in text and "2 classes: Jump, Run" in text
     assert "HARM" not in text and "note" not in text
     for row in ("listed", "on disk", "readable", "as long as a clip"):
         assert f"{row:<20} {4:>8} {2:>8}" in text
@@ -77,7 +77,7 @@ HARM = {
     ),
     "in both lists": (
         lambda d: edit(d / "lists/testlist01.txt", TEST[0], A),
-        f"in the training list and in the test list\n             {A}\n",
+        f"in both the training and the test list\n             {A}\n",
     ),
     "leaking group": (
         lambda d: [
@@ -99,7 +99,7 @@ HARM = {
 NOTES = {
     "short": (
         lambda d: encode(d / "videos" / A, "mpeg4", moving_picture(3)),
-        f"shorter than a clip of 4 frames; they start over inside it\n             {A}: 3",
+        f"shorter than a clip of 4 frames; repeated to fill it\n             {A}: 3",
     ),
     "copy in train": (lambda d: shutil.copy(d / "videos" / A, d / "videos" / B), f"{A} = {B}"),
     "listed twice": (
@@ -108,7 +108,7 @@ NOTES = {
     ),
     "unlisted": (
         lambda d: encode(d / "videos/Run/new.avi", "mpeg4", moving_picture(5)),
-        "no list names\n             Run/new.avi",
+        "but in no list\n             Run/new.avi",
     ),
 }
 
@@ -119,7 +119,7 @@ def test_each_fault_is_named(data, capsys, fault):
     do(data)
     code, text = check(data / "videos", capsys)
     assert code == (fault in HARM), text
-    assert expected in text and ("nothing that harms" in text) == (fault in NOTES)
+    assert expected in text and ("no harmful problems found" in text) == (fault in NOTES)
 
 
 def test_a_video_cut_off(data, capsys):
@@ -161,7 +161,7 @@ def test_official_lists(official, capsys, number):
         assert f"{row:<20} {train:>8} {test:>8}\n" in text
     assert f"{'readable':<20} {0:>8} {0:>8}\n" in text
     assert code == 1 and text.count("HARM") == 2  # all are empty, so all classes are
-    assert f"HARM {train + test:>6}  cannot be read" in text
+    assert f"HARM {train + test:>6}  cannot be read to the end" in text
 
 
 def test_a_class_without_a_known_video_is_told(data, capsys):
@@ -213,7 +213,7 @@ def test_group_and_base():
 @pytest.mark.parametrize(
     "labels, code, expected",
     [
-        (["Jump", "Run"], 0, "nothing that harms"),
+        (["Jump", "Run"], 0, "no harmful problems found"),
         ([0, 1], 0, "2 classes: 0, 1"),
         ([1, 2], 1, "numbers of classes begin with 0: subtract 1"),
     ],
