@@ -1,4 +1,4 @@
-"""Reads one example of a source: its frames, brightened, its flow, its crop and flip."""
+"""Reads examples of a source: frames and flow of a clip, brightened, cropped and flipped."""
 
 import functools
 import os
@@ -18,7 +18,7 @@ from afn_jax.data.transforms.sampling import random_segment_starts
 from afn_jax.data.transforms.views import MIDDLE_CLIP, Views, segment_indices, segments_of
 
 MOST_DAMAGED_IN_A_ROW = 20
-READER_NICENESS = 10  # of the threads that read, relative to the training's
+READER_NICENESS = 10  # of the reading threads, relative to the training
 
 _thread = threading.local()
 
@@ -35,22 +35,22 @@ def read_clips(
     *,
     later: bool = False,
 ) -> list[Clip]:
-    """Clips of a video with their flow, read in one go: no frame is decoded twice.
+    """Reads several clips of a video with their flow, decoding no frame twice.
 
-    The flow is that of the video itself or of the teacher, who sees the frames brightened, as the
-    network does. Where a short video starts over inside a clip, nothing moves from its last frame
-    to its first: the flow mask is False there. No flow leads from one segment to the next: the last
-    one of each goes to the frame that follows in the video.
+    The flow is the video's own, or estimated by the teacher from the brightened frames, which are
+    what the network sees. A short video is repeated from its start within a clip; the flow mask is
+    False for the pair where it wraps around. No flow leads from one segment to the next: the last
+    flow of a segment leads to the next frame in the video.
 
     Args:
-        video: to read from.
-        starts: `[clips, segments]` frame numbers.
-        num_frames: of each segment.
-        stride: frames of the video from one frame of a segment to the next.
-        teacher: for videos without flow; None leaves it out.
-        brighten: uint8 frames to uint8 frames, of a whole clip at a time.
-        later: the flow will be estimated on the device: each segment has one frame more instead,
-            the one that its last flow goes to; the flow mask is that of the flow to come.
+        video: the video.
+        starts: `[clips, segments]` numbers of the first frames.
+        num_frames: frames per segment.
+        stride: distance in video frames between neighboring frames of a segment.
+        teacher: estimates flow for videos without it; None: no flow.
+        brighten: maps the uint8 frames of a whole clip to uint8 frames.
+        later: the flow will be estimated on the device. Each segment has one more frame instead,
+            the target of its last flow; the flow mask is that of the flow to be estimated.
     """
     estimated = (teacher is not None or later) and not video.has_flow
     # One more frame than the model sees: the last flow is the future flow.
@@ -76,9 +76,10 @@ def read_clips(
 
 
 def _with_flow(frames: np.ndarray, teacher: FlowTeacher | None, follows: np.ndarray) -> Clip:
-    """A clip of `frames`, `[segments, T + 1, H, W, 3]`; `follows` `[segments, T]` is the mask.
+    """Makes a clip of `frames`, `[segments, T + 1, H, W, 3]`, and the mask `[segments, T]`.
 
-    Without a teacher all frames stay, and only the mask is made.
+    With a teacher, the last frame of each segment serves only the flow and is dropped. Without one,
+    all frames stay and the clip has only the mask.
     """
     flow_mask = np.empty((follows.size, *frames.shape[2:4]), bool)
     flow_mask[:] = follows.reshape(-1, 1, 1)
@@ -89,12 +90,12 @@ def _with_flow(frames: np.ndarray, teacher: FlowTeacher | None, follows: np.ndar
 
 
 class ClipReader:
-    """Reads one example of a source; remembers which videos turned out to be damaged.
+    """Reads examples of a source and remembers the damaged videos.
 
     Attributes:
         source: the videos.
-        config: how their clips are cut.
-        damaged: `Skipped` records, one a video, of files that could not be decoded.
+        config: how clips are cut.
+        damaged: `Skipped` records, one per video, of files that cannot be decoded.
     """
 
     def __init__(self, source: Source, config: DataConfig):
@@ -105,7 +106,7 @@ class ClipReader:
         self._segments, self._length = segments_of(config)
         self._crop = _training_crop(config)
         self._brighten = _brightening(config)
-        # Evaluation reads the flow itself: it is the same solver's, and comes only now and then.
+        # Evaluation estimates the flow on the host, with the same solver: it is rare enough.
         name = "tvl1" if config.teacher == ON_DEVICE else config.teacher
         self._teacher = None if name == "none" else create_teacher(name)
         self._damaged: dict[int, Skipped] = {}
@@ -115,18 +116,21 @@ class ClipReader:
         return tuple(self._damaged.values())
 
     def note_damaged(self, damaged: dict[int, Skipped]) -> None:
-        """Adds what a copy of this reader in another process found, by number of the video."""
+        """Adds damaged videos that a copy of this reader found in another process, by number."""
         for number, skipped in damaged.items():
             self._damaged.setdefault(number, skipped)
 
     def damaged_by_number(self) -> dict[int, Skipped]:
-        """`damaged`, by number of the video in the source."""
+        """Returns `damaged` by number of the video in the source."""
         return dict(self._damaged)
 
     def training_example(self, index: int, rng: np.random.Generator) -> Example:
-        """A random clip of video `index`, randomly cropped and flipped.
+        """Returns a random clip of video `index`, randomly cropped and flipped.
 
-        The next readable video takes the place of a damaged one.
+        A damaged video is replaced by the next readable one.
+
+        Raises:
+            VideoReadError: too many videos in a row are damaged.
         """
         _step_back()
         for shift in range(MOST_DAMAGED_IN_A_ROW):
@@ -150,9 +154,9 @@ class ClipReader:
     def evaluation_example(
         self, index: int, views: Views = MIDDLE_CLIP, clips: Sequence[int] = (0,)
     ) -> Example:
-        """Some clips of video `index`, by number, with all their crops: `[clips * crops, ...]`.
+        """Returns the numbered clips of video `index` with all crops, `[clips * crops, ...]`.
 
-        The mask is False for a clip that cannot be decoded: it is not counted.
+        The mask is False for clips that cannot be decoded, so that they are not counted.
         """
         _step_back()
         config, video = self.config, self.source[index]
@@ -169,20 +173,20 @@ class ClipReader:
         return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
 
     def num_clips(self, index: int, views: Views) -> int:
-        """How many clips video `index` gives."""
+        """Returns the number of clips that video `index` has under `views`."""
         return views.num_clips(self.source[index].num_frames, self.config)
 
     def _read(
         self, number: int, video: Video, starts: np.ndarray, *, later: bool = False
     ) -> list[Clip | None]:
-        """The clips from `starts`, `[clips, segments]`; None for each that cannot be decoded."""
+        """Reads the clips at `starts`, `[clips, segments]`; None for clips that fail to decode."""
         stride, teacher = self.config.stride, self._teacher
         try:
             return read_clips(
                 video, starts, self._length, stride, teacher, self._brighten, later=later
             )
         except VideoReadError as error:
-            if len(starts) > 1:  # some of them may be whole
+            if len(starts) > 1:  # some of them may be readable
                 return [clip for one in starts for clip in self._read(number, video, one[None])]
             self._damaged.setdefault(number, Skipped(video.name, str(error)))
             return [None]
@@ -239,10 +243,10 @@ def _normalized(frames: np.ndarray) -> np.ndarray:
 
 
 def _step_back() -> None:
-    """Lowers the priority of this thread, once, if it is one that reads ahead.
+    """Lowers the priority of this thread, once, if it reads ahead.
 
-    On a CPU the training step wants the same cores; this way reading fills what the step leaves
-    idle. Linux only: elsewhere a thread has no niceness of its own.
+    On a CPU the training step needs the same cores; reading then uses only the time that the step
+    leaves idle. Linux only: elsewhere threads have no priority of their own.
     """
     first = not hasattr(_thread, "stepped_back")
     _thread.stepped_back = True

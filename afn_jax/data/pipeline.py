@@ -1,10 +1,11 @@
-"""From a source of videos to batches: which example comes when, on which process.
+"""Batches for training and evaluation.
 
-Built on Grain: element i of a run is a pure function of (seed, i), so a run resumes with the very
-next example, and the same run on more processes sees the same batches, each its share. Neither the
-number of threads nor that of workers, the processes that read, changes anything but the speed.
+Built on Grain. Element i of a run is a pure function of (seed, i), so a run resumes with the very
+next example, and a run on several processes sees the same batches, divided among them. The numbers
+of reading threads and worker processes affect only the speed.
 
-A batch is a dict of arrays, with the fields of `afn_jax.types.Batch`; frames stay `uint8`.
+A batch is a dict of arrays with the fields of `afn_jax.types.Batch` and `indices`, the `[batch]`
+numbers of the videos in the source. Frames stay `uint8`.
 """
 
 import dataclasses
@@ -25,7 +26,7 @@ from afn_jax.data.transforms.views import MIDDLE_CLIP, Views
 
 Arrays = dict[str, np.ndarray]
 
-# Grain's shuffle is made for many: of few, it takes 30 ms / their number for each. Guessed limit.
+# Grain's shuffle is slow for few elements: 30 ms per epoch, whatever their number. Guessed limit.
 FEW = 500
 
 
@@ -37,18 +38,29 @@ def train_iterator(
     process_index: int = 0,
     process_count: int = 1,
 ) -> "TrainIterator":
-    """Endless shuffled batches of this process's share; `batch_size` is the share's.
+    """Returns endless shuffled batches for one process.
 
-    Epochs follow one another without a gap, inside a batch too: each shows every video once, on one
-    process, whatever divides what.
+    Every epoch shows every video once, on one of the processes. Epochs follow one another without a
+    gap, so that a batch can contain the end of one and the start of the next; neither the batch
+    size nor the number of processes has to divide the number of videos.
+
+    Args:
+        reader: reads the examples.
+        batch_size: examples per batch of this process.
+        seed: of the order of the videos, their clips and crops.
+        process_index: number of this process, from 0.
+        process_count: number of processes that share the videos.
+
+    Raises:
+        ValueError: `batch_size` is below 1, or there is no process of that number.
     """
     _check_share(batch_size, process_index, process_count)
     dataset = (
         _shuffled(len(reader.source), seed)
-        # Before the processes share it out: the draws belong to the example, not to the process.
+        # Before the examples are divided among processes: draws belong to the example.
         .random_map(reader.training_example)
-        # And so do the epochs: shares that each repeat on their own drift apart where the videos
-        # cannot be divided by the processes.
+        # Epochs are repeated before the division too. Shares that repeat on their own would drift
+        # apart if the number of processes does not divide the number of videos.
         .repeat()
         .slice(slice(process_index, None, process_count))
         .batch(batch_size, drop_remainder=True, batch_fn=_stack)
@@ -57,17 +69,17 @@ def train_iterator(
 
 
 def _shuffled(num_videos: int, seed: int) -> grain.MapDataset:
-    """The numbers of the videos, in another order in each epoch."""
+    """Returns the numbers of the videos, in a different order in each epoch."""
     if num_videos >= FEW:
         return grain.MapDataset.range(num_videos).seed(seed).shuffle()
-    # After so many epochs the orders come again, but with other clips.
+    # The orders repeat after 1000 epochs, but with different clips.
     epochs = (np.random.default_rng([seed, epoch]) for epoch in range(1000))
     orders = np.concatenate([rng.permutation(num_videos) for rng in epochs])
     return grain.MapDataset.source(orders).seed(seed).map(int)
 
 
 class TrainIterator(Iterator[Arrays]):
-    """Batches that are read ahead; its state is its position, however they are read."""
+    """Iterator over batches that are read ahead. Its state is its position alone."""
 
     def __init__(self, dataset: grain.MapDataset, reader: ClipReader):
         self._dataset = dataset
@@ -87,11 +99,11 @@ class TrainIterator(Iterator[Arrays]):
         return batch
 
     def get_state(self) -> dict[str, int]:
-        """The position: how many batches were given out."""
+        """Returns the position: the number of batches returned so far."""
         return {"next_index": self._next}
 
     def set_state(self, state: dict[str, int]) -> None:
-        """Goes on from a position that `get_state` gave."""
+        """Continues from a position that `get_state` returned."""
         if self._batches is not None:
             self._batches.close()
             self._batches = None
@@ -107,20 +119,20 @@ def evaluation_batches(
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[Arrays]:
-    """Each of the `views` of each video once, in order; the last batch is padded.
+    """Returns each view of each video once, in order; the last batch is padded.
 
-    All crops of a clip are in one batch: with ten crops, its size is the next lower multiple of ten
-    (ten at least). A video is decoded once for all of its clips in a batch. Padding
+    All crops of a clip are in the same batch: with ten crops, the batch size is rounded down to a
+    multiple of ten (at least ten). A video is decoded once for all of its clips in a batch. Padding
     repeats the last example with mask False.
 
     Args:
-        reader: of the source.
-        batch_size: crops a batch.
-        views: which clips and crops.
-        most: only so many clips: a random choice, always the same, because sets are sorted by
-            class.
-        process_index: which share of the videos this process has, all views of a video together.
-        process_count: how many processes share them.
+        reader: reads the examples.
+        batch_size: crops per batch.
+        views: the clips and crops of each video.
+        most: the largest number of clips; a fixed random choice, because datasets are sorted by
+            class. None: all.
+        process_index: number of this process, from 0. All views of a video are on one process.
+        process_count: number of processes that share the videos.
     """
     _check_share(batch_size, process_index, process_count)
     num_videos = len(reader.source)
@@ -134,20 +146,20 @@ def evaluation_batches(
     if most is not None:
         chosen = np.sort(np.random.default_rng(0).permutation(chosen)[:most])
     chosen = chosen[videos[chosen] % process_count == process_index]
-    clips_a_batch = max(1, batch_size // views.crops_per_clip)
+    clips_per_batch = max(1, batch_size // views.crops_per_clip)
 
     def read(numbers: np.ndarray) -> Arrays:
-        # In order, so the clips of a video stand together; they are decoded together.
+        # Numbers are in order, so the clips of a video are adjacent and decoded together.
         own = [(int(v), clips[numbers[videos[numbers] == v]]) for v in np.unique(videos[numbers])]
         return _join([reader.evaluation_example(v, views, which.tolist()) for v, which in own])
 
     dataset = (
         grain.MapDataset.range(len(chosen))
-        .batch(clips_a_batch, batch_fn=lambda positions: chosen[np.array(positions)])
+        .batch(clips_per_batch, batch_fn=lambda positions: chosen[np.array(positions)])
         .map(read)
-        .map(functools.partial(_pad, batch_size=clips_a_batch * views.crops_per_clip))
+        .map(functools.partial(_pad, batch_size=clips_per_batch * views.crops_per_clip))
     )
-    # Evaluation with the teacher of the device estimates the flow in the reading threads.
+    # In place of the teacher on the device, evaluation estimates flow in the reading threads.
     num_workers = 0 if reader.config.teacher == ON_DEVICE else reader.config.num_workers
     return _read_ahead(dataset, reader, num_workers)
 
@@ -158,19 +170,19 @@ def _read_ahead(
     config = reader.config
     options = grain.ReadOptions(
         num_threads=config.num_threads,
-        prefetch_buffer_size=max(config.prefetch, config.num_threads, 1),  # a thread holds a batch
+        prefetch_buffer_size=max(config.prefetch, config.num_threads, 1),  # each thread holds one
     )
     if not num_workers:
         return iter(dataset.to_iter_dataset(options))
     if config.teacher == "tvl1":
         raise ValueError(
             f"data.num_workers: got {num_workers}, but the teacher tvl1 computes on the "
-            "devices, which each worker would take for itself. Use --data.num-workers 0, or "
+            "accelerator, which every worker process would claim. Use --data.num-workers 0, or "
             "--data.teacher dis."
         )
-    if not flags.FLAGS.is_parsed():  # workers take their settings from there
+    if not flags.FLAGS.is_parsed():  # workers read it
         flags.FLAGS.mark_as_parsed()
-    # A worker has a copy of the reader: what its copy finds damaged comes along with the batches.
+    # A worker has a copy of the reader: the damaged videos it finds are sent with the batches.
     batches = dataset.map(functools.partial(_send_damaged, reader)).to_iter_dataset(options)
     workers = grain.MultiprocessingOptions(num_workers=num_workers)
     batches = batches.mp_prefetch(workers, _leave_interrupts_to_the_parent)
@@ -178,7 +190,7 @@ def _read_ahead(
 
 
 def _leave_interrupts_to_the_parent(worker: int, num_workers: int) -> None:
-    """Ctrl-C in a terminal reaches every process; it is the parent that saves and ends the rest."""
+    """Ignores Ctrl-C, which reaches every process: the parent saves and ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

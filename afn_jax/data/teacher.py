@@ -1,6 +1,6 @@
-"""Flow teachers: classical methods that give the target flow where a data set has none.
+"""Flow teachers: classical methods that estimate target flow for datasets without it.
 
-Flow is (x, y) in pixels: the flow of frame t says where each of its pixels is in frame t + 1.
+Flow is (x, y) in pixels: the flow of frame t leads from each of its pixels to frame t + 1.
 """
 
 import dataclasses
@@ -11,22 +11,24 @@ from typing import ClassVar, Protocol
 import cv2
 import numpy as np
 
+from afn_jax.near_names import unknown_name
+
 _PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
     "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
-_MIN_SIDE = 12  # pixels; DIS refuses smaller pictures
+_MIN_SIDE = 12  # pixels; DIS rejects smaller images
 
-# One solver a thread, as it keeps its buffers; outside the teacher, so that the teacher pickles.
+# One solver per thread, because it owns buffers; kept outside the teacher, which gets pickled.
 _solvers = threading.local()
 
 
 class FlowTeacher(Protocol):
-    """Estimates the flow between neighbouring frames.
+    """Estimates the flow between neighboring frames.
 
     Attributes:
-        name: as in `TEACHERS`.
+        name: its key in `TEACHERS`.
     """
 
     name: str
@@ -40,7 +42,7 @@ class FlowTeacher(Protocol):
 class DISTeacher:
     """OpenCV's dense inverse search (Kroeger et al., "Fast Optical Flow using DIS", 2016).
 
-    Pictures with a side under 12 pixels are enlarged inside, and their flow scaled back. OpenCV is
+    Frames with a side under 12 pixels are enlarged first and their flow is scaled back. OpenCV is
     set to one thread, so that the flow is the same on every machine.
 
     Attributes:
@@ -80,15 +82,15 @@ class DISTeacher:
 
     def _solver(self):
         if self.preset not in _solvers.__dict__:
-            # Its flow depends, a little, on their number, and so would a run on the machine.
+            # The flow depends slightly on the number of threads, which varies between machines.
             cv2.setNumThreads(1)
             _solvers.__dict__[self.preset] = cv2.DISOpticalFlow_create(_PRESETS[self.preset])
         return _solvers.__dict__[self.preset]
 
 
-# Modules and classes. A teacher that needs JAX is imported only where it is asked for: a process
-# that just loads data never starts JAX.
-ON_DEVICE = "device-tvl1"  # no teacher of frames on their way: the training step estimates the flow
+# The training step estimates the flow; the pipeline has no teacher then.
+ON_DEVICE = "device-tvl1"
+# Name -> (module, class). Imported on demand: a process that only loads data never starts JAX.
 TEACHERS = {
     "dis": ("afn_jax.data.teacher", "DISTeacher"),
     "tvl1": ("afn_jax.tvl1_teacher", "TVL1Teacher"),
@@ -96,12 +98,12 @@ TEACHERS = {
 
 
 def create_teacher(name: str) -> FlowTeacher:
-    """Makes the teacher of that name.
+    """Creates a teacher by name.
 
     Raises:
-        ValueError: there is none.
+        ValueError: unknown name.
     """
     if name not in TEACHERS:
-        raise ValueError(f"name: got {name!r}; the flow teachers are {', '.join(sorted(TEACHERS))}")
+        raise ValueError(unknown_name("teacher", name, sorted(TEACHERS)))
     module, class_name = TEACHERS[name]
     return getattr(importlib.import_module(module), class_name)()

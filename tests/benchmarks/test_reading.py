@@ -1,4 +1,4 @@
-"""The measure must do the same work as what it measures, and its command must print it."""
+"""The reading benchmark: bare PyAV does the same work as the loader; the command's output."""
 
 import dataclasses
 import math
@@ -40,7 +40,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize("stride", [1, 3])
-def test_bare_pyav_reads_the_very_clips_of_the_loader(folder, stride):
+def test_bare_pyav_reads_the_same_clips_as_the_loader(folder, stride):
     config = dataclasses.replace(CONFIG, root=str(folder), stride=stride)
     source = create_source(config, "train", 0)
     reader = ClipReader(source, config)
@@ -55,7 +55,7 @@ def test_bare_pyav_reads_the_very_clips_of_the_loader(folder, stride):
         assert decoded == min(5, different)
 
 
-def test_real_videos_too(shared_data):
+def test_bare_pyav_reads_the_same_clips_of_real_videos(shared_data):
     config = dataclasses.replace(CONFIG, root=str(shared_data / "arid6/videos"), num_frames=16)
     source = create_source(config, "test", 0)
     for number in (0, 20, 40):
@@ -65,7 +65,7 @@ def test_real_videos_too(shared_data):
         np.testing.assert_array_equal(bare, example["frames"])
 
 
-def test_the_draws_are_those_of_the_loader(folder):
+def test_draws_match_the_loader(folder):
     config = dataclasses.replace(CONFIG, root=str(folder))
     source = create_source(config, "train", 0)
     loader, draws = (
@@ -81,7 +81,7 @@ def test_the_draws_are_those_of_the_loader(folder):
             np.testing.assert_array_equal(bare, batch["frames"][position])
 
 
-def test_the_command(folder, capsys):
+def test_the_command_prints_its_measurements(folder, capsys):
     arguments = "--num-frames 3 --size 16 16 --seconds 0.05 --rounds 2 --batch-size 2 --threads 1 2"
     assert reading.main([str(folder), *arguments.split(), "--memory-clips", "20"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -99,7 +99,7 @@ def test_the_command(folder, capsys):
     assert "is not a folder" in capsys.readouterr().err
 
 
-def test_what_bounds():
+def test_bound_names_the_slowest_step():
     seconds = {"decoding": 3.0, "crop and flip": 1.0}
     assert reading.bound(seconds, 0.99, 1) == "decoding, 75% of the work"
     assert reading.bound(seconds, None, 2).startswith("decoding")
@@ -107,7 +107,7 @@ def test_what_bounds():
 
 
 @pytest.mark.parametrize("option", ["--seconds", "--rounds", "--batch-size", "--num-frames"])
-def test_wrong_options(option, capsys):
+def test_rejects_wrong_options(option, capsys):
     with pytest.raises(SystemExit) as stop:
         reading.main([option, "0"])
     assert stop.value.code == 2

@@ -1,4 +1,4 @@
-"""One example: frames, flow and mask belong together; brightness; settings that cannot be."""
+"""Examples: frames, flow and mask match, brightening, and rejected settings."""
 
 import dataclasses
 import os
@@ -16,14 +16,14 @@ from afn_jax.data.transforms.views import Views
 from tests.counted_videos import SMALL, Counted, CountedSource
 
 
-def test_a_dataset_that_is_damaged_all_over_stops_the_run():
+def test_many_damaged_videos_in_a_row_are_an_error():
     source = CountedSource(30, damaged=range(30))
     with pytest.raises(VideoReadError, match="20 videos in a row cannot be decoded, the last one"):
         ClipReader(source, SMALL).training_example(7, np.random.default_rng(0))
 
 
 class Recorder:
-    """A teacher that says which frames it saw."""
+    """A teacher that returns which frames it saw."""
 
     def __call__(self, frames):
         value = frames[:-1, :, :, :1].astype(np.float32)
@@ -37,7 +37,7 @@ def test_the_teacher_sees_the_frame_after_the_clip():
     assert clip.flow_mask.all() and clip.flow_mask.shape == (3, 20, 24)
 
 
-def test_where_a_short_video_starts_over_there_is_no_flow():
+def test_the_flow_mask_is_false_where_a_short_video_wraps_around():
     (clip,) = read_clips(Counted(0, num_frames=3), np.array([[0]]), 5, 1, Recorder())
     np.testing.assert_array_equal(clip.frames[:, 0, 0, 0], [0, 1, 2, 0, 1])
     np.testing.assert_array_equal(clip.flow_mask[:, 0, 0], [True, True, False, True, True])
@@ -50,7 +50,7 @@ def test_no_flow_leads_from_one_segment_to_the_next():
     assert clip.flow_mask.all()
 
 
-def test_for_the_device_each_segment_has_the_frame_that_its_last_flow_goes_to():
+def test_for_the_device_each_segment_has_one_more_frame():
     starts = np.array([[2, 17]])
     (clip,) = read_clips(Counted(0, num_frames=20), starts, 2, 2, None, later=True)
     np.testing.assert_array_equal(clip.frames[:, 0, 0, 0], [2, 4, 6, 17, 19, 1])
@@ -65,7 +65,7 @@ def test_for_the_device_each_segment_has_the_frame_that_its_last_flow_goes_to():
 
 @pytest.mark.parametrize("teacher", [None, Recorder()])
 @pytest.mark.parametrize("video", [Counted(1, num_frames=20), SyntheticMotion(1, num_frames=20)[0]])
-def test_clips_read_together_are_those_read_alone(video, teacher):
+def test_clips_read_together_match_clips_read_alone(video, teacher):
     starts = np.array([[2, 9], [3, 12], [0, 17]])
     for together, start in zip(read_clips(video, starts, 2, 1, teacher), starts, strict=True):
         (alone,) = read_clips(video, start[None], 2, 1, teacher)
@@ -73,7 +73,7 @@ def test_clips_read_together_are_those_read_alone(video, teacher):
             np.testing.assert_array_equal(getattr(together, name), getattr(alone, name))
 
 
-def test_a_video_with_a_damaged_end_counts_as_far_as_it_is_whole():
+def test_clips_before_a_damaged_end_are_used():
     class Cut(Counted):
         def clip(self, indices):
             if max(indices) > 6:
@@ -118,7 +118,7 @@ def test_one_gamma_brightens_a_whole_clip(how):
 
 @dataclasses.dataclass(frozen=True)
 class Coded(Video):
-    """A video in which frame, flow and mask all tell where they come from.
+    """A video whose frames, flow and mask encode their position.
 
     Pixel (t, y, x): red 8 x, green 8 y, blue 10 t; flow (1 + x, 1 + y + 100 t); known if x + t > 5.
     """
@@ -136,11 +136,11 @@ class Coded(Video):
 
 
 def assert_one_place(frames, flows, mask, times):
-    """Frames, flows and mask are cut from the same place and times, and mirrored alike."""
+    """Asserts that frames, flows and mask have the same crop, times and mirroring."""
     x, y, t = (frames[..., channel] / scale for channel, scale in ((0, 8), (1, 8), (2, 10)))
     np.testing.assert_array_equal(t, np.broadcast_to(times[:, None, None], t.shape))
     mirrored = x[0, 0, 0] > x[0, 0, -1]
-    # A flow scales with the picture: source pixels for each pixel of the result.
+    # Flow scales with the image: source pixels per pixel of the result.
     x_scale, y_scale = abs(x[0, 0, 9] - x[0, 0, 2]) / 7, (y[0, 9, 0] - y[0, 2, 0]) / 7
     sign = -1 if mirrored else 1
     np.testing.assert_allclose(sign * flows[..., 0] * x_scale, 1 + x, rtol=0.03, atol=0.3)
@@ -151,7 +151,7 @@ def assert_one_place(frames, flows, mask, times):
 
 @pytest.mark.parametrize("crop", ["random", "corners", "corners-13"])
 @pytest.mark.parametrize("sampling", ["clip", "segments"])
-def test_frames_flow_and_mask_always_have_the_same_clip_and_crop(sampling, crop):
+def test_frames_flow_and_mask_have_the_same_clip_and_crop(sampling, crop):
     config = DataConfig(
         num_frames=6, size=(12, 12), sampling=sampling, crop=crop, crop_scales=(1.0, 0.75, 0.5)
     )
@@ -221,12 +221,12 @@ def test_rejects_a_stride_that_is_not_that_of_the_flow(flow_stride, stride):
         ({"brighten": "gamma", "gamma": 0.0}, "data.gamma: got 0.0; give a number above 0"),
     ],
 )
-def test_settings_that_cannot_be(change, message):
+def test_rejects_bad_settings(change, message):
     with pytest.raises(ValueError, match=message):
         ClipReader(CountedSource(), dataclasses.replace(SMALL, **change))
 
 
-def test_reading_ahead_leaves_the_priority_of_the_training_alone():
+def test_reading_ahead_lowers_only_the_priority_of_its_own_threads():
     before = os.getpriority(os.PRIO_PROCESS, 0)
     reader = ClipReader(CountedSource(), SMALL)
     reader.training_example(0, np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""The pipeline: every example once, the same after a resume, damaged videos named and replaced."""
+"""The pipeline: order of the examples, resuming, and replacement of damaged videos."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ def assert_equal(one, other):
 
 
 @pytest.mark.parametrize("consumed", [0, 1, 5])
-def test_a_resumed_iterator_gives_the_very_next_batches(consumed):
+def test_a_resumed_iterator_continues_with_the_next_batch(consumed):
     config = dataclasses.replace(SMALL, size=(16, 16), flip=True)
     source = SyntheticMotion(24, size=(16, 16), num_frames=5)
     first = iterator(source, config=config)
@@ -39,18 +39,18 @@ def test_a_resumed_iterator_gives_the_very_next_batches(consumed):
     state = first.get_state()
     expected = take(first, 4)
     resumed = iterator(source, config=dataclasses.replace(config, num_threads=3, prefetch=1))
-    take(resumed, 2)  # a position of its own is given up
+    take(resumed, 2)  # its own position is overwritten
     resumed.set_state(state)
     assert_equal(take(resumed, 4), expected)
 
 
-def test_the_same_seed_gives_the_same_batches_and_another_seed_others():
+def test_batches_depend_on_the_seed():
     runs = [take(iterator(CountedSource(), seed=seed), 6) for seed in (1, 1, 2)]
     assert_equal(runs[0], runs[1])
     assert any((a["indices"] != b["indices"]).any() for a, b in zip(runs[0], runs[2], strict=True))
 
 
-def test_number_of_threads_changes_nothing():
+def test_batches_do_not_depend_on_the_number_of_threads():
     runs = [
         take(iterator(CountedSource(), config=dataclasses.replace(SMALL, num_threads=n)), 6)
         for n in (1, 4)
@@ -63,7 +63,7 @@ def test_number_of_threads_changes_nothing():
     [(12, 4, 1), (12, 3, 2), (7, 1, 3), (7, 4, 2), (11, 3, 5), (2, 3, 3)],
 )
 def test_an_epoch_shows_each_video_once_on_one_process(num_videos, batch_size, processes):
-    """Whatever divides what; and all processes together have the batches that one would have."""
+    """Also if sizes do not divide evenly; all processes together have the batches of one."""
     source = CountedSource(num_videos)
     steps = -(-2 * num_videos // (batch_size * processes))
     shares = [
@@ -82,8 +82,8 @@ def test_an_epoch_shows_each_video_once_on_one_process(num_videos, batch_size, p
         assert sorted(seen[epoch * num_videos :][:num_videos]) == list(range(num_videos))
 
 
-def test_reading_in_other_processes_changes_nothing():
-    """Neither the batches, nor a resume, nor what is known of damaged videos."""
+def test_batches_do_not_depend_on_worker_processes():
+    """Neither do resuming and the list of damaged videos."""
     source = CountedSource(7, damaged=(3,))
     config = dataclasses.replace(SMALL, num_workers=2, num_threads=1)
     here, there = ClipReader(source, SMALL), ClipReader(source, config)
@@ -105,7 +105,7 @@ def test_epochs_differ_in_order_and_in_clips():
     assert (starts[0] != starts[1]).any()
 
 
-def test_a_batch_holds_what_it_says():
+def test_a_batch_has_the_documented_arrays():
     batch = next(iterator(CountedSource()))
     assert batch["frames"].shape == (4, 3, 16, 16, 3) and batch["frames"].dtype == np.uint8
     assert batch["mask"].all() and set(batch) == {"frames", "labels", "mask", "indices"}
@@ -118,7 +118,7 @@ def test_a_batch_holds_what_it_says():
 @pytest.mark.parametrize("views", [Views(), Views(3), Views(2, crops="ten"), Views(when="cover")])
 @pytest.mark.parametrize(("batch_size", "processes"), [(4, 1), (5, 3), (64, 2), (3, 20)])
 def test_evaluation_counts_every_view_once_and_pads(views, batch_size, processes):
-    """Also with more processes than videos; and the views of a video are all on one process."""
+    """Also with more processes than videos; all views of a video are on one process."""
     source = CountedSource(11, damaged=(4,))
     crops = views.crops_per_clip
     each = (2 if views.when == "cover" else views.clips) * crops  # 5 frames, clips of 3
@@ -149,7 +149,7 @@ def test_damaged_videos_are_replaced_by_the_next_and_listed_once():
     assert sorted(s.path for s in reader.damaged) == ["video11", "video3", "video4"]
 
 
-def test_shares_that_cannot_be():
+def test_rejects_bad_batch_sizes_and_processes():
     with pytest.raises(ValueError, match="process_index: got 2 of process_count 2"):
         iterator(CountedSource(), process_index=2, process_count=2)
     with pytest.raises(ValueError, match="batch_size: got 0; give 1 or more"):

@@ -1,3 +1,5 @@
+"""Flow teachers: known shifts, small frames, and use in threads."""
+
 import pickle
 import threading
 
@@ -23,7 +25,7 @@ def texture(height, width, shift=(0.0, 0.0)):
 
 @pytest.mark.parametrize("size", [(16, 16), (32, 32), (48, 64), (120, 160)])
 @pytest.mark.parametrize("name", ["dis", "tvl1"])
-def test_shift(name, size):
+def test_teachers_find_a_shift(name, size):
     shift = np.array([2.5, -1.25])
     frames = np.stack([texture(*size), texture(*size, shift), texture(*size, 2 * shift)])
     flows = create_teacher(name)(frames)
@@ -45,7 +47,7 @@ def test_flow_belongs_to_the_pixels_of_the_first_frame():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (11, 11), (8, 40), (40, 8)])
-def test_tiny_pictures(size):
+def test_tiny_frames(size):
     frames = np.stack([texture(*size), texture(*size, (0.5, 0.0))])
     flows = DISTeacher()(frames)
     assert flows.shape == (1, *size, 2)
@@ -54,7 +56,7 @@ def test_tiny_pictures(size):
     np.testing.assert_allclose(still, 0, atol=0.05)
 
 
-def test_enlarged_pictures_keep_their_units():
+def test_enlarged_frames_keep_their_units():
     shift = np.array([1.0, -0.5])
     flow = DISTeacher("medium")(np.stack([texture(8, 60), texture(8, 60, shift)]))[0]
     np.testing.assert_allclose(np.median(flow, (0, 1)), shift, atol=0.1)
@@ -92,8 +94,8 @@ def test_matches_opencv():
     np.testing.assert_array_equal(DISTeacher("medium")(frames)[0], solver.calc(*gray, None))
 
 
-def test_errors():
-    with pytest.raises(ValueError, match="name: got 'raft'; the flow teachers are dis"):
+def test_rejects_unknown_names_and_wrong_frames():
+    with pytest.raises(ValueError, match="teacher: got 'raft'. Allowed are dis, tvl1"):
         create_teacher("raft")
     with pytest.raises(ValueError, match="preset: got 'slow'; allowed are ultrafast, fast, medium"):
         DISTeacher("slow")

@@ -1,15 +1,15 @@
 """Flow files: Middlebury's `.flo`, KITTI's 16-bit `.png` and FlyingThings3D's `.pfm`.
 
-`read_flow` and `write_flow` choose by the ending of the name. Whatever the format, a flow is
-`[H, W, 2]`, (x, y) = (right, down) in pixels, and what is unknown is told by a mask.
+`read_flow` and `write_flow` choose the format by the file extension. In every format a flow is
+`[H, W, 2]`, (x, y) = (right, down) in pixels, with a mask of the pixels where it is known.
 
 `.flo`: the number 202021.25, width and height as 32-bit integers, then (x, y) as 32-bit floats row
 by row, all little-endian. Components above 1e9 mean unknown.
 
-`.png` of KITTI: three channels of 16 bits, x * 64 + 32768, y * 64 + 32768, and 1 where the flow is
-known or 0. So x and y are in [-512, 512), in steps of 1/64.
+KITTI's `.png`: three channels of 16 bits: x * 64 + 32768, y * 64 + 32768, and 1 where the flow is
+known, else 0. So x and y are in [-512, 512), in steps of 1/64.
 
-`.pfm`: three channels, x, y and one without meaning.
+`.pfm`: three channels: x, y and an unused one.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from afn_jax.data.files.pfm import read_pfm, write_pfm
 _MAGIC = np.float32(202021.25)
 _LARGEST_KNOWN = 1e9
 _UNKNOWN = np.float32(1e10)
-_LARGEST_SIDE = 100_000  # pixels; a longer side is no picture but a damaged header
+_LARGEST_SIDE = 100_000  # pixels; a longer side means a damaged header
 _KITTI_SCALE, _KITTI_ZERO, _KITTI_MOST = 64, 2**15, 2**16 - 1
 
 
@@ -36,7 +36,7 @@ def read_flow(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
         a mask, `[H, W]` bool, True where it is known.
 
     Raises:
-        ValueError: another ending, or the file is not what its ending says, or is damaged.
+        ValueError: unknown extension, or the file is damaged or has a different format.
         OSError: it cannot be read.
     """
     return _format(path)[0](path)
@@ -46,19 +46,19 @@ def write_flow(path: str | Path, flow: np.ndarray, known: np.ndarray | None = No
     """Writes a `.flo`, a KITTI `.png` or a `.pfm` file.
 
     Args:
-        path: of the file.
+        path: the file.
         flow: `[H, W, 2]`, (x, y) in pixels.
-        known: `[H, W]` bool; what is False is marked as unknown. None = all known.
+        known: `[H, W]` bool, False where the flow is unknown; None: all known.
 
     Raises:
-        ValueError: another ending, shapes that are no flow, or values that the format cannot hold.
+        ValueError: unknown extension, wrong shapes, or values that the format cannot hold.
         OSError: it cannot be written.
     """
     _format(path)[1](path, flow, known)
 
 
 def read_flo(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """Reads a `.flo` file. Returns and raises as `read_flow`."""
+    """Reads a `.flo` file; result and errors as in `read_flow`."""
     data = Path(path).read_bytes()
     if len(data) < 12 or np.frombuffer(data, "<f4", 1)[0] != _MAGIC:
         raise ValueError(f"{path}: not a .flo file: it does not start with the number 202021.25")
@@ -69,13 +69,13 @@ def read_flo(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     if len(data) != expected:
         raise ValueError(
             f"{path}: {len(data)} bytes, but a flow of {width} x {height} pixels has {expected}; "
-            "the file is cut off or its header is wrong"
+            "the file is truncated or its header is wrong"
         )
     return _masked(np.frombuffer(data, "<f4", offset=12).reshape(height, width, 2))
 
 
 def write_flo(path: str | Path, flow: np.ndarray, known: np.ndarray | None = None) -> None:
-    """Writes a `.flo` file. Arguments and errors as `write_flow`."""
+    """Writes a `.flo` file; arguments and errors as in `write_flow`."""
     flow = _marked(flow, known)
     height, width = flow.shape[:2]
     with open(path, "wb") as file:
@@ -85,12 +85,12 @@ def write_flo(path: str | Path, flow: np.ndarray, known: np.ndarray | None = Non
 
 
 def read_kitti_png(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """Reads KITTI's 16-bit png. Returns and raises as `read_flow`."""
+    """Reads KITTI's 16-bit PNG; result and errors as in `read_flow`."""
     picture = decode_picture(path, cv2.IMREAD_UNCHANGED)
     if picture.dtype != np.uint16 or picture.ndim != 3 or picture.shape[-1] != 3:
         channels = picture.shape[-1] if picture.ndim == 3 else 1
         raise ValueError(
-            f"{path}: a picture of {8 * picture.itemsize} bits and {channels} channel(s), but "
+            f"{path}: an image of {8 * picture.itemsize} bits and {channels} channel(s), but "
             "KITTI's flow has 16 bits and 3 channels; give a file of flow_occ or flow_noc"
         )
     blue, green, red = np.moveaxis(picture, -1, 0)  # OpenCV's order
@@ -100,14 +100,14 @@ def read_kitti_png(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_kitti_png(path: str | Path, flow: np.ndarray, known: np.ndarray | None = None) -> None:
-    """Writes KITTI's 16-bit png, rounded to 1/64 px. Arguments and errors as `write_flow`."""
+    """Writes KITTI's 16-bit PNG, rounded to 1/64 px; arguments and errors as in `write_flow`."""
     flow = _marked(flow, known)
     known = np.ones(flow.shape[:2], bool) if known is None else np.asarray(known, bool)
     values = np.rint(np.where(known[..., None], flow, 0) * _KITTI_SCALE) + _KITTI_ZERO
     if not ((values >= 0) & (values <= _KITTI_MOST)).all():
         raise ValueError(
-            f"flow: from {flow[known].min():g} to {flow[known].max():g} px, but KITTI's png holds "
-            "-512 to 511.98; mark the others as unknown, or write .flo"
+            f"flow: from {flow[known].min():g} to {flow[known].max():g} px, but KITTI's PNG holds "
+            "-512 to 511.98; mark larger ones as unknown, or write .flo"
         )
     values *= known[..., None]
     picture = np.stack([known, values[..., 1], values[..., 0]], -1).astype(np.uint16)
@@ -119,7 +119,7 @@ def _read_pfm(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     values = read_pfm(path)
     if values.ndim != 3:
         raise ValueError(
-            f"{path}: one channel, but flow has three, x, y and one without meaning; this may be a "
+            f"{path}: one channel, but flow has three (x, y and an unused one); this may be a "
             "disparity or a weight"
         )
     return _masked(values[..., :2])
@@ -135,7 +135,7 @@ def _masked(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _marked(flow: np.ndarray, known: np.ndarray | None) -> np.ndarray:
-    """The flow as float32, `_UNKNOWN` where it is not known."""
+    """Returns the flow as float32, with `_UNKNOWN` where it is not known."""
     flow = np.asarray(flow, np.float32)
     if flow.ndim != 3 or flow.shape[-1] != 2 or not flow.size:
         raise ValueError(f"flow has shape {flow.shape}; a flow file holds [H, W, 2]")

@@ -1,8 +1,8 @@
 """`.pfm` files: portable float maps.
 
-Three lines of text, "PF" (three channels) or "Pf" (one), "width height" and a scale, negative where
-the bytes are little-endian; then 32-bit floats, the *bottom* row first. The size of the scale means
-nothing that readers agree on and is ignored.
+Three lines of text: "PF" (three channels) or "Pf" (one), "width height", and a scale, which is
+negative for little-endian data. Then 32-bit floats, the *bottom* row first. Programs do not agree
+on the meaning of the scale's magnitude; it is ignored.
 """
 
 import re
@@ -13,7 +13,7 @@ import numpy as np
 _HEADER = re.compile(
     rb"(P[Ff])\s+([+-]?\d+)\s+([+-]?\d+)\s+([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?:\r\n|\s)"
 )
-_LARGEST_SIDE = 100_000  # pixels; a longer side is no picture but a damaged header
+_LARGEST_SIDE = 100_000  # pixels; a longer side means a damaged header
 
 
 def read_pfm(path: str | Path) -> np.ndarray:
@@ -23,7 +23,7 @@ def read_pfm(path: str | Path) -> np.ndarray:
         `[H, W, 3]` ("PF") or `[H, W]` ("Pf") float32, the top row first.
 
     Raises:
-        ValueError: the file is no `.pfm`, or its size is not what its header says.
+        ValueError: the file is not a `.pfm` file, or its size contradicts its header.
         OSError: it cannot be read.
     """
     data = Path(path).read_bytes()
@@ -43,7 +43,7 @@ def read_pfm(path: str | Path) -> np.ndarray:
     if len(data) != expected:
         raise ValueError(
             f"{path}: {len(data)} bytes, but a map of {width} x {height} pixels with {channels} "
-            f"channel(s) has {expected}; the file is cut off or its header is wrong"
+            f"channel(s) has {expected}; the file is truncated or its header is wrong"
         )
     values = np.frombuffer(data, "<f4" if scale < 0 else ">f4", offset=header.end())
     values = values.reshape((height, width, 3) if channels == 3 else (height, width))
@@ -54,11 +54,11 @@ def write_pfm(path: str | Path, values: np.ndarray) -> None:
     """Writes a `.pfm` file, little-endian.
 
     Args:
-        path: of the file.
+        path: the file.
         values: `[H, W, 3]` or `[H, W]`, the top row first; stored as float32.
 
     Raises:
-        ValueError: another shape.
+        ValueError: values of another shape.
         OSError: it cannot be written.
     """
     values = np.asarray(values, "<f4")

@@ -1,23 +1,26 @@
-"""Brightness of dark video: one gamma curve for all frames of a clip.
+"""Brightening of dark video: one gamma curve for all frames of a clip.
 
-A curve for each frame on its own would make still things flicker, which looks like motion.
+A separate curve per frame would make static objects flicker, which looks like motion.
 """
 
 import numpy as np
 
-MEAN = 0.4  # guessed: of [0, 1]; about that of daylight video such as UCF101
-LOWEST_GAMMA = 0.2  # guessed: below, the noise of the camera is all that there is to see
+MEAN = 0.4  # guessed: in [0, 1], close to daylight video such as UCF101
+LOWEST_GAMMA = 0.2  # guessed: below, camera noise dominates
 
 
 def apply_gamma(frames: np.ndarray, gamma: float) -> np.ndarray:
-    """`frames ** gamma` in [0, 1]: below 1 it brightens, and black and white stay.
+    """Computes `frames ** gamma` in [0, 1]; a gamma below 1 brightens.
 
     Args:
         frames: uint8 of any shape.
         gamma: above 0.
 
     Returns:
-        uint8, rounded to the nearest.
+        uint8, rounded to the nearest. Black and white stay the same.
+
+    Raises:
+        ValueError: frames of another type, or a gamma that is not positive.
     """
     _check(frames)
     if not gamma > 0:
@@ -28,10 +31,13 @@ def apply_gamma(frames: np.ndarray, gamma: float) -> np.ndarray:
 
 
 def normalizing_gamma(frames: np.ndarray, mean: float = MEAN) -> float:
-    """The gamma that gives dark frames that mean, over all frames, pixels and channels together.
+    """Finds the gamma that brings dark frames to a mean over all frames, pixels and channels.
 
     Returns:
-        From `LOWEST_GAMMA` to 1: frames that are bright enough stay as they are.
+        A number from `LOWEST_GAMMA` to 1; 1 for frames that are bright enough.
+
+    Raises:
+        ValueError: frames that are not uint8, or a mean outside (0, 1).
     """
     _check(frames)
     if not 0 < mean < 1:
@@ -40,7 +46,7 @@ def normalizing_gamma(frames: np.ndarray, mean: float = MEAN) -> float:
     low, high = LOWEST_GAMMA, 1.0
     if counts @ _curve(high) >= 255 * mean:
         return high
-    for _ in range(20):  # the mean falls as gamma grows: halve the interval
+    for _ in range(20):  # the mean falls as gamma grows: bisection
         middle = (low + high) / 2
         if counts @ _curve(middle) > 255 * mean:
             low = middle

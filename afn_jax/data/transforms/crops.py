@@ -1,10 +1,10 @@
 """Crop, resize and flip of frames, flows and masks together.
 
 A policy (`CenterCrop`, `RandomCrop`, `CornerCrop`) draws once and returns a `SpatialTransform`,
-which does the same to every frame and treats each kind of data in its own way: values of a flow are
-displacements, so they scale with the picture and change sign with its direction; a mask stays True
-only where nothing untrusted was mixed in. Sizes are (height, width), in pixels. All resizing uses
-half-pixel centres: pixel i covers [i, i + 1).
+which is the same for every frame. It handles each kind of data correctly: flow values are
+displacements, so they scale with the image and change sign under mirroring; a mask is True only
+where all pixels mixed in were True. Sizes are (height, width), in pixels. All resizing uses
+half-pixel centers: pixel i covers [i, i + 1).
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ import numpy as np
 
 from afn_jax.data.source import Clip
 
-# Places of a box, (down, right), in quarters of the way from the first to the last possible one.
+# Positions of a box, (down, right), in quarters of the range of possible positions.
 CORNERS = ((0, 0), (0, 4), (4, 0), (4, 4))
 CENTER = (2, 2)
 BETWEEN = ((0, 2), (2, 0), (2, 4), (4, 2), (1, 1), (1, 3), (3, 1), (3, 3))
@@ -22,7 +22,7 @@ BETWEEN = ((0, 2), (2, 0), (2, 4), (4, 2), (1, 1), (1, 3), (3, 1), (3, 3))
 
 @dataclasses.dataclass(frozen=True)
 class SpatialTransform:
-    """Cuts a box out of the picture, resizes it to `size`, then mirrors it if `flip`.
+    """Crops a box, resizes it to `size`, then mirrors it if `flip`.
 
     Attributes:
         top: first row of the box.
@@ -30,7 +30,7 @@ class SpatialTransform:
         height: rows of the box.
         width: columns of the box.
         size: (height, width) of the result.
-        flip: whether left and right change places.
+        flip: whether left and right are swapped.
     """
 
     top: int
@@ -41,11 +41,11 @@ class SpatialTransform:
     flip: bool = False
 
     def frames(self, frames: np.ndarray) -> np.ndarray:
-        """`[..., H, W, 3]` uint8 -> `[..., *size, 3]` uint8."""
+        """Transforms frames, `[..., H, W, 3]` uint8 -> `[..., *size, 3]` uint8."""
         return self._mirrored(self._resized(self._cropped(frames)))
 
     def flows(self, flows: np.ndarray) -> np.ndarray:
-        """`[..., H, W, 2]` float32 -> `[..., *size, 2]`, in pixels of the result."""
+        """Transforms flow, `[..., H, W, 2]` float32 -> `[..., *size, 2]`, in result pixels."""
         out = self._mirrored(self._resized(self._cropped(flows)))
         x_scale = self.size[1] / self.width * (-1 if self.flip else 1)
         y_scale = self.size[0] / self.height
@@ -54,14 +54,17 @@ class SpatialTransform:
         return out * np.array([x_scale, y_scale], np.float32)
 
     def mask(self, mask: np.ndarray) -> np.ndarray:
-        """`[..., H, W]` bool -> `[..., *size]`; False where any pixel mixed in was False."""
+        """Transforms a mask, `[..., H, W]` bool -> `[..., *size]`.
+
+        The result is False where any pixel mixed in was False.
+        """
         mask = self._cropped(mask[..., None])
         if mask.shape[-3:-1] != tuple(self.size):
             mask = self._resized((~mask).astype(np.float32)) == 0
         return self._mirrored(mask)[..., 0]
 
     def apply(self, clip: Clip) -> Clip:
-        """Transforms all that the clip has."""
+        """Transforms the frames of a clip and its flow and mask, if any."""
         return Clip(
             frames=self.frames(clip.frames),
             flows=None if clip.flows is None else self.flows(clip.flows),
@@ -74,7 +77,7 @@ class SpatialTransform:
         if min(self.top, self.left) < 0 or bottom > height or right > width:
             raise ValueError(
                 f"the box of rows {self.top} to {bottom} and columns {self.left} to {right} is not "
-                f"inside a picture of (height, width) = {(height, width)}; draw the transform for "
+                f"inside an image of (height, width) = {(height, width)}; draw the transform for "
                 "the size that it is applied to"
             )
         return array[..., self.top : bottom, self.left : right, :]
@@ -82,7 +85,7 @@ class SpatialTransform:
     def _resized(self, array: np.ndarray) -> np.ndarray:
         if array.shape[-3:-1] == tuple(self.size):
             return array
-        # Averaging over areas keeps fine texture from aliasing, but is made for shrinking only.
+        # Area averaging prevents aliasing of fine texture, but works only for shrinking.
         shrinks = self.size[0] <= self.height and self.size[1] <= self.width
         interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         pictures = array.reshape(-1, *array.shape[-3:])
@@ -95,7 +98,7 @@ class SpatialTransform:
         if not self.flip:
             return array
         out = np.empty(array.shape, array.dtype)
-        bytewise = array.dtype == bool  # which OpenCV does not know
+        bytewise = array.dtype == bool  # a type that OpenCV does not support
         for picture, target in zip(
             array.reshape(-1, *array.shape[-3:]), out.reshape(-1, *array.shape[-3:]), strict=True
         ):
@@ -107,11 +110,11 @@ class SpatialTransform:
 
 @dataclasses.dataclass(frozen=True)
 class CenterCrop:
-    """A centred box of the aspect of `size`, resized to it: what evaluation uses.
+    """A centered box with the aspect ratio of `size`, for evaluation.
 
     Attributes:
         size: (height, width) of the result.
-        scale: sides of the box, relative to the largest one. 224 of 256 pixels is .875.
+        scale: sides of the box relative to the largest one; .875 is 224 of 256 pixels.
     """
 
     size: tuple[int, int]
@@ -124,7 +127,7 @@ class CenterCrop:
     def draw(
         self, height: int, width: int, rng: np.random.Generator | None = None
     ) -> SpatialTransform:
-        """The transform for pictures of that size; nothing is random about it."""
+        """Returns the transform for images of that size; `rng` is not used."""
         box = _box(height, width, self.size, self.scale, self.scale)
         return _placed(box, (height, width), CENTER, self.size)
 
@@ -132,13 +135,15 @@ class CenterCrop:
 def ten_crops(
     height: int, width: int, size: tuple[int, int], scale: float = 1.0
 ) -> tuple[SpatialTransform, ...]:
-    """Four corners and the centre, then the same five mirrored (Krizhevsky et al. 2012).
+    """Returns the ten crops of Krizhevsky et al. 2012.
+
+    These are the four corners and the center, then the same five mirrored.
 
     Args:
-        height: of the pictures.
-        width: of the pictures.
+        height: of the images.
+        width: of the images.
         size: (height, width) of the results.
-        scale: sides of the boxes, relative to the largest one; .875 cuts 224 from 256 pixels.
+        scale: sides of the boxes relative to the largest one; .875 is 224 of 256 pixels.
     """
     _check_size(size)
     _check_scales((scale,))
@@ -152,15 +157,15 @@ def ten_crops(
 
 @dataclasses.dataclass(frozen=True)
 class RandomCrop:
-    """Multi-scale cropping: a box of random scale at a random place, and a random flip.
+    """Multi-scale cropping: a box of random scale at a random position, and a random flip.
 
     After Wang et al., "Towards Good Practices for Very Deep Two-Stream ConvNets" (2015), section 3,
-    but with the aspect kept and any place allowed instead of five.
+    but with the aspect ratio kept and any position allowed instead of five.
 
     Attributes:
         size: (height, width) of the result.
-        scales: sides of the box, relative to the largest box of the same aspect; one is drawn.
-        flip_probability: of mirroring left and right.
+        scales: sides of the box relative to the largest one of the same aspect ratio; one is drawn.
+        flip_probability: probability of mirroring left and right.
     """
 
     size: tuple[int, int]
@@ -173,7 +178,7 @@ class RandomCrop:
         _check_probability(self.flip_probability)
 
     def draw(self, height: int, width: int, rng: np.random.Generator) -> SpatialTransform:
-        """Draws a transform for pictures of that size."""
+        """Draws a transform for images of that size."""
         scale = self.scales[rng.integers(len(self.scales))]
         box_height, box_width = _box(height, width, self.size, scale, scale)
         top = int(rng.integers(height - box_height + 1))
@@ -184,19 +189,19 @@ class RandomCrop:
 
 @dataclasses.dataclass(frozen=True)
 class CornerCrop:
-    """Multi-scale corner cropping of Wang et al. 2015, section 3, and of TSN; and a random flip.
+    """Multi-scale corner cropping of TSN, and a random flip (Wang et al. 2015, section 3).
 
-    Height and width draw a scale each, and the box is put at one of a few fixed places: a place
-    anywhere would favour the middle of the picture.
+    Height and width each draw a scale, and the box is put at one of a few fixed positions, because
+    uniform positions would favor the middle of the image.
 
     Attributes:
         size: (height, width) of the result.
-        scales: sides of the box, relative to the largest box of the aspect of `size`.
-        max_distortion: by how many places in `scales` those of height and width may differ. TSN: 1,
-            so that 1 goes with .875 but not with .75.
-        places: 5, the corners and the centre, or 13, TSN's "more fix crop": also the middles of
-            the edges and the middles between centre and corners.
-        flip_probability: of mirroring left and right.
+        scales: sides of the box relative to the largest one with the aspect ratio of `size`.
+        max_distortion: how far apart in `scales` the scales of height and width may be. TSN: 1,
+            which combines 1 with .875 but not with .75.
+        places: 5 positions, the corners and the center, or 13, TSN's "more fix crop": also the
+            middles of the edges and the points halfway between center and corners.
+        flip_probability: probability of mirroring left and right.
     """
 
     size: tuple[int, int]
@@ -215,7 +220,7 @@ class CornerCrop:
             raise ValueError(f"places: got {self.places}; give 5 or 13")
 
     def draw(self, height: int, width: int, rng: np.random.Generator) -> SpatialTransform:
-        """Draws a transform for pictures of that size."""
+        """Draws a transform for images of that size."""
         pairs = [
             (self.scales[i], self.scales[j])
             for i in range(len(self.scales))
@@ -232,7 +237,7 @@ class CornerCrop:
 def _box(
     height: int, width: int, size: tuple[int, int], height_scale: float, width_scale: float
 ) -> tuple[int, int]:
-    """(height, width) of a box, relative to the largest one that has the aspect of `size`."""
+    """Returns (height, width) of a box scaled from the largest one of the aspect of `size`."""
     largest = min(height / size[0], width / size[1])
     sides = [max(1, round(side * largest)) for side in size]
     return max(1, round(height_scale * sides[0])), max(1, round(width_scale * sides[1]))
@@ -245,7 +250,7 @@ def _placed(
     size: tuple[int, int],
     flip: bool = False,
 ) -> SpatialTransform:
-    """The box at `place`: quarters of the free rows above it and of the free columns left of it."""
+    """Puts a box at `place`, in quarters of the free rows and columns (see `CORNERS`)."""
     top, left = ((picture[i] - box[i]) * place[i] // 4 for i in (0, 1))
     return SpatialTransform(top, left, *box, tuple(size), flip)
 

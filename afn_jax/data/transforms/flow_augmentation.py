@@ -1,16 +1,16 @@
-"""The geometric augmentation of FlowNet: both frames alike, and a little motion between them.
+"""Geometric augmentation of FlowNet, with a small additional motion between the frames.
 
 Dosovitskiy et al., "FlowNet" (2015), section 4.3, which ActionFlowNet follows for FlyingChairs
 (section 4.2): multi-scale crop, flip, translation and rotation. "In order to increase the variety
-of flow fields", the second frame gets a small transform of its own on top.
+of flow fields", the second frame gets a small additional transform.
 
-Frame t of the result shows at pixel q what frame t of the clip shows at `A_t q`, and
-`A_t = view . step^t`. What is at p in frame t is at `p + f(p)` in frame t + 1, so the new flow is
+Pixel q in frame t of the result shows the point `A_t q` in frame t of the clip, where
+`A_t = view . step^t`. The point p in frame t moves to `p + f(p)` in frame t + 1, so the new flow is
 
     F(q) = A_{t+1}^{-1} (A_t q + f(A_t q)) - q
 
-computed from the matrices, not from the pictures. Where `A_t q` is outside the frame, or its flow
-unknown, the mask is False. (x, y) = (right, down); integer coordinates are pixel centres.
+computed from the matrices, not from the images. The mask is False where `A_t q` is outside the
+frame or its flow is unknown. (x, y) = (right, down); integer coordinates are pixel centers.
 """
 
 import dataclasses
@@ -20,16 +20,16 @@ import numpy as np
 
 from afn_jax.data.source import Clip
 
-_TRIES = 50  # as often does FlowNet's own code draw before it gives up
+_TRIES = 50  # draws before giving up, as in FlowNet's code
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MovingView:
-    """Looks at a clip through a window that is turned, scaled, mirrored, and moves.
+    """A crop window that is rotated, scaled, mirrored, and moves over time.
 
     Attributes:
-        view: `[3, 3]`, (x, y, 1) of a pixel of the result -> that of the clip's first frame.
-        step: `[3, 3]`, likewise from the result to the result: how the window moves in a frame.
+        view: `[3, 3]`, maps (x, y, 1) of a pixel of the result to the clip's first frame.
+        step: `[3, 3]`, motion of the window per frame, in pixels of the result.
         size: (height, width) of the result.
     """
 
@@ -38,13 +38,14 @@ class MovingView:
     size: tuple[int, int]
 
     def matrix(self, time: int) -> np.ndarray:
-        """`A_t`, `[3, 3]`: pixel of frame `time` of the result -> pixel of that of the clip."""
+        """Returns `A_t`, `[3, 3]`, which maps pixels of the result to frame `time` of the clip."""
         return self.view @ np.linalg.matrix_power(self.step, time)
 
     def apply(self, clip: Clip) -> Clip:
-        """Transforms all that the clip has. A clip with flow gets a mask.
+        """Transforms the frames of a clip and its flow and mask; a clip with flow gets a mask.
 
-        A mask without flow is that of flow to come; each piece of a clip then has one frame more.
+        A mask without flow belongs to flow that is estimated later; each segment of such a clip has
+        one more frame than flows.
         """
         frames = np.stack([self._frame(frame, t) for t, frame in enumerate(clip.frames)])
         known = clip.flow_mask
@@ -56,7 +57,7 @@ class MovingView:
         return Clip(frames, np.stack([f for f, _ in flows]), np.stack([m for _, m in flows]))
 
     def _masks(self, known: np.ndarray, num_frames: int) -> np.ndarray:
-        length = len(known) // max(num_frames - len(known), 1)  # flows of each piece
+        length = len(known) // max(num_frames - len(known), 1)  # flows per segment
         places = [self._places(t + t // length) for t in range(len(known))]
         return np.stack([self._known(*pair) for pair in zip(known, places, strict=True)])
 
@@ -65,13 +66,13 @@ class MovingView:
         return (unknown == 0) & _inside(places, *known.shape)
 
     def _places(self, time: int) -> np.ndarray:
-        """`A_t q` of every pixel q of the result, `[h, w, 2]` float64."""
+        """Returns `A_t q` for every pixel q of the result, `[h, w, 2]` float64."""
         return _moved(self.matrix(time), _grid(self.size))
 
     def _frame(self, frame: np.ndarray, time: int) -> np.ndarray:
         places = self._places(time)
         height, width = frame.shape[:2]
-        # One px of the result covers so many of the frame: their mean keeps texture from aliasing.
+        # Side in frame pixels of one result pixel: averaging over it prevents aliasing.
         covers = np.sqrt(abs(np.linalg.det(self.matrix(time))))
         if covers > 1:
             small = (max(1, round(width / covers)), max(1, round(height / covers)))
@@ -89,23 +90,23 @@ class MovingView:
 
 @dataclasses.dataclass(frozen=True)
 class FlowNetAugmentation:
-    """Draws a `MovingView`; use it where `RandomCrop` is used, for data with true flow.
+    """Policy that draws a `MovingView`; replaces `RandomCrop` for data with true flow.
 
-    Draws are repeated until the window of the first two frames is inside the picture. If it never
-    is, the window is a centred crop that does not move.
+    Draws are repeated until the window is inside the image for the first two frames. If no draw
+    fits, the window is a centered crop that does not move.
 
     Attributes:
         size: (height, width) of the result.
-        scales: range of the sides of the window, relative to the largest one with the aspect of
-            `size`. FlowNet's zoom is 0.9 to 2; below 1 the window would not fit.
-        rotation: largest angle, degrees; FlowNet's 17.
-        translation: largest shift of the window's centre from the picture's, relative to the
-            picture's sides; FlowNet's 0.2.
-        step_rotation: largest angle between two frames, degrees. Guessed, as all of the motion
-            between frames: the paper does not say.
+        scales: range of the sides of the window relative to the largest one with the aspect ratio
+            of `size`. FlowNet zooms by 0.9 to 2; below 1 the window would not fit.
+        rotation: largest angle in degrees; FlowNet: 17.
+        translation: largest offset of the window from the center, relative to the sides of the
+            image; FlowNet: 0.2.
+        step_rotation: largest angle between two frames in degrees. This and the other settings of
+            the motion between frames are guessed: the paper does not report them.
         step_zoom: largest logarithm of the zoom between two frames.
         step_translation: largest shift between two frames, relative to the sides of `size`.
-        flip_probability: of mirroring left and right.
+        flip_probability: probability of mirroring left and right.
     """
 
     size: tuple[int, int]
@@ -122,7 +123,8 @@ class FlowNetAugmentation:
             raise ValueError(f"size: got {self.size}; give (height, width), each 1 or more")
         if len(self.scales) != 2 or not 0 < self.scales[0] <= self.scales[1] <= 1:
             raise ValueError(
-                f"scales: got {self.scales}; give the smallest and the largest, above 0, 1 at most"
+                f"scales: got {self.scales}; give the smallest and the largest, above 0 and at "
+                "most 1"
             )
         for name in ("rotation", "translation", "step_rotation", "step_zoom", "step_translation"):
             if not getattr(self, name) >= 0:
@@ -133,7 +135,7 @@ class FlowNetAugmentation:
             )
 
     def draw(self, height: int, width: int, rng: np.random.Generator) -> MovingView:
-        """Draws a view for pictures of that size."""
+        """Draws a view for images of that size."""
         flip = bool(rng.random() < self.flip_probability)
         corners = _grid(self.size)[:: max(1, self.size[0] - 1), :: max(1, self.size[1] - 1)]
         for _ in range(_TRIES):
@@ -162,7 +164,7 @@ class FlowNetAugmentation:
         return MovingView(view, np.eye(3), tuple(self.size))
 
     def _view(self, height, width, *, scale, angle, shift, flip) -> np.ndarray:
-        """The window of that scale, turned by `angle`, at `shift` px from the picture's centre."""
+        """Returns the matrix of a window at `shift` px from the center of the image."""
         to_picture = scale * min(height / self.size[0], width / self.size[1])
         center = _center((height, width)) + shift
         view = _similarity(_center(self.size), center, to_picture, angle)
@@ -171,7 +173,7 @@ class FlowNetAugmentation:
 
 
 def _similarity(source: np.ndarray, target: np.ndarray, scale: float, angle: float) -> np.ndarray:
-    """`[3, 3]`: `source` goes to `target`, turned clockwise by `angle` degrees, scaled about it."""
+    """Returns the `[3, 3]` map of `source` to `target`; `angle` in degrees, clockwise."""
     cos, sin = scale * np.cos(np.radians(angle)), scale * np.sin(np.radians(angle))
     matrix = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
     matrix[:2, 2] = target - matrix[:2, :2] @ source
@@ -179,29 +181,29 @@ def _similarity(source: np.ndarray, target: np.ndarray, scale: float, angle: flo
 
 
 def _center(size: tuple[int, int]) -> np.ndarray:
-    """(x, y) of the middle of a picture of (height, width)."""
+    """Returns (x, y) of the center of an image of (height, width)."""
     return (np.array(size[::-1], np.float64) - 1) / 2
 
 
 def _grid(size: tuple[int, int]) -> np.ndarray:
-    """`[h, w, 2]` float64: (x, y) of each pixel."""
+    """Returns (x, y) of each pixel, `[h, w, 2]` float64."""
     rows, columns = np.mgrid[: size[0], : size[1]].astype(np.float64)
     return np.stack([columns, rows], -1)
 
 
 def _moved(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """`[..., 2]` points through an affine `[3, 3]`."""
+    """Applies an affine `[3, 3]` matrix to `[..., 2]` points."""
     return points @ matrix[:2, :2].T + matrix[:2, 2]
 
 
 def _inside(points: np.ndarray, height: int, width: int) -> np.ndarray:
-    """`[...]`: whether (x, y) are in a picture; pixels reach half a px beyond their centres."""
+    """Returns whether points are inside an image; pixels extend 0.5 px around their centers."""
     return (
         (points >= -0.5 - 1e-9) & (points <= np.array([width, height], np.float64) - 0.5 + 1e-9)
     ).all(-1)
 
 
 def _sampled(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Bilinear values of `[H, W]` or `[H, W, C]` at (x, y) `[h, w, 2]`; outside, the nearest."""
+    """Samples `[H, W]` or `[H, W, C]` bilinearly at (x, y) `[h, w, 2]`; border values outside."""
     x, y = np.moveaxis(points.astype(np.float32), -1, 0)
     return cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -1,18 +1,18 @@
-"""Which frames of a video make a clip: integer functions of frame numbers.
+"""Temporal sampling: the frame numbers of clips.
 
-A clip is `num_frames` frames, `stride` apart. It spans `(num_frames - 1) * stride + 1` frames of
+A clip has `num_frames` frames, `stride` apart. It spans `(num_frames - 1) * stride + 1` frames of
 the video; a start is valid if that span fits.
 
-Temporal Segment Networks (Wang et al. 2016) cut a video into K equal segments and take a short clip
-from each: there `num_frames` is what one segment gives, and a clip has K starts. One segment is the
-plain clip.
+Temporal Segment Networks (Wang et al. 2016) divide a video into K equal segments and take a short
+piece from each: `num_frames` is then the length of one piece, and a clip has K starts. With one
+segment this is the plain clip.
 """
 
 import numpy as np
 
 
 def clip_indices(start: int, num_frames: int, stride: int, video_frames: int) -> np.ndarray:
-    """The frames of the clip that begins at `start`; beyond the end, a video starts over.
+    """Returns the frames of the clip that begins at `start`; short videos are repeated.
 
     Returns:
         `[num_frames]` int64 in `[0, video_frames)`.
@@ -26,27 +26,27 @@ def clip_indices(start: int, num_frames: int, stride: int, video_frames: int) ->
 def random_clip_start(
     video_frames: int, num_frames: int, stride: int, rng: np.random.Generator
 ) -> int:
-    """Draws a start, uniform over all valid ones; 0 if the video is too short to have any."""
+    """Draws a start uniformly from the valid ones; 0 if the video is shorter than a clip."""
     return int(random_segment_starts(video_frames, 1, num_frames, stride, rng)[0])
 
 
 def uniform_clip_starts(
     video_frames: int, num_frames: int, stride: int, num_clips: int
 ) -> np.ndarray:
-    """Evenly spaced starts from the first valid one to the last; the middle one for one clip.
+    """Returns evenly spaced starts from the first valid one to the last; for one clip, the middle.
 
     Returns:
-        `[num_clips]` int64, not decreasing; equal starts where the video has too few, all 0 where
-        it is too short to have any.
+        `[num_clips]` int64, not decreasing. Starts repeat if there are too few valid ones, and are
+        all 0 if the video is shorter than a clip.
     """
     return uniform_segment_starts(video_frames, 1, num_frames, stride, num_clips)[:, 0]
 
 
 def covering_clips(video_frames: int, num_frames: int, stride: int) -> int:
-    """How many clips, evenly spaced, show the whole video.
+    """Returns the number of evenly spaced clips that cover the whole video.
 
-    With stride 1 each frame is in at least one clip, and in exactly one where a whole number of
-    clips fits. Longer strides skip what they skip.
+    With stride 1 each frame is in at least one clip, and in exactly one if the length of the video
+    is a multiple of the clip's. Larger strides leave the frames in between unused.
     """
     _check(video_frames=video_frames, num_frames=num_frames, stride=stride)
     return -(-video_frames // (num_frames * stride))
@@ -55,7 +55,7 @@ def covering_clips(video_frames: int, num_frames: int, stride: int) -> int:
 def random_segment_starts(
     video_frames: int, num_segments: int, num_frames: int, stride: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draws the start of one clip in each segment, uniform over the segment's own.
+    """Draws one start per segment, uniformly from the starts of the segment.
 
     Returns:
         `[num_segments]` int64, not decreasing.
@@ -67,7 +67,7 @@ def random_segment_starts(
 def uniform_segment_starts(
     video_frames: int, num_segments: int, num_frames: int, stride: int, num_clips: int
 ) -> np.ndarray:
-    """The starts of `num_clips` clips, evenly spaced within each segment; its middle for one clip.
+    """Returns starts that are evenly spaced within each segment; for one clip, the middle.
 
     Returns:
         `[num_clips, num_segments]` int64, not decreasing along either axis.
@@ -84,10 +84,10 @@ def uniform_segment_starts(
 def _segment_starts(
     video_frames: int, num_segments: int, num_frames: int, stride: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The first and the last start of each segment, `[num_segments]` each.
+    """Returns the first and the last start of each segment, `[num_segments]` each.
 
-    The valid starts of the whole video are shared out evenly. Where there are fewer of them than
-    segments, some segments share a start, as they do in a video that is shorter than a clip.
+    The valid starts of the video are divided evenly. If there are fewer of them than segments, some
+    segments share a start; in a video that is shorter than a clip all do.
     """
     _check(
         video_frames=video_frames, num_segments=num_segments, num_frames=num_frames, stride=stride

@@ -1,8 +1,8 @@
-"""The views of a video: at which clips, and at which crops of each, an evaluation looks.
+"""Views of a video: the clips and crops that an evaluation averages over.
 
-A clip is decoded once for all its crops. Where clips or crops are random, they are drawn from the
-seed, the video's name and the number of the clip: always the same ones, whatever the order, the
-batch size and the number of processes.
+A clip is decoded once for all its crops. Random clips and crops depend only on the seed, the name
+of the video and the number of the clip, not on the order, the batch size or the number of
+processes.
 """
 
 import dataclasses
@@ -23,16 +23,16 @@ from afn_jax.data.transforms.sampling import (
 
 @dataclasses.dataclass(frozen=True)
 class Views:
-    """How often, when and where an evaluation looks at each video.
+    """The clips and crops of each video in an evaluation.
 
     Attributes:
-        clips: clips of a video; not for "cover".
-        when: "uniform": evenly spaced, the middle for one clip; "random": at random; "cover": as
-            many, evenly spaced, as show the whole video.
-        crops: "center": one box; "ten": four corners and the centre, each mirrored too; "random":
-            one box anywhere.
-        scale: sides of the boxes, relative to the largest one; .875 is 224 of 256 pixels.
-        seed: of what is random.
+        clips: number of clips per video; unused for "cover".
+        when: position of the clips. "uniform": evenly spaced, for one clip the middle; "random";
+            "cover": evenly spaced, as many as cover the whole video.
+        crops: "center": one box; "ten": four corners and the center, each also mirrored; "random":
+            one box at a random position.
+        scale: sides of the boxes relative to the largest one; .875 is 224 of 256 pixels.
+        seed: of random clips and crops.
     """
 
     clips: int = 1
@@ -58,17 +58,17 @@ class Views:
 
     @property
     def crops_per_clip(self) -> int:
-        """How many crops each clip gives."""
+        """Number of crops per clip."""
         return 10 if self.crops == "ten" else 1
 
     def num_clips(self, video_frames: int, config: DataConfig) -> int:
-        """How many clips a video of that length gives."""
+        """Returns the number of clips of a video of that length."""
         if self.when != "cover":
             return self.clips
         return covering_clips(video_frames, config.num_frames, config.stride)
 
     def starts(self, name: str, video_frames: int, clip: int, config: DataConfig) -> np.ndarray:
-        """Where clip number `clip` of that video begins, `[segments]`: one start a segment."""
+        """Returns the starts of clip number `clip` of a video, `[segments]`."""
         segments, length = segments_of(config)
         if self.when == "random":
             rng = self._rng(name, clip, _STARTS)
@@ -79,7 +79,7 @@ class Views:
     def transforms(
         self, name: str, clip: int, height: int, width: int, size: tuple[int, int]
     ) -> tuple[SpatialTransform, ...]:
-        """The crops of that clip, for frames of that height and width."""
+        """Returns the crops of a clip for frames of that height and width."""
         if self.crops == "ten":
             return ten_crops(height, width, size, self.scale)
         if self.crops == "random":
@@ -100,18 +100,18 @@ _STARTS, _PLACES = 0, 1  # separate streams of random numbers
 
 
 def segments_of(config: DataConfig) -> tuple[int, int]:
-    """How many segments a clip comes from, and how many frames each of them gives.
+    """Returns the number of segments of a clip and the number of frames per segment.
 
     Raises:
-        ValueError: the segments cannot share the frames of a clip.
+        ValueError: the number of segments does not divide the number of frames.
     """
     if config.sampling == "clip":
         return 1, config.num_frames
     if config.num_segments < 1 or config.num_frames % config.num_segments:
         raise ValueError(
             f"data.num_segments: got {config.num_segments}, which does not divide the "
-            f"{config.num_frames} frames of a clip. --data.num-frames is that of all segments "
-            "together: give a multiple of --data.num-segments."
+            f"{config.num_frames} frames of a clip. --data.num-frames counts all segments "
+            "together; give a multiple of --data.num-segments."
         )
     return config.num_segments, config.num_frames // config.num_segments
 
@@ -119,5 +119,5 @@ def segments_of(config: DataConfig) -> tuple[int, int]:
 def segment_indices(
     starts: np.ndarray, num_frames: int, stride: int, video_frames: int
 ) -> np.ndarray:
-    """`[segments, num_frames]`: the frames from each start, as `clip_indices` gives them."""
+    """Returns `clip_indices` from each start, `[segments, num_frames]`."""
     return np.stack([clip_indices(int(s), num_frames, stride, video_frames) for s in starts])

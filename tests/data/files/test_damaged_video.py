@@ -1,4 +1,4 @@
-"""Files as they really come: cut off, overwritten, odd. Each reads right, or says what is wrong."""
+"""Truncated, overwritten and unusual video files are read correctly or give a clear error."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ def write_mp4(path, num_frames=40, **container_options):
 @pytest.mark.parametrize("container_options", [{}, INDEX_FIRST], ids=["table last", "table first"])
 @pytest.mark.parametrize("kept", [0.5, 0.8])
 def test_truncated_mp4(tmp_path, container_options, kept):
-    """With the table of frames at the end nothing is left; else what came before the cut is."""
+    """Nothing is readable if the table of frames was at the end; else all before the cut is."""
     whole = write_mp4(tmp_path / "a.mp4", **container_options)
     expected = sequential(whole)
     data, cut = whole.read_bytes(), tmp_path / "cut.mp4"
@@ -42,13 +42,13 @@ def test_truncated_mp4(tmp_path, container_options, kept):
         return
     index = index_video(cut)
     assert 0 < index.num_frames < 40 and decode_all(cut).promised == 40
-    whole_frames = np.arange(index.num_frames - 3)  # the last ones may lack what they refer to
+    whole_frames = np.arange(index.num_frames - 3)  # the last ones may lack their reference frames
     np.testing.assert_array_equal(read_frames(cut, index, whole_frames), expected[whole_frames])
 
 
 @pytest.mark.parametrize("kind", ["mpeg4.avi", "h264.mp4"])
-def test_overwritten_bytes_are_an_error_or_a_blemish_and_nothing_else(tmp_path, kind):
-    """Whatever is overwritten: frames of the right shape, or `VideoReadError`, never a crash."""
+def test_overwritten_bytes_give_an_error_or_frames_of_the_right_shape(tmp_path, kind):
+    """Gives frames of the right shape or a `VideoReadError`, but never crashes."""
     whole = tmp_path / kind
     if kind.endswith("mp4"):
         write_mp4(whole)
@@ -73,7 +73,7 @@ def test_overwritten_bytes_are_an_error_or_a_blemish_and_nothing_else(tmp_path, 
     assert any(outcomes)
 
 
-def test_one_frame(tmp_path):
+def test_video_of_one_frame(tmp_path):
     path = encode(tmp_path / "one.mp4", "libx264", moving_picture(1))
     index = index_video(path)
     assert (index.num_frames, index.seekable) == (1, True)
@@ -111,7 +111,7 @@ def test_every_rotation(tmp_path, turns):
         ("odd.mp4", "libx264", "yuv444p"),
     ],
 )
-def test_pixels_of_every_kind_become_rgb(tmp_path, name, codec, pixels):
+def test_pixels_of_every_format_become_rgb(tmp_path, name, codec, pixels):
     odd = (35, 51) if name.startswith("odd") else (48, 64)
     original = moving_picture(6, *odd)
     path = encode(tmp_path / name, codec, original, options={"qp": "4"}, pixels=pixels)
@@ -125,8 +125,8 @@ def test_pixels_of_every_kind_become_rgb(tmp_path, name, codec, pixels):
     assert np.abs(frames - original.astype(float)).mean() < 12
 
 
-def test_real_timing_of_a_variable_frame_rate(tmp_path):
-    """A still of two seconds is one frame, whatever the average rate."""
+def test_uses_the_timestamps_of_a_variable_frame_rate(tmp_path):
+    """A still image of two seconds is one frame, whatever the average rate."""
     pts = [0, 1, 2, 60, 61, 120]
     path = encode(tmp_path / "vfr.mkv", "libx264", moving_picture(6), pts=pts, options={"bf": "0"})
     index = index_video(path)
@@ -136,7 +136,7 @@ def test_real_timing_of_a_variable_frame_rate(tmp_path):
     np.testing.assert_array_equal(read_frames(path, index, [4, 2]), sequential(path)[[4, 2]])
 
 
-def test_metadata_that_are_not_utf8(tmp_path):
+def test_accepts_metadata_that_are_not_utf8(tmp_path):
     path = tmp_path / "title.avi"
     with av.open(str(path), "w") as container:
         container.metadata["title"] = "Pippi XYZ"
@@ -152,19 +152,19 @@ def test_metadata_that_are_not_utf8(tmp_path):
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9 1.avi", "naïve 視頻 %41;.avi".encode(), b"-i.avi"])
-def test_names_that_no_encoding_explains(tmp_path, name):
+def test_accepts_names_in_no_valid_encoding(tmp_path, name):
     path = os.path.join(tmp_path, os.fsdecode(name))
     shutil.copy(encode(tmp_path / "a.avi", "mpeg4", moving_picture(5)), path)
     assert read_frames(path, index_video(path), [4]).shape == (1, 48, 64, 3)
 
 
-def test_a_folder_or_a_pipe_in_place_of_a_file(tmp_path):
+def test_rejects_a_folder_or_a_pipe(tmp_path):
     (tmp_path / "folder.avi").mkdir()
     with pytest.raises(VideoReadError, match=r"folder\.avi: "):
         index_video(tmp_path / "folder.avi")
 
 
-def test_damage_of_every_kind_leaves_the_rest_of_the_dataset(tmp_path):
+def test_damaged_files_leave_the_rest_of_the_dataset_usable(tmp_path):
     root = tmp_path / "videos"
     for name in ("Jump", "Run far"):
         (root / name).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""`.flo` files: what is written comes back, and damage is told."""
+"""`.flo` files: round trips and damaged files."""
 
 import struct
 
@@ -8,7 +8,7 @@ import pytest
 from afn_jax.data.files.flow import read_flo, write_flo
 
 
-def test_what_is_written_comes_back(tmp_path):
+def test_round_trip(tmp_path):
     flow = np.random.default_rng(0).normal(size=(3, 5, 2)).astype(np.float32)
     known = np.random.default_rng(1).random((3, 5)) < 0.7
     write_flo(tmp_path / "a.flo", flow)
@@ -21,7 +21,7 @@ def test_what_is_written_comes_back(tmp_path):
     np.testing.assert_array_equal(read, np.where(known[..., None], flow, 0))
 
 
-def test_the_bytes_are_those_of_the_format(tmp_path):
+def test_writes_the_bytes_of_the_format(tmp_path):
     """Width before height, x before y, little-endian."""
     flow = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
     write_flo(tmp_path / "a.flo", flow)
@@ -38,7 +38,7 @@ def test_nan_and_huge_values_are_unknown(tmp_path):
     assert np.isfinite(read).all()
 
 
-def test_real_ground_truth(shared_data):
+def test_reads_real_ground_truth(shared_data):
     for path in sorted((shared_data / "flow_middlebury" / "other-gt-flow").glob("*/flow10.flo")):
         flow, known = read_flo(path)
         assert flow.shape[:2] == known.shape and 0.9 < known.mean() <= 1
@@ -59,14 +59,14 @@ GOOD = b"PIEH" + struct.pack("<ii2f", 1, 1, 0, 0)
         (b"PIEH" + struct.pack("<ii", 2**30, 2**30), "the file is damaged"),
     ],
 )
-def test_damage_is_told(tmp_path, data, message):
+def test_rejects_damaged_files(tmp_path, data, message):
     (tmp_path / "bad.flo").write_bytes(data)
     with pytest.raises(ValueError, match=message) as error:
         read_flo(tmp_path / "bad.flo")
     assert "bad.flo" in str(error.value)
 
 
-def test_what_is_no_flow_is_not_written(tmp_path):
+def test_does_not_write_arrays_of_wrong_shape(tmp_path):
     with pytest.raises(ValueError, match=r"flow has shape \(2, 3\)"):
         write_flo(tmp_path / "a.flo", np.zeros((2, 3)))
     with pytest.raises(ValueError, match=r"known has shape \(3,\); it must be \(2, 3\)"):

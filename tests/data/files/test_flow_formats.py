@@ -1,4 +1,4 @@
-"""KITTI's png, pfm, and the choice by ending: bytes by hand, other readers, damage."""
+"""KITTI's PNG, PFM and the choice of format: against bytes by hand and other readers."""
 
 import struct
 import zlib
@@ -13,7 +13,7 @@ from afn_jax.data.files.pfm import read_pfm, write_pfm
 
 
 def png(values: np.ndarray) -> bytes:
-    """A png of `[H, W, 3]` RGB, uint8 or uint16, by the specification."""
+    """Encodes `[H, W, 3]` RGB, uint8 or uint16, as PNG according to the specification."""
     height, width, _ = values.shape
     bits = 8 * values.itemsize
 
@@ -37,7 +37,7 @@ def example(seed=0):
 
 
 def test_kitti_png_by_hand(tmp_path):
-    """Red is x, green is y, blue says whether: (v - 32768) / 64."""
+    """Red is x, green is y, (v - 32768) / 64; blue is the mask."""
     values = np.array([[[32768, 32768, 1], [32832, 32704, 1], [0, 65535, 1], [5, 6, 0]]], np.uint16)
     (tmp_path / "a.png").write_bytes(png(values))
     flow, known = read_kitti_png(tmp_path / "a.png")
@@ -46,7 +46,7 @@ def test_kitti_png_by_hand(tmp_path):
     assert flow.dtype == np.float32
 
 
-def test_real_kitti(shared_data):
+def test_reads_real_kitti(shared_data):
     path = shared_data / "flow_kitti/training/flow_occ/000000_10.png"
     flow, known = read_flow(path)
     assert flow.shape == (375, 1242, 2) and 0.1 < known.mean() < 0.3
@@ -54,7 +54,7 @@ def test_real_kitti(shared_data):
 
 
 @pytest.mark.parametrize("ending", [".flo", ".png", ".pfm", ".FLO"])
-def test_what_is_written_comes_back(tmp_path, ending):
+def test_round_trip(tmp_path, ending):
     path = tmp_path / f"a{ending}"
     flow, known = example()
     tolerance = 1 / 128 + 1e-6 if ending == ".png" else 0
@@ -62,7 +62,7 @@ def test_what_is_written_comes_back(tmp_path, ending):
     read, mask = read_flow(path)
     assert mask.all()
     np.testing.assert_allclose(read, flow, rtol=0, atol=tolerance)
-    flow[~known] = np.nan  # whatever is there
+    flow[~known] = np.nan  # unknown flow may be anything
     write_flow(path, flow, known)
     read, mask = read_flow(path)
     np.testing.assert_array_equal(mask, known)
@@ -83,7 +83,7 @@ def test_pfm_by_hand(tmp_path, kind, channels, order, scale):
     np.testing.assert_array_equal(read_pfm(tmp_path / "a.pfm").reshape(2, 3, channels), expected)
 
 
-def test_pfm_is_what_opencv_reads(tmp_path, shared_data):
+def test_pfm_matches_opencv(tmp_path, shared_data):
     values = np.random.default_rng(0).normal(size=(4, 6, 3)).astype(np.float32)
     write_pfm(tmp_path / "a.pfm", values)
     theirs = cv2.imread(str(tmp_path / "a.pfm"), cv2.IMREAD_UNCHANGED)[..., ::-1]
@@ -106,12 +106,12 @@ PFM = b"PF\n2 2\n-1\n" + bytes(48)
     [
         ("a.png", COLOR8, r"8 bits and 3 channel\(s\), but KITTI's flow has 16 bits and 3"),
         ("a.png", GRAY16, r"16 bits and 1 channel\(s\)"),
-        ("a.png", b"", r"no picture that OpenCV reads \(0 bytes\)"),
-        ("a.png", b"text", "no picture that OpenCV reads"),
-        ("a.png", GOOD[: len(GOOD) // 2], "cut off"),
-        ("a.png", GOOD[:-20], "cut off"),
+        ("a.png", b"", r"not an image that OpenCV can read \(0 bytes\)"),
+        ("a.png", b"text", "not an image that OpenCV can read"),
+        ("a.png", GOOD[: len(GOOD) // 2], "a truncated PNG"),
+        ("a.png", GOOD[:-20], "a truncated PNG"),
         ("a.pfm", b"P6\n2 2\n-1\n" + bytes(48), "not a .pfm file"),
-        ("a.pfm", PFM[:-1], "cut off or its header is wrong"),
+        ("a.pfm", PFM[:-1], "truncated or its header is wrong"),
         ("a.pfm", PFM + b"x", "59 bytes, but a map of 2 x 2 pixels with 3 .* has 58"),
         ("a.pfm", PFM.replace(b"2 2", b"-2 2"), "the header says -2 x 2 pixels"),
         ("a.pfm", PFM.replace(b"2 2", b"9999999 2"), "the header says 9999999 x 2"),
@@ -119,23 +119,23 @@ PFM = b"PF\n2 2\n-1\n" + bytes(48)
         ("a.jpg", b"", r"ends in '.jpg'; allowed are \['.flo', '.png', '.pfm'\]"),
     ],
 )
-def test_damage_is_told(tmp_path, name, data, message):
+def test_rejects_damaged_files(tmp_path, name, data, message):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(ValueError, match=message) as error:
         read_flow(tmp_path / name)
     assert name in str(error.value)
 
 
-def test_what_kittis_png_cannot_hold(tmp_path):
+def test_rejects_flow_beyond_the_range_of_kittis_png(tmp_path):
     flow = np.zeros((2, 2, 2), np.float32)
     for value in (512, -512.1, np.nan):
         flow[0, 1, 0] = value
-        with pytest.raises(ValueError, match="KITTI's png holds -512 to 511.98"):
+        with pytest.raises(ValueError, match="KITTI's PNG holds -512 to 511.98"):
             write_kitti_png(tmp_path / "a.png", flow)
     assert not (tmp_path / "a.png").exists()
 
 
-def test_pictures(tmp_path):
+def test_reads_images_and_masks(tmp_path):
     values = np.random.default_rng(0).integers(0, 256, (4, 5, 3)).astype(np.uint8)
     values[0, 0] = 0
     (tmp_path / "a.png").write_bytes(png(values))

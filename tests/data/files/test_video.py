@@ -1,4 +1,4 @@
-"""Random access must give what a plain sequential decode gives, whatever the file."""
+"""Random access to video frames gives the same frames as a sequential decode."""
 
 import dataclasses
 import pickle
@@ -50,7 +50,7 @@ def assert_random_access_is_sequential(path, *, num_single=8):
         ("alpha.mkv", "ffv1", {}, "bgra", True),
     ],
 )
-def test_encoded_here(tmp_path, name, codec, options, pixels, seekable):
+def test_every_codec_matches_a_sequential_decode(tmp_path, name, codec, options, pixels, seekable):
     try:
         av.codec.Codec(codec, "w")
     except av.codec.codec.UnknownCodecError:
@@ -64,7 +64,7 @@ def test_encoded_here(tmp_path, name, codec, options, pixels, seekable):
         assert index.seekable == seekable
 
 
-def test_frames_are_the_pictures_in_rgb(tmp_path):
+def test_frames_match_the_encoded_pictures_in_rgb(tmp_path):
     frames = moving_picture()
     path = encode(tmp_path / "lossless.mkv", "ffv1", frames, pixels="bgr0")
     index = index_video(path)
@@ -91,7 +91,7 @@ def test_each_group_of_pictures_is_decoded_once(tmp_path, monkeypatch):
     assert 12 <= len(packets) <= 16  # frames 60 to 71, and a few before the first comes out
 
 
-def test_a_wrong_seek_is_noticed(tmp_path, monkeypatch):
+def test_detects_a_wrong_seek(tmp_path, monkeypatch):
     path = encode(tmp_path / "a.mp4", "libx264", moving_picture(), options={"g": "12", "bf": "3"})
     index = index_video(path)
     wrong = dataclasses.replace(index, keyframes=np.array([0, 7, 20, 30]))
@@ -106,8 +106,8 @@ def test_a_file_without_timestamps_is_read_by_count(tmp_path):
 
 
 @pytest.mark.parametrize("first", [5, 12])
-def test_file_cut_without_its_first_keyframe(tmp_path, first):
-    """Frames that lack their keyframe are not counted: a plain decode does not show them."""
+def test_file_without_its_first_keyframe(tmp_path, first):
+    """Frames without their keyframe are not counted: a sequential decode omits them."""
     options = {"x264-params": OPEN_GOP}
     whole = encode(tmp_path / "a.mkv", "libx264", moving_picture(), options=options)
     cut = tmp_path / "cut.mkv"
@@ -147,13 +147,13 @@ def test_portrait_video_is_turned_upright(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["two words.mp4", "größe_ångström_視頻.mp4"])
-def test_any_file_name(tmp_path, name):
+def test_accepts_any_file_name(tmp_path, name):
     path = encode(tmp_path / name, "libx264", moving_picture(5))
     assert_random_access_is_sequential(path)
     assert index_video(str(path)).num_frames == 5
 
 
-def test_unreadable_files(tmp_path):
+def test_rejects_unreadable_files(tmp_path):
     good = encode(tmp_path / "good.mp4", "libx264", moving_picture())
     files = {
         "empty.avi": b"",
@@ -197,7 +197,7 @@ def test_file_that_changed_after_indexing(tmp_path):
         read_frames(path, index, [3, 30])
 
 
-def test_index_outside(tmp_path):
+def test_rejects_an_index_outside_the_video(tmp_path):
     path = encode(tmp_path / "a.mp4", "libx264", moving_picture(5))
     index = index_video(path)
     for bad in (5, -1):
@@ -223,5 +223,5 @@ def test_index_outside(tmp_path):
         "ut_interaction/videos/Kicking/v_Kicking_g01_c01.avi",
     ],
 )
-def test_real_videos(shared_data, name):
+def test_real_videos_match_a_sequential_decode(shared_data, name):
     assert_random_access_is_sequential(shared_data / name, num_single=2)

@@ -1,4 +1,4 @@
-"""The preparation: whole datasets, however often it is interrupted and by how many it is made."""
+"""Preparation of shards: complete datasets after interruptions and with several processes."""
 
 import dataclasses
 import fcntl
@@ -30,7 +30,7 @@ SYNTHETIC = [
 
 @dataclasses.dataclass(frozen=True)
 class Picture(Video):
-    """A video of plain grey frames; `broken`: it turns out to be damaged at that frame."""
+    """A video of plain gray frames; `broken`: the number of a frame that fails to decode."""
 
     name: str
     label: int = 0
@@ -63,7 +63,7 @@ def contents(folder):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The contents of a dataset made in one go, in one process."""
+    """The contents of a dataset made without interruption, in one process."""
     folder = tmp_path_factory.mktemp("whole")
     assert main([str(folder), *SYNTHETIC, "--flow", "dis", "--workers", "1"]) == 0
     return contents(folder)
@@ -88,7 +88,7 @@ def test_parts_and_processes_make_the_same_dataset(tmp_path, whole, capsys):
     assert [Shards(tmp_path / "new")[i].label for i in range(10)] == [0, 1, 2, 3, 4, 5, 6, 7, 0, 1]
 
 
-def test_killed_and_started_again(tmp_path, capsys):
+def test_continues_after_being_killed(tmp_path, capsys):
     options = [str(tmp_path), "--data.train-videos", "24", "--data.size", "64", "64", "--splits"]
     options += ["train", "--data.num-frames", "24", "--num-shards", "8", "--workers", "2"]
     run = subprocess.Popen([sys.executable, "-m", "afn_jax.data.prepare", *options])
@@ -97,7 +97,7 @@ def test_killed_and_started_again(tmp_path, capsys):
         time.sleep(0.01)
     run.send_signal(signal.SIGKILL)
     run.wait()
-    time.sleep(0.3)  # the workers notice that their parent is gone
+    time.sleep(0.3)  # until the workers notice that their parent is gone
     done = contents(tmp_path)
     kept = {name: data for name, data in done.items() if name.endswith(".arrayrecord")}
     assert 1 <= len(kept) < 8
@@ -110,7 +110,7 @@ def test_killed_and_started_again(tmp_path, capsys):
     assert len(Shards(tmp_path)) == 24
 
 
-def test_skipped_videos(tmp_path):
+def test_damaged_videos_are_skipped_and_listed(tmp_path):
     videos = [
         Picture("a/1", 0),
         Picture("b/2", 1, broken=3),
@@ -132,7 +132,7 @@ def test_skipped_videos(tmp_path):
     np.testing.assert_allclose(shards[1].clip([5, 1]).frames.mean((1, 2, 3)), [100, 20], atol=1)
 
 
-def test_nothing_readable(tmp_path):
+def test_rejects_a_split_without_readable_videos(tmp_path):
     source = Pictures([Picture("a/1", 0, broken=0), Picture("b/2", 1, broken=5)])
     with pytest.raises(ValueError, match="none of the train videos can be decoded.*a/1: damaged"):
         prepare(tmp_path, dataset_of(source), {"train": source}, workers=1)
@@ -165,7 +165,7 @@ def test_nothing_readable(tmp_path):
         (["--splits", "train", "nonsense"], "split: got 'nonsense'"),
     ],
 )
-def test_another_command_in_the_same_folder(tmp_path, whole, capsys, change, message):
+def test_rejects_other_settings_in_the_same_folder(tmp_path, whole, capsys, change, message):
     for name, data in whole.items():
         (tmp_path / name).write_bytes(data)
     assert main([str(tmp_path), *SYNTHETIC, "--flow", "dis", *change]) == 1
@@ -176,14 +176,14 @@ def test_another_command_in_the_same_folder(tmp_path, whole, capsys, change, mes
     assert contents(tmp_path) == whole
 
 
-def test_a_folder_with_other_things(tmp_path, capsys):
+def test_rejects_a_folder_with_other_files(tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("x")
     assert main([str(tmp_path), *SYNTHETIC]) == 1
     assert "is not empty ('thesis.txt' is there)" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_two_runs_at_once(tmp_path, whole, capsys):
+def test_rejects_a_second_run_of_the_same_part(tmp_path, whole, capsys):
     command = [str(tmp_path), *SYNTHETIC, "--flow", "dis", "--workers", "1"]
     assert main(command) == 0
     with open(tmp_path / ".part-1-of-1.lock", "w") as lock:
@@ -194,7 +194,7 @@ def test_two_runs_at_once(tmp_path, whole, capsys):
 
 
 def test_a_run_leaves_the_unfinished_shards_of_other_parts(tmp_path, whole):
-    """They may be under way on another machine; those of a killed run of this part are removed."""
+    """Another machine may be writing them; those of a killed run of this part are removed."""
     command = [str(tmp_path), *SYNTHETIC, "--flow", "dis", "--workers", "1"]
     assert main([*command, "--shard", "1/2"]) == 0
     done = sorted(path.name for path in tmp_path.glob("*.arrayrecord"))
@@ -205,8 +205,8 @@ def test_a_run_leaves_the_unfinished_shards_of_other_parts(tmp_path, whole):
     assert not mine.exists() and other.exists()
 
 
-def test_a_full_disk(tmp_path, whole):
-    """Files may have 20 kB: no shard fits, none is left half-written, and there is one message."""
+def test_a_full_disk_gives_one_message_and_no_partial_shard(tmp_path, whole):
+    """Limits files to 20 kB, so that no shard fits."""
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000));"
         "from afn_jax.data.prepare.__main__ import main; sys.exit(main(sys.argv[1:]))"

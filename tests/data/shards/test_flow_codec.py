@@ -1,4 +1,4 @@
-"""The stored flow, against the flow itself and against what others store."""
+"""Stored flow against the original flow and against the JPEG pairs of two-stream papers."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ from afn_jax.data.shards.flow_codec import FlowFormat, decode_flow, encode_flow
 
 
 def smooth_flow(largest: float, size=(96, 128), seed=0) -> np.ndarray:
-    """`[H, W, 2]` float32: a camera motion and some moving discs with sharp edges."""
+    """Returns `[H, W, 2]` float32: camera motion and moving disks with sharp edges."""
     rng = np.random.default_rng(seed)
     noise = rng.standard_normal((*size, 2)).astype(np.float32)
     flow = cv2.GaussianBlur(noise, (0, 0), 12) * 4
@@ -23,7 +23,7 @@ def smooth_flow(largest: float, size=(96, 128), seed=0) -> np.ndarray:
 
 
 def two_jpegs(flow: np.ndarray, bound: float = 20.0) -> tuple[int, np.ndarray]:
-    """Bytes, and the flow read back: two pictures of +-bound in 0..255, as two-stream papers do."""
+    """Stores flow as two-stream papers do: two images, +-bound in 0..255."""
     size, planes = 0, []
     for plane in np.moveaxis(flow, -1, 0):
         gray = np.rint((np.clip(plane, -bound, bound) + bound) * 255 / (2 * bound))
@@ -59,13 +59,13 @@ def test_quality_and_bound_trade_size_for_error():
     assert sizes == sorted(sizes) and errors == sorted(errors, reverse=True)
 
 
-def test_no_motion_is_exact_and_costs_nothing():
+def test_zero_flow_is_exact_and_takes_no_space():
     data = encode_flow(np.zeros((30, 41, 2)), None, FlowFormat())
     stored, known = decode_flow(data, (30, 41))
     assert len(data) == 8 and known.all() and not stored.any()
 
 
-def test_what_is_unknown():
+def test_unknown_flow_stays_unknown():
     flow = smooth_flow(6.0, size=(33, 47))
     flow[3, 4] = np.nan
     flow[5, 6] = (np.inf, 0)
@@ -89,12 +89,12 @@ def test_what_is_unknown():
         ({"quality": 101}, "quality: got 101"),
     ],
 )
-def test_wrong_format(change, message):
+def test_rejects_a_bad_format(change, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(FlowFormat(), **change)
 
 
-def test_wrong_shape_and_damaged_bytes():
+def test_rejects_wrong_shapes_and_damaged_bytes():
     with pytest.raises(ValueError, match=r"flow: got shape \(4, 5, 3\)"):
         encode_flow(np.zeros((4, 5, 3)), None, FlowFormat())
     data = encode_flow(smooth_flow(3.0), np.eye(96, 128, dtype=bool), FlowFormat())

@@ -14,7 +14,7 @@ from afn_jax.data.transforms.crops import (
 
 
 def scene(x, y):
-    """A smooth picture over the plane, without any symmetry: `[..., 3]` in 0..255."""
+    """Returns a smooth image over the plane without symmetries, `[..., 3]` in 0..255."""
     waves = (
         np.sin(0.21 * x + 0.1 * y) + np.cos(0.13 * x - 0.3 * y + 1) + np.sin(0.09 * y + 0.02 * x)
     )
@@ -22,7 +22,7 @@ def scene(x, y):
 
 
 def moving_scene(height=48, width=64):
-    """Two frames and the flow between them: an affine motion that differs from place to place.
+    """Returns two frames and the flow between them, a spatially varying affine motion.
 
     The content of pixel p of frame 0 is at p + flow(p) in frame 1.
     """
@@ -36,7 +36,7 @@ def moving_scene(height=48, width=64):
 
 
 def warp(image, flow):
-    """Bilinear samples of `image` at p + flow(p), one at a time; NaN outside."""
+    """Samples `image` bilinearly at p + flow(p), one pixel at a time; NaN outside."""
     height, width, channels = image.shape
     out = np.full(image.shape, np.nan)
     for row in range(height):
@@ -58,7 +58,7 @@ def warp_error(frames, flow):
     return np.nanmean(difference)
 
 
-def test_scene_itself_is_consistent():
+def test_scene_is_consistent():
     frames, flows = moving_scene()
     assert warp_error(frames, flows[0]) < 0.6
     assert warp_error(frames, flows[0] * [-1, 1]) > 10
@@ -77,7 +77,7 @@ def test_scene_itself_is_consistent():
         ((2, 3, 20, 60), (30, 30)),  # grow in height, shrink in width
     ],
 )
-def test_flow_stays_true_to_the_frames(box, size, flip):
+def test_transformed_flow_matches_transformed_frames(box, size, flip):
     frames, flows = moving_scene()
     transform = SpatialTransform(*box, size, flip)
     new_frames, new_flows = transform.frames(frames), transform.flows(flows)
@@ -89,7 +89,7 @@ def test_flow_stays_true_to_the_frames(box, size, flip):
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("size", [(24, 28), (80, 70), (50, 30)])
 def test_pixel_centers(size, flip):
-    """Pixel i of the result is the scene at (i + 0.5) * scale - 0.5: frames, flows alike."""
+    """Pixel i of the result shows the scene at (i + 0.5) * scale - 0.5, in frames and flows."""
     top, left, height, width = 4, 6, 40, 50
     y, x = np.mgrid[:48, :64].astype(np.float32)
     transform = SpatialTransform(top, left, height, width, size, flip)
@@ -115,7 +115,7 @@ def test_pixel_centers(size, flip):
     )
     picture = np.repeat(x.astype(np.uint8)[None, ..., None], 3, -1)
     got = transform.frames(picture)[0, 5, inside, 0]
-    # OpenCV computes on bytes in fixed point, up to one grey level off.
+    # OpenCV computes on bytes in fixed point, up to one gray level off.
     assert np.abs(got - expected_x[inside]).max() <= 1 + tolerance
 
 
@@ -140,7 +140,7 @@ def test_flows_by_hand():
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("size", [(8, 12), (4, 6), (3, 5), (16, 24), (11, 15), (5, 20)])
 def test_mask_is_false_wherever_a_false_pixel_is_mixed_in(size, flip):
-    """What is mixed in is measured: put a spike at each masked pixel and see where it shows."""
+    """Measures which pixels are mixed in: a spike at each masked pixel shows where it goes."""
     rng = np.random.default_rng(0)
     mask = rng.random((2, 10, 14)) > 0.1
     transform = SpatialTransform(1, 2, 8, 12, size, flip)
@@ -159,7 +159,7 @@ def test_mask_stays_with_its_pixels():
     np.testing.assert_array_equal(out[0], [[False, True, True], [True, True, True]])
 
 
-def test_apply_and_no_copies():
+def test_apply_transforms_all_parts_without_copies():
     frames, flows = moving_scene()
     mask = np.ones(flows.shape[:-1], bool)
     same = SpatialTransform(0, 0, 48, 64, (48, 64)).apply(Clip(frames, flows, mask))
@@ -184,7 +184,7 @@ def test_any_leading_axes():
     assert transform.frames(frames[:0]).shape == (0, 15, 20, 3)
 
 
-def test_box_outside():
+def test_rejects_a_box_outside_the_image():
     frames, _ = moving_scene()
     with pytest.raises(ValueError, match=r"rows 20 to 50 .* \(48, 64\); draw the transform for"):
         SpatialTransform(20, 0, 30, 10, (8, 8)).frames(frames)
@@ -196,7 +196,7 @@ def test_center_crop():
     assert CenterCrop((240, 320)).draw(120, 160) == SpatialTransform(0, 0, 120, 160, (240, 320))
 
 
-def test_center_crop_of_a_scale():
+def test_center_crop_with_a_scale():
     """224 of 256 x 340, as most papers test."""
     crop = CenterCrop((112, 112), 0.875).draw(256, 340)
     assert crop == SpatialTransform(16, 58, 224, 224, (112, 112))
@@ -213,7 +213,7 @@ def test_ten_crops_by_hand():
     assert [t.left for t in ten_crops(50, 100, (50, 50))] == [0, 50, 0, 50, 25] * 2
 
 
-def test_mirrored_crops_show_the_same_mirrored():
+def test_the_last_five_of_ten_crops_mirror_the_first_five():
     frames, flows = moving_scene()
     mask = np.random.default_rng(0).random(flows.shape[:-1]) > 0.1
     crops = [crop.apply(Clip(frames, flows, mask)) for crop in ten_crops(48, 64, (36, 36), 0.75)]
@@ -232,7 +232,7 @@ def test_mirrored_crops_show_the_same_mirrored():
         (13, "00 04 40 44 22 02 20 24 42 11 13 31 33"),
     ],
 )
-def test_corner_crop_draws_every_box_at_every_place(places, quarters):
+def test_corner_crop_draws_every_box_at_every_position(places, quarters):
     """Heights and widths of 256, 224, 192, 169 pixels, at most one place apart in that list."""
     sides = [256, 224, 192, 169]
     pairs = [(a, b) for a in sides for b in sides if abs(sides.index(a) - sides.index(b)) <= 1]
@@ -279,7 +279,7 @@ def test_random_crop_never_and_always_flips():
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 200), (97, 131)])
-def test_boxes_fit_any_picture(height, width):
+def test_boxes_fit_images_of_any_size(height, width):
     rng = np.random.default_rng(0)
     frames = np.zeros((1, height, width, 3), np.uint8)
     policies = [CenterCrop((32, 48)), RandomCrop((32, 48)), RandomCrop((7, 5), scales=(0.01,))]
@@ -289,7 +289,7 @@ def test_boxes_fit_any_picture(height, width):
             assert transform.frames(frames).shape == (1, *policy.size, 3)
 
 
-def test_bad_arguments():
+def test_rejects_bad_arguments():
     with pytest.raises(ValueError, match=r"size: got \(0, 4\); give \(height, width\)"):
         CenterCrop((0, 4))
     with pytest.raises(ValueError, match=r"scales: got \(1.5,\); give one or more numbers above 0"):

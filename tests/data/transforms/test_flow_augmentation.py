@@ -1,4 +1,4 @@
-"""FlowNet's augmentation, against composed matrices, warped pictures, and the plain crop."""
+"""FlowNet's augmentation against composed matrices, warped images and the plain crop."""
 
 import cv2
 import numpy as np
@@ -10,12 +10,12 @@ from afn_jax.data.source import Clip
 from afn_jax.data.transforms.crops import RandomCrop, SpatialTransform
 from afn_jax.data.transforms.flow_augmentation import FlowNetAugmentation, MovingView
 
-# Of pixels: what is at p in frame t is at MOTION p in frame t + 1.
+# The point p in frame t moves to MOTION p in frame t + 1, in pixels.
 MOTION = np.array([[1.03, -0.02, 3.0], [0.01, 1.04, -1.5], [0, 0, 1]])
 
 
 def scene(x, y):
-    """A smooth picture over the plane, without any symmetry: `[..., 3]` in 0..255."""
+    """Returns a smooth image over the plane without symmetries, `[..., 3]` in 0..255."""
     waves = np.sin(0.21 * x + 0.1 * y) + np.cos(0.13 * x - 0.3 * y + 1)
     return np.stack([127 + 50 * waves, 127 + 40 * waves, 100 - 40 * waves], -1)
 
@@ -32,7 +32,7 @@ def grid(height, width):
 
 
 def affine_clip(height=60, width=80, num_frames=3):
-    """Frames of `scene` that moves by `MOTION`, and their exact flow."""
+    """Returns frames of `scene` moving by `MOTION`, and their exact flow."""
     points = grid(height, width)
     back = [np.linalg.matrix_power(np.linalg.inv(MOTION), t) for t in range(num_frames)]
     frames = [scene(*np.moveaxis(moved(matrix, points), -1, 0)) for matrix in back]
@@ -49,13 +49,13 @@ POLICY = FlowNetAugmentation((40, 50))
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_an_affine_motion_stays_one(seed):
+def test_an_affine_motion_stays_affine(seed):
     """The new flow is that of A_{t+1}^-1 MOTION A_t, and warps the new frames onto each other."""
     clip = affine_clip()
     view = POLICY.draw(60, 80, np.random.default_rng(seed))
     out = view.apply(clip)
     assert out.frames.shape == (3, 40, 50, 3) and out.frames.dtype == np.uint8
-    # Of flow to come there is the mask, here of two pieces of one flow and two frames each.
+    # For flow that is estimated later there is a mask, here of two segments of two frames each.
     to_come = view.apply(Clip(clip.frames[[0, 1, 2, 2]], None, np.ones((2, 60, 80), bool)))
     assert to_come.flows is None and len(to_come.frames) == 4
     np.testing.assert_array_equal(to_come.flow_mask, out.flow_mask[[0, 2]])
@@ -80,7 +80,7 @@ def test_an_affine_motion_stays_one(seed):
 
 
 def test_a_quarter_turn_by_hand():
-    """Seen through a window that is turned clockwise, what moves right moves up."""
+    """Seen through a window rotated clockwise, a motion to the right points up."""
     turn = np.array([[0, -1, 4], [1, 0, 0], [0, 0, 1.0]])  # (x, y) of the result -> (4 - y, x)
     frames = np.zeros((2, 5, 5, 3), np.uint8)
     frames[:, 1, 3] = 200
@@ -96,8 +96,8 @@ def test_a_quarter_turn_by_hand():
     np.testing.assert_allclose(out.flows[1][..., 0], 0, atol=1e-5)
 
 
-def test_the_window_moves_against_the_picture():
-    """A still picture, a window that moves right by 2 px a frame: a flow of -2."""
+def test_a_moving_window_gives_the_opposite_flow():
+    """Through a window that moves right by 2 px per frame, a still image has a flow of -2."""
     step = np.array([[1, 0, 2.0], [0, 1, 0], [0, 0, 1]])
     frames = np.random.default_rng(0).integers(0, 256, (1, 6, 9, 3)).astype(np.uint8)
     clip = Clip(frames.repeat(2, 0), np.zeros((2, 6, 9, 2), np.float32))
@@ -109,7 +109,7 @@ def test_the_window_moves_against_the_picture():
 
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("size", [(20, 30), (40, 60), (60, 90)])
-def test_without_turns_it_is_the_plain_crop(size, flip):
+def test_without_rotation_matches_the_plain_crop(size, flip):
     clip = affine_clip(60, 90, 2)
     still = FlowNetAugmentation(size, (1, 1), 0, 0, 0, 0, 0, flip_probability=float(flip))
     out = still.draw(60, 90, np.random.default_rng(0)).apply(clip)
@@ -119,7 +119,7 @@ def test_without_turns_it_is_the_plain_crop(size, flip):
     assert out.flow_mask.all()
 
 
-def test_the_mask_is_false_outside_and_beside_the_unknown():
+def test_the_mask_is_false_outside_and_next_to_unknown_flow():
     clip = affine_clip(num_frames=2)
     known = np.ones((2, 60, 80), bool)
     known[0, 20:30, 30:45] = False
@@ -130,13 +130,13 @@ def test_the_mask_is_false_outside_and_beside_the_unknown():
     outside = ((places < -0.5) | (places > [79.5, 59.5])).any(-1)
     assert 0.2 < outside.mean() < 0.8
     assert not out.flow_mask[:, outside].any() and (out.flows[:, outside] == 0).all()
-    assert np.abs(out.flows[out.flow_mask]).max() < 50  # nothing of the unknown mixed in
+    assert np.abs(out.flows[out.flow_mask]).max() < 50  # no unknown flow is mixed in
     near = np.abs(places - [37, 24.5]).max(-1)
     assert not out.flow_mask[0][(near < 4) & ~outside].any()
     assert out.flow_mask[0][(near > 12) & ~outside].all() and out.flow_mask[1][~outside].all()
 
 
-def test_draws_have_the_ranges_of_the_paper():
+def test_draws_stay_in_the_ranges_of_the_paper():
     rng = np.random.default_rng(0)
     policy = FlowNetAugmentation((30, 40), flip_probability=0.25)
     views = [policy.draw(60, 80, rng) for _ in range(400)]
@@ -162,8 +162,8 @@ def test_draws_have_the_ranges_of_the_paper():
 
 
 @pytest.mark.parametrize("height, width", [(1, 1), (3, 200), (97, 131)])
-def test_any_picture_and_the_interface_of_the_crop(height, width):
-    """It stands where `RandomCrop` does: with or without flow, whatever the size."""
+def test_replaces_the_random_crop_for_images_of_any_size(height, width):
+    """Works like `RandomCrop`, with or without flow, for images of any size."""
     clip = Clip(np.zeros((2, height, width, 3), np.uint8))
     for policy in (RandomCrop((7, 5)), FlowNetAugmentation((7, 5)), FlowNetAugmentation((33, 48))):
         out = policy.draw(height, width, np.random.default_rng(0)).apply(clip)
@@ -173,7 +173,7 @@ def test_any_picture_and_the_interface_of_the_crop(height, width):
     assert out.flow_mask[0].all()
 
 
-def test_real_chairs_stay_true(shared_data):
+def test_flow_of_real_chairs_matches_the_frames(shared_data):
     folder = shared_data / "flow_chairs/samples"
     frames = np.stack([read_picture(folder / f"0img{i}.ppm") for i in (0, 1)])
     flow, known = read_flow(folder / "0flow.flo")
@@ -197,6 +197,6 @@ def test_real_chairs_stay_true(shared_data):
         ({"flip_probability": 2}, "flip_probability: got 2; give a number from 0 to 1"),
     ],
 )
-def test_bad_settings(settings, message):
+def test_rejects_bad_settings(settings, message):
     with pytest.raises(ValueError, match=message):
         FlowNetAugmentation(**{"size": (4, 4)} | settings)

@@ -1,3 +1,5 @@
+"""Frame numbers of clips, against values by hand and brute force."""
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ def test_clip_indices():
     assert clip_indices(3, 4, 2, 20).dtype == np.int64
 
 
-def test_short_videos_start_over():
+def test_short_videos_are_repeated():
     np.testing.assert_array_equal(clip_indices(0, 8, 1, 3), [0, 1, 2, 0, 1, 2, 0, 1])
     np.testing.assert_array_equal(clip_indices(2, 4, 3, 5), [2, 0, 3, 1])
     np.testing.assert_array_equal(clip_indices(0, 3, 5, 1), [0, 0, 0])
@@ -86,7 +88,7 @@ def test_segments_by_hand():
 
 @pytest.mark.parametrize("video_frames", [1, 2, 3, 9, 10, 11, 40])
 @pytest.mark.parametrize(("num_frames", "stride"), [(1, 1), (3, 1), (2, 4)])
-def test_segments_share_out_the_valid_starts(video_frames, num_frames, stride):
+def test_segments_divide_the_valid_starts(video_frames, num_frames, stride):
     num_valid = max(1, video_frames - (num_frames - 1) * stride)
     rng = np.random.default_rng(0)
     for segments in (1, 2, 3, 7):
@@ -103,7 +105,7 @@ def test_segments_share_out_the_valid_starts(video_frames, num_frames, stride):
         assert ((uniform >= drawn.min(0)) & (uniform <= drawn.max(0))).all()
 
 
-def test_one_segment_is_the_plain_clip():
+def test_one_segment_matches_the_plain_clip():
     for video_frames in (2, 9, 50):
         for num_clips in (1, 2, 25):
             np.testing.assert_array_equal(
@@ -128,7 +130,7 @@ def test_covering_clips_show_every_frame(num_frames):
     assert covering_clips(100, 4, 5) == 5
 
 
-def test_bad_numbers():
+def test_rejects_bad_numbers():
     with pytest.raises(ValueError, match="num_frames: got 0; give 1 or more"):
         clip_indices(0, 0, 1, 5)
     with pytest.raises(ValueError, match="stride: got 0"):

@@ -1,4 +1,4 @@
-"""Clips and crops of an evaluation: by hand where they are fixed, the same always where random."""
+"""Clips and crops of an evaluation, against values by hand; random ones are reproducible."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ def test_uniform_clips_by_hand():
     starts = [Views(5).starts("a", 24, clip, CONFIG).tolist() for clip in range(5)]
     assert starts == [[0], [5], [10], [15], [20]]
     segments = dataclasses.replace(CONFIG, sampling="segments", num_segments=2)
-    # Pieces of two frames in 21: the 20 valid starts make the segments 0 to 9 and 10 to 19.
+    # Two frames per segment of 21: the 20 valid starts are divided into 0 to 9 and 10 to 19.
     assert Views(1).starts("a", 21, 0, segments).tolist() == [4, 14]
     assert [Views(3).starts("a", 21, i, segments).tolist() for i in range(3)] == [
         [0, 10],
@@ -24,7 +24,7 @@ def test_uniform_clips_by_hand():
     ]
 
 
-def test_names_that_are_not_unicode():
+def test_accepts_names_that_are_not_unicode():
     name = b"gr\xf6\xdfe.avi".decode(errors="surrogateescape")
     assert 0 <= Views(2, when="random").starts(name, 24, 1, CONFIG)[0] <= 20
 
@@ -35,7 +35,7 @@ def test_a_clip_has_all_its_crops():
         assert len(views.transforms("a", 0, 256, 340, (224, 224))) == count == views.crops_per_clip
 
 
-def test_random_views_belong_to_seed_name_and_clip():
+def test_random_views_depend_on_seed_name_and_clip_only():
     def draws(views, name):
         clips = range(views.clips)
         starts = [views.starts(name, 300, clip, CONFIG)[0] for clip in clips]
@@ -55,7 +55,7 @@ def test_random_views_belong_to_seed_name_and_clip():
     assert not any(box.flip for box in views.transforms("a", 0, 256, 340, (224, 224)))
 
 
-def test_segments_share_the_frames_of_a_clip():
+def test_segments_divide_the_frames_of_a_clip():
     assert segments_of(CONFIG) == (1, 4)
     segments = dataclasses.replace(CONFIG, sampling="segments", num_segments=4)
     assert segments_of(segments) == (4, 1)
@@ -74,6 +74,6 @@ def test_segments_share_the_frames_of_a_clip():
         ({"seed": -1}, "seed: got -1; give 0 or more"),
     ],
 )
-def test_views_that_cannot_be(change, message):
+def test_rejects_bad_views(change, message):
     with pytest.raises(ValueError, match=message):
         Views(**change)
