@@ -49,25 +49,19 @@ def test_every_arm_is_a_chain_of_valid_runs_in_folders_of_their_own(tmp_path, sc
                 assert same == config  # a folder means one thing
 
 
-@pytest.mark.parametrize("scale", ["cpu", "gpu"])
+# The same arms at another size take 15 seconds to trace.
+@pytest.mark.parametrize("scale", ["cpu", pytest.param("gpu", marks=pytest.mark.slow)])
 def test_every_arm_is_a_network_that_starts_from_the_one_before(tmp_path, scale):
     """Without computing: by shapes."""
-    place, known = Place(tmp_path, StudyData("synthetic-motion"), 1, 0, scale), {}
-
-    def of(config):
-        if config.run_dir not in known:
-            known[config.run_dir] = variable_shapes(config, 8)
-        return known[config.run_dir]
-
+    place = Place(tmp_path, StudyData("synthetic-motion"), 1, 0, scale)
     for finding in FINDINGS.values():
         for arm in finding.arms.values():
             for count in range(1, len(arm) + 1 if isinstance(arm, tuple) else 0):
                 config = configure(arm[:count], place)
-                variables = of(config)
+                variables = variable_shapes(config, 8)
                 if count > 1:
-                    _, report = graft(
-                        variables, of(configure(arm[: count - 1], place)), **run_parts(config.init)
-                    )
+                    former = variable_shapes(configure(arm[: count - 1], place), 8)
+                    _, report = graft(variables, former, **run_parts(config.init))
                     assert report.loaded
 
 

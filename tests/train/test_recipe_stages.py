@@ -90,22 +90,18 @@ def test_stages_run_resume_and_evaluate(recipe, stages, tmp_path, monkeypatch):
 def test_every_stage_of_the_papers_finds_its_start(recipe):
     """At the size of the papers, without computing: former and new network fit as the rules say."""
     by_folder = {default_run_dir(s["paper"]): s["paper"] for s in RECIPES[recipe].values()}
-    known = {}
-
-    def of(config, num_classes):
-        key = (config.model, config.objective, config.data.num_frames, num_classes)
-        if key not in known:
-            known[key] = variable_shapes(config, num_classes)
-        return known[key]
-
     for config in by_folder.values():
         if config.optim.no_decay:  # each entry is found in a path, or this raises
-            decayed(of(config, 101)["params"], config.optim.no_decay)
+            decayed(variable_shapes(config, 101)["params"], config.optim.no_decay)
         if config.init.run:
             assert config.init.run in by_folder, config.stage
             former = by_folder[config.init.run]
             classes = 101 if config.data.source == former.data.source else 51
-            _, report = graft(of(config, classes), of(former, 101), **run_parts(config.init))
+            _, report = graft(
+                variable_shapes(config, classes),
+                variable_shapes(former, 101),
+                **run_parts(config.init),
+            )
             assert report.loaded
             # What is left behind is a flow decoder or a classifier, and no more.
             left = {path.split("/")[0] for path in report.unused}
