@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from afn_jax.data.files.flow import read_flo
 
@@ -60,6 +61,7 @@ def test_flow_between_two_images_names_what_is_wrong(tmp_path):
         assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_train_with_flow_layer():
     result = run("train_with_flow_layer.py", "--steps", 2, "--clips", 64)
     assert result.returncode == 0, result.stderr

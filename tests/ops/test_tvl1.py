@@ -108,6 +108,7 @@ def test_energy_of_a_hand_computed_state():
 MIDDLEBURY = ("Dimetrodon", "Grove2", "RubberWhale", "Urban2", "Urban3", "Venus")
 
 
+@pytest.mark.slow
 def test_accuracy_on_middlebury(shared_data):
     """Published for TV-L1: 0.45. The better of OpenCV's and scikit-image's, pair by pair: 0.46."""
     errors = {}

@@ -96,7 +96,8 @@ def saved_arrays(run_dir):
     return flat
 
 
-@pytest.mark.timeout(500)
+@pytest.mark.slow  # test_loop.py tests signals and resuming within one process
+@pytest.mark.timeout(900)
 def test_resumes_after_every_way_of_stopping(tmp_path):
     whole, run_dir = tmp_path / "whole", tmp_path / "run"
     assert "fresh start" in finish(whole)
