@@ -1,12 +1,12 @@
 """Exact random access to the frames of a video file, by number in display order.
 
-Frame numbers are those of a full sequential decode, and `read_frames` never returns a neighbour in
-place of the frame asked for. Where the container keeps trustworthy timestamps (MP4, Matroska, WebM,
-and AVI without B-frames) the index costs one pass over the packets, and reading seeks to the
-keyframe at or before. Elsewhere timestamps are made up by the demuxer (AVI with B-frames, as in
-HMDB51, has swapped ones and placeholder packets that give no frame at all; MPEG program streams
-have few), so the file is decoded once to count its frames and always read from its beginning:
-right, and for the short clips of action recognition still fast. Convert long ones to MP4.
+Frame numbers are those of a full sequential decode, and `read_frames` never returns a neighbor of
+the requested frame. In containers with reliable timestamps (MP4, Matroska, WebM, and AVI without
+B-frames), indexing takes one pass over the packets, and reading seeks to the closest keyframe at or
+before the frame. In other files the demuxer guesses the timestamps: in AVI with B-frames, such as
+HMDB51's, they are swapped and some packets give no frame; MPEG program streams have few. Such files
+are decoded once to count their frames and always read from the beginning. This is correct, and fast
+enough for the short videos of action recognition. Convert long ones to MP4.
 """
 
 import contextlib
@@ -21,36 +21,36 @@ from av.video.reformatter import VideoReformatter
 
 from afn_jax.data.source import VideoReadError
 
-# Titles and comments in other encodings are no reason to refuse a file. From PyAV 19 on that is how
-# files are opened anyway, and the argument is gone.
+# Accept files with titles and comments in any encoding. This is the default from PyAV 19 on, where
+# the argument does not exist.
 _PYAV = int(av.__version__.split(".")[0])
 LENIENT = {"metadata_errors": "ignore"} if _PYAV < 19 else {}
 
-# Colours are converted by one thread a clip. From PyAV 17 on the default is one for each core of
-# the machine, started anew for each frame.
+# One thread per clip converts colors. From PyAV 17 on, the default would start one thread per core
+# for every frame.
 ONE_THREAD = {"threads": 1} if _PYAV >= 17 else {}
 
-# Containers that store a presentation time with each frame, and the codecs in which one packet is
-# one shown frame. VP8 is absent: its alternate reference frames are packets that are never shown.
+# Containers that store a presentation time with each frame, and codecs in which every packet is a
+# displayed frame. Not VP8: its alternate reference frames are never displayed.
 _TIMED_CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
 _ONE_FRAME_PER_PACKET = {"h264", "hevc", "av1", "vp9", "mjpeg", "ffv1"}
 
-_VOP_START = b"\x00\x00\x01\xb6"  # MPEG-4 part 2: a video object plane, that is a coded picture
+_VOP_START = b"\x00\x00\x01\xb6"  # MPEG-4 part 2: a video object plane, which is a coded picture
 _MIN_CODED_VOP = 9  # bytes; guessed: smaller pictures are "not coded" or packed-B placeholders
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class VideoIndex:
-    """Where the frames of one video file are.
+    """Positions of the frames in a video file.
 
     Attributes:
-        num_frames: frames of a full decode.
+        num_frames: number of frames of a full decode.
         pts: `[num_frames]` int64, timestamps in display order; strictly increasing if `seekable`.
-        keyframes: `[K]` int64, increasing: numbers of the frames where decoding can start.
+        keyframes: `[K]` int64, increasing: frame numbers at which decoding can start.
         seekable: whether `pts` identify frames after a seek. If not, reading starts at frame 0.
-        fps: frames a second, on average; 0 where the file does not say.
-        height: of a frame as shown, after rotation.
-        width: of a frame as shown, after rotation.
+        fps: average frames per second; 0 if the file does not report it.
+        height: of displayed frames, after rotation.
+        width: of displayed frames, after rotation.
     """
 
     num_frames: int
@@ -66,7 +66,7 @@ def index_video(path: str | Path) -> VideoIndex:
     """Finds all frames of a video file.
 
     Raises:
-        VideoReadError: the file is missing, is no video, or not one of its frames can be decoded.
+        VideoReadError: the file is missing, is not a video, or none of its frames can be decoded.
     """
     with _open(path) as (container, stream):
         first = None
@@ -88,7 +88,7 @@ def index_video(path: str | Path) -> VideoIndex:
     if _quarter_turns(first) % 2:
         height, width = width, height
 
-    # Pictures before the first keyframe, in time or in the file, may not decode at all.
+    # Frames before the first keyframe, in time or in the file, may fail to decode.
     all_pts = [pts for pts, _, _ in packets]
     trusted = trusted and None not in all_pts and len(set(all_pts)) == len(all_pts)
     trusted = trusted and packets[0][1] and all_pts[0] == min(all_pts)
@@ -116,13 +116,13 @@ def read_frames(
     *,
     short_side: int | None = None,
 ) -> np.ndarray:
-    """Decodes the frames at `indices`, each needed group of pictures once.
+    """Decodes the frames at `indices`, each group of pictures at most once.
 
     Args:
         path: the file.
         index: of this file, from `index_video`.
-        indices: `[T]` frame numbers in `[0, num_frames)`; repeats and any order are fine.
-        short_side: resize so that the shorter side has this many pixels, keeping the aspect.
+        indices: `[T]` frame numbers in `[0, num_frames)`, in any order, with repeats.
+        short_side: the shorter side in pixels after resizing; None: no resizing.
 
     Returns:
         `[T, H, W, 3]` uint8, RGB.
@@ -141,7 +141,7 @@ def read_frames(
     wanted, place = np.unique(indices, return_inverse=True)
     size = _resized(index.height, index.width, short_side)
     frames = np.empty((len(wanted), *size, 3), np.uint8)
-    # Not seekable, or a seek landed behind its target, as happens with broken file indexes.
+    # Not seekable, or a seek went past its target, which happens with broken file indexes.
     if not (index.seekable and _read_seeking(path, index, wanted.tolist(), frames)):
         _read_from_start(path, index, wanted.tolist(), frames)
     return frames if np.array_equal(wanted, indices) else frames[place]
@@ -150,12 +150,12 @@ def read_frames(
 def _read_seeking(
     path: str | Path, index: VideoIndex, wanted: list[int], frames: np.ndarray
 ) -> bool:
-    """Fills in the wanted (increasing) frames; False if one was not where it belongs."""
+    """Decodes the wanted (increasing) frames; returns False if a seek misses one."""
     to_rgb = _RGB(index)
     with _open(path) as (container, stream):
         decoded = None
-        position = -1  # the number of the frame that was found last
-        # With a 0 in front, decoding starts at the first frame where no keyframe comes before.
+        position = -1  # number of the last frame found
+        # With 0 prepended, decoding starts at the first frame if no keyframe comes before.
         keyframes = np.concatenate([[0], index.keyframes])
         starts = keyframes[np.searchsorted(index.keyframes, wanted, side="right")].tolist()
         for want, start, pts, target in zip(
@@ -167,7 +167,7 @@ def _read_seeking(
                 except av.error.FFmpegError:
                     return False
                 decoded = _all_frames(container, stream)
-            # Pictures shown before the keyframe may lack what they refer to: all are passed over.
+            # Frames displayed before the keyframe may lack their references: skip them.
             frame = next((f for f in decoded if f.pts is not None and f.pts >= pts), None)
             if frame is None or frame.pts != pts:
                 return False
@@ -179,7 +179,7 @@ def _read_seeking(
 def _read_from_start(
     path: str | Path, index: VideoIndex, wanted: list[int], frames: np.ndarray
 ) -> None:
-    """Fills in the wanted (increasing) frames, decoding all that come before."""
+    """Decodes the wanted (increasing) frames and all frames before them."""
     key = index.pts if index.seekable else np.arange(index.num_frames)
     missing = {int(key[want]): target for want, target in zip(wanted, frames, strict=True)}
     to_rgb = _RGB(index)
@@ -200,12 +200,12 @@ def _read_from_start(
 
 @dataclasses.dataclass(frozen=True)
 class Decoded:
-    """What a decode of a whole file gave.
+    """Result of decoding a whole file.
 
     Attributes:
-        frames: that came out.
-        damaged: pictures that the decoder refused, or repaired by guessing.
-        promised: frames by the header of the file; 0 if it does not say.
+        frames: number of decoded frames.
+        damaged: number of frames that the decoder rejected or concealed.
+        promised: number of frames according to the header; 0 if it does not report it.
     """
 
     frames: int
@@ -214,10 +214,10 @@ class Decoded:
 
 
 def decode_all(path: str | Path) -> Decoded:
-    """Decodes a file from its beginning to its end, to see whether it is sound.
+    """Decodes a whole file to check it for damage.
 
     Raises:
-        VideoReadError: the file is missing or is no video.
+        VideoReadError: the file is missing or is not a video.
     """
     corrupt, refused, flushed = [], 0, False
     with _open(path) as (container, stream):
@@ -234,16 +234,16 @@ def decode_all(path: str | Path) -> Decoded:
 
 @contextlib.contextmanager
 def _open(path: str | Path):
-    """Gives (container, video stream); decoding errors inside become `VideoReadError`."""
+    """Opens (container, video stream); converts decoding errors to `VideoReadError`."""
     try:
-        # HMDB51 has titles in Latin-1, which strict decoding of metadata would refuse.
+        # HMDB51 has titles in Latin-1, which strict decoding of metadata rejects.
         with av.open(str(path), **LENIENT) as container:
             if not container.streams.video:
                 raise VideoReadError(f"{path}: no video stream")
             stream = container.streams.video[0]
             if stream.codec_context is None:
                 raise VideoReadError(f"{path}: its codec is unknown, or its header is damaged")
-            # Loaders run many files at once, so threads inside one decoder only get in the way.
+            # Loaders decode many files at once; more threads per decoder would only compete.
             stream.codec_context.thread_count = 1
             yield container, stream
     except (av.error.FFmpegError, OSError) as error:
@@ -251,7 +251,7 @@ def _open(path: str | Path):
 
 
 def _packets(container, stream) -> Iterator[av.Packet]:
-    """The stream's packets, the flushing one included; a read error counts as the file's end."""
+    """Yields the stream's packets and the flushing one; a read error ends the file."""
     packets = container.demux(stream)
     while True:
         try:
@@ -264,7 +264,7 @@ def _packets(container, stream) -> Iterator[av.Packet]:
 
 
 def _decode(packet: av.Packet) -> list:
-    """The frames that a packet completes; none if it is damaged (players skip such packets too)."""
+    """Returns the frames that a packet completes; none if it is damaged, as in video players."""
     try:
         return packet.decode()
     except av.error.FFmpegError:
@@ -272,12 +272,12 @@ def _decode(packet: av.Packet) -> list:
 
 
 def _flushes(packet: av.Packet) -> bool:
-    """Whether this is the packet behind the last, which brings out the frames held back."""
+    """Returns whether this packet ends the stream and flushes the frames still buffered."""
     return packet.size == 0 and packet.dts is None
 
 
 def _held_back(stream) -> list:
-    """The last frames of a file that ended in a read error, so that no flushing packet came."""
+    """Returns the buffered frames of a file that ended in a read error, without a flush."""
     try:
         return stream.codec_context.decode(None)
     except av.error.FFmpegError:
@@ -285,7 +285,7 @@ def _held_back(stream) -> list:
 
 
 def _all_frames(container, stream) -> Iterator[av.VideoFrame]:
-    """Frames in display order from where the container stands, those held back at the end too."""
+    """Yields frames in display order from the current position of the container."""
     flushed = False
     for packet in _packets(container, stream):
         flushed = flushed or _flushes(packet)
@@ -295,7 +295,7 @@ def _all_frames(container, stream) -> Iterator[av.VideoFrame]:
 
 
 def _one_packet_one_frame(packet: av.Packet, codec: str, is_avi: bool) -> bool:
-    """Whether a packet surely gives one frame that carries the packet's timestamp."""
+    """Returns whether a packet is certain to give one frame with the packet's timestamp."""
     if codec == "mpeg4":
         data = bytes(packet)
         start = data.find(_VOP_START)
@@ -309,12 +309,12 @@ def _one_packet_one_frame(packet: av.Packet, codec: str, is_avi: bool) -> bool:
 
 
 def _quarter_turns(frame: av.VideoFrame) -> int:
-    """How often to turn the coded picture by 90 degrees, counter-clockwise, to show it."""
+    """Returns the counterclockwise quarter turns from the coded to the displayed frame."""
     return round(frame.rotation / 90) % 4
 
 
 def _resized(height: int, width: int, short_side: int | None) -> tuple[int, int]:
-    """The (height, width) with the shorter side at `short_side`, aspect kept."""
+    """Returns (height, width) scaled to a shorter side of `short_side`."""
     if short_side is None:
         return height, width
     if short_side < 1:
@@ -326,7 +326,7 @@ def _resized(height: int, width: int, short_side: int | None) -> tuple[int, int]
 class _RGB:
     """Writes frames of one clip into `[H, W, 3]` uint8 arrays, resized and upright.
 
-    One object a clip, because setting up a conversion costs as much as converting a small frame.
+    One object per clip, because setting up a conversion costs as much as converting a small frame.
     """
 
     def __init__(self, index: VideoIndex):
@@ -336,7 +336,7 @@ class _RGB:
     def __call__(self, frame: av.VideoFrame, target: np.ndarray) -> None:
         index = self._index
         turns = _quarter_turns(frame)
-        # A stream may change its size midway: the first frame's size holds for all.
+        # A stream may change its size: all frames get the size of the first.
         height, width = (index.width, index.height) if turns % 2 else (index.height, index.width)
         converted = self._reformatter.reformat(frame, width, height, "rgb24", **ONE_THREAD)
         image = converted.to_ndarray()

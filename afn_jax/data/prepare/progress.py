@@ -1,4 +1,4 @@
-"""Shows how far the preparation is: a bar in a terminal, a line now and then elsewhere."""
+"""Progress of the preparation: a bar in a terminal, otherwise a line from time to time."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-_PLAIN_SECONDS = 10.0  # from one plain line to the next
+_PLAIN_SECONDS = 10.0  # between two plain lines
 
 Update = Callable[[int, int], None]
 
 
 @contextmanager
 def show_progress(frames: int, shards: int, console: Console | None = None) -> Iterator[Update]:
-    """Gives a function to be called with (frames done, shards done) as often as you like.
+    """Yields a function that shows progress, to be called with (frames done, shards done).
 
     Args:
-        frames: that are to be done.
-        shards: that are to be done.
-        console: where to; the default is standard output.
+        frames: total number of frames.
+        shards: total number of shards.
+        console: the output; by default standard output.
     """
     console = console or Console()
     update = _plain(console, frames, shards)

@@ -1,9 +1,9 @@
-"""Where the flow comes from that is stored with a prepared video.
+"""Origins of the flow that is stored with prepared videos.
 
-A flow origin is asked for the flows of frames `start` to `stop` of a video, each to the frame
-`stride` later, and gets the clip that begins at `start` and reaches `lookahead` frames beyond
-`stop`, or to the end of the video. It answers one (flow `[H, W, 2]` float32 in pixels of the stored
-frames, known `[H, W]` bool or None) a frame, or None for a frame that has no flow.
+A flow origin returns the flow from each of the frames `start` to `stop` of a video to the frame
+`stride` later. Its argument `clip` begins at `start` and extends `lookahead` frames beyond `stop`,
+or to the end of the video. The result has one (flow `[H, W, 2]` float32 in pixels of the stored
+frames, known `[H, W]` bool or None) per frame, or None for a frame without flow.
 """
 
 import dataclasses
@@ -22,11 +22,15 @@ from afn_jax.data.transforms.crops import SpatialTransform
 
 Flows = list[tuple[np.ndarray, np.ndarray | None] | None]
 
-_PAIRS = 16  # a teacher gets so many at a time: JAX compiles once a shape, and memory stays small
+_PAIRS = 16  # per call of a teacher: JAX compiles once per shape, and memory stays small
 
 
 class FlowOrigin(Protocol):
-    """See above. Attributes: `lookahead`, frames needed beyond the last one asked for."""
+    """Computes or reads flow; see the module.
+
+    Attributes:
+        lookahead: frames needed beyond the last requested one.
+    """
 
     lookahead: int
 
@@ -34,22 +38,22 @@ class FlowOrigin(Protocol):
 
 
 def create_flow_origin(kind: str, stride: int) -> FlowOrigin:
-    """The origin that `--flow` names.
+    """Creates the origin that `--flow` names.
 
     Args:
-        kind: "own" (the source has exact flow), the name of a teacher, or the pattern of files.
-        stride: frames from the first of a pair to the second.
+        kind: "own" (the source has exact flow), the name of a teacher, or a pattern of file names.
+        stride: distance in frames between the two frames of a pair.
 
     Raises:
-        ValueError: no such kind, or a pattern that names no files.
+        ValueError: unknown kind or malformed pattern, or a stride that does not fit.
     """
     if stride < 1:
         raise ValueError(f"flow stride: got {stride}; give 1 or more frames")
     if kind == "own":
         if stride != 1:
             raise ValueError(
-                f"flow stride: got {stride}, but the flow that a source has of its own is that of "
-                "neighbouring frames; use 1, or a teacher"
+                f"flow stride: got {stride}, but a source's own flow is between neighboring "
+                "frames; use 1, or a teacher"
             )
         return OwnFlow()
     if kind in TEACHERS:
@@ -59,7 +63,7 @@ def create_flow_origin(kind: str, stride: int) -> FlowOrigin:
 
 @dataclasses.dataclass(frozen=True)
 class OwnFlow:
-    """The exact flow of a source that has it, as synthetic-motion."""
+    """The exact flow of a source that has it, such as synthetic-motion."""
 
     lookahead: int = 0
 
@@ -71,7 +75,7 @@ class OwnFlow:
 
 
 class TeacherFlow:
-    """Flow that a teacher estimates from the stored frames, before they are compressed."""
+    """Flow that a teacher estimates from the resized frames, before they are compressed."""
 
     def __init__(self, name: str, stride: int):
         self._teacher = create_teacher(name)
@@ -92,12 +96,12 @@ class TeacherFlow:
 
 
 class FlowFiles:
-    """Files that some other program wrote, in one of the formats of `flow_io`.
+    """Flow files of another program, in a format of `afn_jax.data.files.flow`.
 
-    The pattern is a path with fields in braces, formatted as Python does: `{name}`, the video's
+    The pattern is a path with fields in braces, in Python's format syntax: `{name}`, the video's
     name in its source without the extension (`Walk/clip_1`); `{stem}`, its last part (`clip_1`);
-    `{frame}`, the number of the first frame of the pair, from 0, and `{frame1}`, from 1; as
-    `/flow/{name}/{frame:06d}.flo`. A flow of another size than the frames is resized.
+    `{frame}`, the number of the first frame of the pair, from 0, and `{frame1}`, from 1. Example:
+    `/flow/{name}/{frame:06d}.flo`. Flow is resized to the size of the frames.
     """
 
     lookahead = 0
@@ -109,13 +113,13 @@ class FlowFiles:
             self.path("class/video.avi", 0)
         except (ValueError, KeyError, IndexError, AttributeError) as error:
             raise ValueError(
-                f"flow: got {pattern!r}, which is no pattern of files ({error}); {_HELP}"
+                f"flow: got {pattern!r}, which is a malformed pattern ({error}); {_HELP}"
             ) from error
         if not fields & {"frame", "frame1"} or not fields & {"name", "stem"}:
             raise ValueError(f"flow: got {pattern!r}; {_HELP}")
 
     def path(self, video_name: str, frame: int) -> Path:
-        """The file of the flow from `frame` of that video."""
+        """Returns the path of the flow from `frame` of a video."""
         name = PurePosixPath(video_name)
         if name.suffix.lower() in EXTENSIONS:
             name = name.with_suffix("")
@@ -134,11 +138,11 @@ class FlowFiles:
         except (OSError, ValueError) as error:
             raise VideoReadError(f"flow: {error}") from error
         height, width = known.shape
-        # Rounded sides differ by a pixel at most; a flow of another shape is of another video.
+        # Rounding changes sides by at most one pixel; other shapes belong to another video.
         if abs(height * size[1] / width - size[0]) > 1 + size[1] / width:
             raise VideoReadError(
-                f"flow: {path} has (height, width) = {height, width}, another shape than the "
-                f"frames' {tuple(size)}"
+                f"flow: {path} has (height, width) = {height, width}, a different aspect ratio "
+                f"than the frames, {tuple(size)}"
             )
         fit = SpatialTransform(0, 0, height, width, tuple(size))
         return fit.flows(flow), fit.mask(known)
@@ -146,5 +150,5 @@ class FlowFiles:
 
 _HELP = (
     f"allowed are none, own, {', '.join(TEACHERS)}, or a path with the fields {{name}} or {{stem}} "
-    "and {frame} (from 0) or {frame1} (from 1), as '/flow/{name}/{frame:06d}.flo'"
+    "and {frame} (from 0) or {frame1} (from 1), such as '/flow/{name}/{frame:06d}.flo'"
 )

@@ -1,7 +1,8 @@
-"""One run of the preparation: which shards are to be made, and the processes that make them.
+"""A run of the preparation: chooses the shards to make and the processes that make them.
 
-Shards are made in parallel, each under a temporary name until it is whole, so a run may be killed
-at any time, and the next one makes what is missing. n runs may share the work on as many machines.
+Shards are made in parallel, each under a temporary name until it is complete. A run can therefore
+be killed at any time, and the next one makes what is missing. Several runs, on one or more
+machines, can share the work.
 """
 
 import concurrent.futures
@@ -30,20 +31,20 @@ from afn_jax.data.shards.manifest import PreparedDataset, claim_folder, missing_
 from afn_jax.data.shards.record import PART, read_index, shard_name
 from afn_jax.data.source import Skipped, Source
 
-_POLL = 0.5  # seconds between two looks at the workers
+_POLL = 0.5  # seconds between two progress updates
 
 
 @dataclasses.dataclass(frozen=True)
 class SplitReport:
-    """What the shards of one split hold, so far.
+    """Contents of the existing shards of one split.
 
     Attributes:
-        videos: stored.
-        frames: stored.
+        videos: number of stored videos.
+        frames: number of stored frames.
         size: bytes of the shards.
-        missing: names of the shards that are still to be made.
-        skipped: videos that could not be read.
-        flow_error: of the stored flow.
+        missing: names of the shards that do not exist yet.
+        skipped: files that could not be read.
+        flow_error: error of the stored flow.
     """
 
     videos: int
@@ -62,26 +63,28 @@ def prepare(
     part: tuple[int, int] = (1, 1),
     workers: int | None = None,
 ) -> dict[str, SplitReport]:
-    """Makes those shards of a dataset that are not there yet.
+    """Makes the shards of a dataset that do not exist yet.
 
     Args:
-        folder: for the shards: new, empty, or begun with the same settings.
-        dataset: what to make.
-        sources: of each of its splits.
-        part: (i, n), i from 1: of n runs that share the work, this is the i-th.
-        workers: processes; None: as many as cores. 1 works in this process.
+        folder: folder for the shards: new, empty, or started with the same settings.
+        dataset: description of the dataset.
+        sources: the source of each split, by name.
+        part: (i, n), i from 1: this is the i-th of n runs that share the work.
+        workers: number of processes; None: one per core; 1: no additional process.
 
     Returns:
-        A report on each split, with what other parts and earlier runs made.
+        A report on each split, including the shards of other parts and earlier runs.
 
     Raises:
         ValueError: an argument is wrong, or no video of a split can be read.
         OSError: a shard cannot be written.
-        RuntimeError: another run is at work on the same part, or a worker process was killed.
+        RuntimeError: another run works on the same part, or a worker process was killed.
     """
     folder = Path(folder)
     if not 1 <= part[0] <= part[1]:
-        raise ValueError(f"shard: got {part[0]}/{part[1]}; give i/n with i from 1 to n, as 1/4")
+        raise ValueError(
+            f"shard: got {part[0]}/{part[1]}; give i/n with i from 1 to n, such as 1/4"
+        )
     if workers is not None and workers < 1:
         raise ValueError(f"workers: got {workers}; give 1 or more")
     _check_flow(dataset, sources)
@@ -104,32 +107,32 @@ def prepare(
 
 
 def _num_cores() -> int:
-    """Those that this process may use, where the system tells."""
+    """Returns the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _check_flow(dataset: PreparedDataset, sources: dict[str, Source]) -> None:
-    """Finds a wrong `--flow` before hours of work, not after."""
+    """Raises ValueError for a wrong `--flow` before the work starts."""
     if dataset.flow is None:
         return
     origin = create_flow_origin(dataset.flow.origin, dataset.flow.stride)
     for name, source in sources.items():
         video = source[0]
         if dataset.flow.origin == "own" and not video.has_flow:
-            raise ValueError("flow: got own, but the videos of this source have none; use dis")
+            raise ValueError("flow: got own, but the videos of this source have no flow; use dis")
         if isinstance(origin, FlowFiles):
             path = origin.path(video.name, 0)
             if not path.is_file():
                 raise ValueError(
-                    f"flow: there is no file {str(path)!r}, where the pattern "
-                    f"{dataset.flow.origin!r} says that the flow of the first {name} video is"
+                    f"flow: there is no file {str(path)!r}, which the pattern "
+                    f"{dataset.flow.origin!r} gives for the first {name} video"
                 )
 
 
 def _jobs(folder: Path, dataset: PreparedDataset, part: tuple[int, int]) -> list[ShardJob]:
-    """The missing shards of this part, and no remains of killed runs among them."""
+    """Returns the missing shards of this part; removes unfinished files of killed runs."""
     i, n = part
     jobs = []
     for name, split in dataset.splits.items():
@@ -146,9 +149,9 @@ def _jobs(folder: Path, dataset: PreparedDataset, part: tuple[int, int]) -> list
 
 @contextlib.contextmanager
 def _alone(folder: Path, part: tuple[int, int]) -> Iterator[None]:
-    """Keeps a second run of the same part out; the system forgets it when this process ends.
+    """Holds a lock against a second run of the same part; it is released with the process.
 
-    It only saves the work of doing things twice: the shards would be right without it.
+    It only prevents doing work twice: the shards would be correct without it.
     """
     name = folder / f".part-{part[0]}-of-{part[1]}.lock"
     with open(name, "w") as file:
@@ -156,8 +159,8 @@ def _alone(folder: Path, part: tuple[int, int]) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RuntimeError(
-                f"another run prepares part {part[0]}/{part[1]} of {str(folder)!r} right now; wait "
-                "for it, or share the work with --shard i/n"
+                f"another run is preparing part {part[0]}/{part[1]} of {str(folder)!r}; wait for "
+                "it, or share the work with --shard i/n"
             ) from None
         except OSError as error:  # a file system without locks
             if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
@@ -169,7 +172,7 @@ def _make_here(
     dataset: PreparedDataset, sources: dict[str, Source], jobs: Sequence[ShardJob], update: Update
 ) -> None:
     maker, frames = ShardMaker(dataset, sources), 0
-    # As in a worker: OpenCV's DIS depends, a little, on the number of threads.
+    # As in a worker: the result of OpenCV's DIS depends slightly on the number of threads.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -193,7 +196,7 @@ def _make_in_processes(
     workers: int,
     update: Update,
 ) -> None:
-    # Spawned, not forked: the decoder's and JAX's threads do not survive a fork.
+    # Spawned, not forked: the threads of the decoder and of JAX do not survive a fork.
     context = multiprocessing.get_context("spawn")
     frames = context.Value("q", 0)
     pool = concurrent.futures.ProcessPoolExecutor(
@@ -208,8 +211,8 @@ def _make_in_processes(
             update(frames.value, len(jobs) - len(left))
     except BrokenProcessPool as error:
         raise RuntimeError(
-            "a worker process was killed, perhaps because memory ran out. Give the same command "
-            "with fewer --workers: it goes on where this one stopped"
+            "a worker process was killed, perhaps because memory ran out; run the same command "
+            "with fewer --workers, and it continues from here"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -1,6 +1,6 @@
-"""Makes one shard of prepared videos: what each worker process does.
+"""Making of a single shard, the work of each worker process.
 
-A shard is a pure function of the source and the settings, whoever makes it and when.
+A shard is a pure function of the source and the settings.
 """
 
 import dataclasses
@@ -22,20 +22,20 @@ from afn_jax.data.shards.manifest import PreparedDataset
 from afn_jax.data.shards.record import ShardWriter
 from afn_jax.data.source import Skipped, Source, Video, VideoReadError
 
-# Frames in memory at a time: with flow 125 MB at 256 x 340. Files without an index of key frames
-# are decoded from their start for each such piece.
+# Frames in memory at a time: 125 MB with flow at 256 x 340. Files without an index of keyframes are
+# decoded from their start for each piece.
 _PIECE = 128
 
 
 @dataclasses.dataclass(frozen=True)
 class ShardJob:
-    """One shard to be made.
+    """One shard to make.
 
     Attributes:
-        path: of the file.
-        split: whose videos it holds.
-        videos: their places in the source.
-        part: whose job it is, in the name of the file while it is made.
+        path: the file.
+        split: name of the split.
+        videos: numbers of the videos in the source.
+        part: the run that makes it; part of the name of the unfinished file.
     """
 
     path: Path
@@ -46,12 +46,12 @@ class ShardJob:
 
 @dataclasses.dataclass(frozen=True)
 class FlowError:
-    """How far stored flow is from the float flow that it was made of.
+    """Error of stored flow relative to the original float flow.
 
     Attributes:
         total: sum of the endpoint errors in px over the `known` pixels.
         known: number of pixels whose flow is stored.
-        beyond: number of pixels whose flow was known, but larger than the bound.
+        beyond: number of pixels whose known flow exceeds the bound.
     """
 
     total: float = 0.0
@@ -65,7 +65,7 @@ class FlowError:
 
 
 def measure_flow_error(flow: np.ndarray, known: np.ndarray | None, data: bytes) -> FlowError:
-    """Compares `data` with the flow `[H, W, 2]` and the mask `[H, W]` that were encoded."""
+    """Compares encoded `data` with the original flow `[H, W, 2]` and mask `[H, W]`."""
     stored, stored_known = decode_flow(data, flow.shape[:2])
     error = np.linalg.norm(stored - flow, axis=-1)[stored_known]
     beyond = ~stored_known if known is None else known & ~stored_known
@@ -82,10 +82,10 @@ class ShardMaker:
         self._origin = None if flow is None else create_flow_origin(flow.origin, flow.stride)
 
     def make(self, job: ShardJob, tick: Callable[[int], None]) -> None:
-        """Makes one shard; calls `tick` after each video, with the number of its frames.
+        """Makes one shard; calls `tick` after each video with its number of frames.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the shard cannot be written.
         """
         videos: list[dict[str, Any]] = []
         skipped: list[Skipped] = []
@@ -97,7 +97,7 @@ class ShardMaker:
                 try:
                     size, video_error = self._write_video(writer, video)
                 except VideoReadError as problem:
-                    # Its first groups may be in the shard already; nothing refers to them.
+                    # Its first groups may be in the shard already, but not in the index.
                     skipped.append(Skipped(video.name, str(problem)))
                     continue
                 finally:
@@ -118,7 +118,7 @@ class ShardMaker:
             writer.finish(index | {"flow_error": dataclasses.asdict(error)})
 
     def _write_video(self, writer: ShardWriter, video: Video) -> tuple[tuple[int, int], FlowError]:
-        """Writes all groups of a video; returns the (height, width) of its frames."""
+        """Writes a video; returns (height, width) of its frames and the error of its flow."""
         form = self._dataset.frames
         piece = form.group * max(1, _PIECE // form.group)
         ahead = self._origin.lookahead if self._origin else 0
@@ -145,14 +145,14 @@ _frames_done: Any = None
 
 
 def start_worker(dataset: PreparedDataset, sources: dict[str, Source], frames_done: Any) -> None:
-    """Prepares a worker process; `frames_done` is the counter that it shares with the others."""
+    """Initializes a worker process; `frames_done` is a counter shared by all workers."""
     global _maker, _frames_done
-    # Ctrl-C reaches all processes: workers end at once, and the parent says what is to be said.
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # of a job in the background
+    # Ctrl-C reaches all processes: workers end silently, and the parent prints the message.
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # ignored in background jobs
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    cv2.setNumThreads(1)  # there is a process for each core
-    # Many processes share a GPU where the teacher uses one, so none may take all of its memory.
+    cv2.setNumThreads(1)  # there is one process per core
+    # If the teacher uses a GPU, all processes share it, so none may reserve all of its memory.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     _maker, _frames_done = ShardMaker(dataset, sources), frames_done
 
@@ -168,6 +168,6 @@ def _count(frames: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """Ends this process when the parent is gone, even if it was killed."""
+    """Ends this process when its parent has ended or was killed."""
     multiprocessing.parent_process().join()
     os._exit(1)

@@ -1,14 +1,14 @@
-"""Flow as a small byte string: lossy, bounded, with a mask.
+"""Compression of flow: lossy, bounded, with a mask.
 
-What the two-stream papers store is two grey JPEG pictures, x and y, each mapped from +-20 px to
-0..255. Here x stands above y in one grey JPEG picture, and the mapping is from +-r, the range that
-the picture really has: for slow motion 8 bits are far finer than 40 px / 255. The quality of the
-JPEG falls with the range such that the error in *pixels of motion* stays what a picture of the full
-range would have; so a slow picture costs few bytes. Zero is stored exactly.
+The two-stream papers store two gray JPEG images, x and y, each mapped from +-20 px to 0..255. Here
+x is above y in one gray JPEG image, and the mapping is from +-r, the actual range of the flow: for
+slow motion, 8 bits are then much finer than 40 px / 255. The JPEG quality decreases with the range,
+such that the error in *pixels of motion* equals that of an image of the full range, so slow motion
+takes few bytes. Zero is stored exactly.
 
-Layout, little-endian: float32 r; uint32 length of the picture; the JPEG picture `[2H, W]`, level
-128 + flow * 127 / r; then, unless all is known, the zlib-compressed bits of the mask, by rows. A
-flow that is zero everywhere has r = 0 and no picture.
+Layout, little-endian: float32 r; uint32 length of the image; the JPEG image `[2H, W]`, level
+128 + flow * 127 / r; then, unless everything is known, the zlib-compressed bits of the mask by
+rows. A flow that is zero everywhere has r = 0 and no image.
 """
 
 import dataclasses
@@ -24,11 +24,11 @@ _ZERO, _LEVELS = 128, 127
 
 @dataclasses.dataclass(frozen=True)
 class FlowFormat:
-    """How flow is stored.
+    """Format of stored flow.
 
     Attributes:
-        bound: largest component in px. What moves more is clipped to it, and marked as unknown.
-        quality: of the JPEG picture of a flow that uses the whole range, 1 to 100.
+        bound: largest component in px. Larger motion is clipped and marked as unknown.
+        quality: JPEG quality for flow that uses the whole range, 1 to 100.
     """
 
     bound: float = 20.0
@@ -46,9 +46,12 @@ def encode_flow(flow: np.ndarray, known: np.ndarray | None, form: FlowFormat) ->
 
     Args:
         flow: `[H, W, 2]`, (x, y) in pixels.
-        known: `[H, W]` bool, False where `flow` means nothing; None: all known. Where flow is not
-            finite or beyond the bound it is unknown anyway.
-        form: the bound, and the quality.
+        known: `[H, W]` bool, False where the flow is unknown; None: all known. Flow that is not
+            finite or exceeds the bound is always unknown.
+        form: the bound and the quality.
+
+    Raises:
+        ValueError: flow of another shape.
     """
     flow = np.asarray(flow, np.float32)
     if flow.ndim != 3 or flow.shape[-1] != 2 or not flow.size:
@@ -56,7 +59,7 @@ def encode_flow(flow: np.ndarray, known: np.ndarray | None, form: FlowFormat) ->
     usable = (np.abs(flow) <= form.bound).all(-1)  # False for NaN too
     if known is not None:
         usable &= known
-    # Clipped, not zeroed: a hole would cost bytes and spoil its neighbours.
+    # Clipped, not zeroed: a hole would take more bytes and distort neighboring pixels.
     flow = np.clip(np.nan_to_num(flow, posinf=np.inf, neginf=-np.inf), -form.bound, form.bound)
     reach = float(np.abs(flow).max())
     picture = b""
@@ -71,7 +74,7 @@ def encode_flow(flow: np.ndarray, known: np.ndarray | None, form: FlowFormat) ->
 
 
 def decode_flow(data: bytes | memoryview, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Gives back the flow that `encode_flow` compressed.
+    """Decompresses the result of `encode_flow`.
 
     Args:
         data: the byte string.
@@ -81,7 +84,7 @@ def decode_flow(data: bytes | memoryview, size: tuple[int, int]) -> tuple[np.nda
         `[H, W, 2]` float32 in pixels, and `[H, W]` bool, True where it is known.
 
     Raises:
-        ValueError: the bytes are damaged, or of another size.
+        ValueError: the bytes are damaged, or the flow has another size.
     """
     try:
         reach, length = _HEADER.unpack_from(data)
@@ -98,14 +101,14 @@ def decode_flow(data: bytes | memoryview, size: tuple[int, int]) -> tuple[np.nda
             bits = np.frombuffer(zlib.decompress(data[end:]), np.uint8)
             known = np.unpackbits(bits, count=known.size).astype(bool).reshape(size)
     except (struct.error, cv2.error, zlib.error, TypeError, ValueError) as error:
-        raise ValueError(f"this is no stored flow of (height, width) = {size}: {error}") from error
+        raise ValueError(f"not a stored flow of (height, width) = {size}: {error}") from error
     return flow, known
 
 
 def _quality(reach: float, form: FlowFormat) -> int:
-    """The JPEG quality at which the quantisation is as coarse, in pixels, as asked for.
+    """Returns the JPEG quality whose quantization in pixels equals that of the full range.
 
-    libjpeg multiplies its tables by 2 - quality / 50, below 50 by 50 / quality.
+    libjpeg multiplies its tables by 2 - quality / 50, or by 50 / quality below 50.
     """
     scale = 2 - form.quality / 50 if form.quality >= 50 else 50 / form.quality
     scale *= form.bound / reach

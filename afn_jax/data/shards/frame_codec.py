@@ -1,8 +1,8 @@
-"""How the frames of a prepared video are compressed: JPEG pictures, or short H.264 or VP9 streams.
+"""Compression of the frames of a prepared video: JPEG images, or short H.264 or VP9 streams.
 
-Frames are coded in groups of a fixed length, each group on its own, so that a clip decodes nothing
-but the groups that it touches. JPEG decodes only the frames that are asked for; the video codecs
-are smaller, but decode a group from its first frame to the last one that is asked for.
+Frames are coded in independent groups of a fixed length, so that reading a clip decodes only the
+groups that it overlaps. JPEG decodes only the requested frames; the video codecs need less space,
+but decode a group from its first frame to the last one requested.
 """
 
 import dataclasses
@@ -13,9 +13,9 @@ import av
 import cv2
 import numpy as np
 
-# Default quality, the best and the worst. Video codecs: the constant rate factor, low is good.
+# Default, best and worst quality. For video codecs this is the constant rate factor: low is good.
 QUALITIES = {"jpeg": (95, 100, 1), "h264": (20, 0, 51), "vp9": (28, 0, 63)}
-# Encoding happens once, so it may take its time; "cpu-used" 4 is a guess between speed and size.
+# Encoding happens once, so it may be slow; "cpu-used" 4 is a guess between speed and size.
 _ENCODERS = {
     "h264": ("libx264", {"preset": "medium"}),
     "vp9": ("libvpx-vp9", {"deadline": "good", "cpu-used": "4", "b": "0"}),
@@ -24,13 +24,13 @@ _ENCODERS = {
 
 @dataclasses.dataclass(frozen=True)
 class FrameFormat:
-    """How frames are stored.
+    """Format of stored frames.
 
     Attributes:
         codec: "jpeg", "h264" or "vp9".
         quality: JPEG: 1 to 100, high is good; h264 (0 to 51) and vp9 (0 to 63): the constant rate
             factor, low is good.
-        group: frames that are coded together.
+        group: frames that are compressed together.
     """
 
     codec: str = "jpeg"
@@ -57,22 +57,22 @@ def encode_frames(frames: np.ndarray, form: FrameFormat) -> list[bytes]:
         form: codec and quality.
 
     Returns:
-        JPEG: one picture a frame; otherwise the packets of one stream.
+        JPEG: one image per frame; otherwise the packets of one stream.
     """
     if form.codec == "jpeg":
-        # Huffman tables made for the picture: 6 % smaller, 4 % faster to decode.
+        # Huffman tables optimized for the image: 6 % smaller, 4 % faster to decode.
         settings = [cv2.IMWRITE_JPEG_QUALITY, form.quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
         pictures = (cv2.cvtColor(frame, cv2.COLOR_RGB2BGR) for frame in frames)
         return [cv2.imencode(".jpg", bgr, settings)[1].tobytes() for bgr in pictures]
     name, options = _ENCODERS[form.codec]
     height, width = frames.shape[1:3]
-    # Colour has half the resolution: sides must be even.
+    # Color has half the resolution: sides must be even.
     frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), "edge")
     encoder = av.CodecContext.create(name, "w")
     encoder.height, encoder.width = frames.shape[1:3]
     encoder.pix_fmt, encoder.framerate, encoder.time_base = "yuv420p", 25, Fraction(1, 25)
     encoder.gop_size = form.group
-    encoder.thread_count = 1  # each worker process has one core, and the result must not vary
+    encoder.thread_count = 1  # one core per worker process, and reproducible results
     encoder.options = options | {"crf": str(form.quality)}
     packets = []
     for frame in frames:
@@ -87,13 +87,13 @@ def decode_frames(
     """Decodes some frames of one group.
 
     Args:
-        parts: what `encode_frames` gave.
-        wanted: `[K]` numbers of frames within the group, increasing.
-        form: as the group was encoded.
+        parts: the result of `encode_frames`.
+        wanted: `[K]` frame numbers within the group, increasing.
+        form: the format in which the group was encoded.
         out: `[K, H, W, 3]` uint8, receives the frames, RGB.
 
     Raises:
-        ValueError: a frame cannot be decoded, or has another size than `out`.
+        ValueError: a frame cannot be decoded, or its size differs from that of `out`.
     """
     if form.codec == "jpeg":
         for target, number in zip(out, wanted, strict=True):
@@ -113,7 +113,7 @@ def decode_frames(
 
 def _decoded(parts: Sequence[bytes | memoryview], codec: str) -> Iterator[av.VideoFrame]:
     decoder = av.CodecContext.create(codec, "r")
-    decoder.thread_count = 1  # frame threads would only add delay to so few frames
+    decoder.thread_count = 1  # more threads would only add latency for so few frames
     try:
         for part in parts:
             yield from decoder.decode(av.Packet(part))
@@ -124,6 +124,6 @@ def _decoded(parts: Sequence[bytes | memoryview], codec: str) -> Iterator[av.Vid
 
 def _fill(target: np.ndarray, picture: np.ndarray | None, number: int) -> None:
     if picture is None or picture.shape != target.shape:
-        found = "no picture" if picture is None else f"a picture of shape {picture.shape}"
+        found = "no image" if picture is None else f"an image of shape {picture.shape}"
         raise ValueError(f"frame {number} of a group: found {found}, expected {target.shape}")
     target[...] = picture

@@ -143,11 +143,11 @@ def test_rejects_a_split_without_readable_videos(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--quality", "80"], "begun with frames.quality = 95, this command says 80"),
-        (["--flow", "none"], "begun with flow"),
-        (["--num-shards", "2"], "begun with splits.test.num_shards = 3, this command says 2"),
-        (["--data.train-videos", "9"], r"another list of train videos \(10, now 9\)"),
-        (["--seed", "1"], "another list of"),
+        (["--quality", "80"], "started with frames.quality = 95, but this command has 80"),
+        (["--flow", "none"], "started with flow"),
+        (["--num-shards", "2"], "started with splits.test.num_shards = 3, but this command has 2"),
+        (["--data.train-videos", "9"], r"a different list of train videos \(10, now 9\)"),
+        (["--seed", "1"], "a different list of"),
         (["--shard", "3/2"], "shard: got 3/2; give i/n with i from 1 to n"),
         (["--shard", "0/2"], "shard: got 0/2"),
         (["--shard", "2"], "shard: got '2'; give i/n"),
@@ -156,10 +156,10 @@ def test_rejects_a_split_without_readable_videos(tmp_path):
         (["--workers", "0"], "workers: got 0"),
         (["--num-shards", "11"], "num_shards: got 11; allowed are 1 to 10"),
         (["--flow-stride", "0"], "flow stride: got 0"),
-        (["--flow", "own", "--flow-stride", "2"], "is that of neighbouring frames"),
+        (["--flow", "own", "--flow-stride", "2"], "own flow is between neighboring frames"),
         (["--flow", "raft"], "allowed are none, own, dis, tvl1, or a path"),
         (["--flow", "x/{frame}.flo"], "allowed are none, own, dis, tvl1, or a path"),
-        (["--flow", "x/{name}/{frame:q}.flo"], "no pattern of files"),
+        (["--flow", "x/{name}/{frame:q}.flo"], "which is a malformed pattern"),
         (["--flow", "x/{name}/{frame}.flo"], "no file 'x/t[a-z]*-0-0/0.flo'"),
         (["--codec", "h264", "--quality", "90"], "quality: got 90; h264 takes 0 to 51"),
         (["--splits", "train", "nonsense"], "split: got 'nonsense'"),
@@ -179,7 +179,7 @@ def test_rejects_other_settings_in_the_same_folder(tmp_path, whole, capsys, chan
 def test_rejects_a_folder_with_other_files(tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("x")
     assert main([str(tmp_path), *SYNTHETIC]) == 1
-    assert "is not empty ('thesis.txt' is there)" in capsys.readouterr().err
+    assert "is not empty (it contains 'thesis.txt')" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -189,7 +189,7 @@ def test_rejects_a_second_run_of_the_same_part(tmp_path, whole, capsys):
     with open(tmp_path / ".part-1-of-1.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert main(command) == 1
-    assert "another run prepares part 1/1" in capsys.readouterr().err
+    assert "another run is preparing part 1/1" in capsys.readouterr().err
     assert main(command) == 0
 
 

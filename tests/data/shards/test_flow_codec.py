@@ -100,7 +100,7 @@ def test_rejects_wrong_shapes_and_damaged_bytes():
     data = encode_flow(smooth_flow(3.0), np.eye(96, 128, dtype=bool), FlowFormat())
     for damaged, size in [(data[:5], (96, 128)), (data[:40], (96, 128)), (data, (96, 120)),
                           (data[:-9], (96, 128))]:  # fmt: skip
-        with pytest.raises(ValueError, match="no stored flow"):
+        with pytest.raises(ValueError, match="not a stored flow"):
             decode_flow(damaged, size)
 
 

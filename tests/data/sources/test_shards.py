@@ -155,7 +155,7 @@ def test_outside_a_video(folder):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: (folder / "dataset.json").unlink(), "holds no dataset.json"),
+        (lambda folder: (folder / "dataset.json").unlink(), "has no dataset.json"),
         (lambda folder: (folder / "dataset.json").write_text("{"), "is damaged"),
         (lambda folder: (folder / "dataset.json").write_text('{"version": 1}'), "is damaged"),
         (lambda folder: (folder / "dataset.json").write_text('{"version": 2}'), "version 2"),
