@@ -26,22 +26,21 @@ from rich.progress import track
 
 from afn_jax.atomic import write_atomically
 from afn_jax.data.source import Skipped, VideoReadError
-from afn_jax.data.sources.flow.chairs import flying_chairs
-from afn_jax.data.sources.flow.kitti import kitti
-from afn_jax.data.sources.flow.middlebury import middlebury
+from afn_jax.data.sources import SOURCES
 from afn_jax.data.sources.flow.sequence import (
     FlowDataset,
     FlowSequence,
     GroundTruth,
     check_size,
 )
-from afn_jax.data.sources.flow.sintel import sintel
+from afn_jax.data.sources.spec import SourceSpec
 from afn_jax.metrics import FlowOutliersMetric
+from afn_jax.near_names import unknown_name
 from eval.flow_methods import FlowMethod, create_method
 from eval.flow_report import FlowExample, write_flow_report
 
 SPEEDS = {"s0_10": (0, 10), "s10_40": (10, 40), "s40": (40, np.inf)}  # px a frame, as Sintel's
-DatasetName = Literal["sintel", "kitti2012", "kitti2015", "middlebury", "flying-chairs"]
+OPTIONS = {"pass": "render", "count-invalid": "count_invalid", "annotations": "annotations"}
 NUMBERS = ("epe", "fl_all", "px1", "px3", "px5")
 
 _count = jax.jit(FlowOutliersMetric.from_batch)
@@ -51,8 +50,8 @@ _count = jax.jit(FlowOutliersMetric.from_batch)
 class FlowConfig:
     """Evaluates the flow of a run, or of a classical method, against ground truth."""
 
-    dataset: DatasetName
-    """The kind of dataset."""
+    dataset: str
+    """Name of a dataset with true flow, such as sintel; an unknown name lists them."""
     root: str
     """Where it is unpacked."""
     method: Literal["run", "tvl1", "dis", "zero"] = "run"
@@ -64,8 +63,8 @@ class FlowConfig:
     count_invalid: bool = False
     """sintel: let pixels count whose flow is marked as invalid, as many evaluations do."""
     split: Literal["default", "train", "test", "all"] = "default"
-    """default: the official validation pairs of flying-chairs; of the others all, or for a run that
-    was trained on the dataset those scenes that it was not trained on."""
+    """default: the official validation pairs if there are any (flying-chairs). Otherwise all pairs,
+    or, for a run that was trained on this dataset, the scenes that it was not trained on."""
     annotations: str = ""
     """flying-chairs: the file of the official split, if it is not beside the pairs."""
     most: int = 0
@@ -202,34 +201,46 @@ def flow_line(values: dict) -> str:
     return " ".join([*numbers, f"pairs={values['num_pairs']}", f"report={values['report']}"])
 
 
+def flow_dataset(name: str) -> SourceSpec:
+    """Returns what `SOURCES` has about a dataset with true flow.
+
+    Raises:
+        ValueError: there is no such dataset; the message suggests near names.
+    """
+    known = flow_dataset_names()
+    if name not in known:
+        raise ValueError(unknown_name("dataset", name, known))
+    return SOURCES[name]
+
+
+def flow_dataset_names() -> list[str]:
+    """Returns the names of the datasets with true flow."""
+    return [name for name, spec in SOURCES.items() if spec.ground_truth is not None]
+
+
 def _split(config: FlowConfig, method: FlowMethod) -> str:
     if config.split != "default":
         return config.split
-    held_out = config.dataset == "flying-chairs" or config.dataset in method.trained_on
-    return "test" if held_out else "all"
+    official = flow_dataset(config.dataset).official_split
+    return "test" if official or config.dataset in method.trained_on else "all"
 
 
 def open_dataset(config: FlowConfig, split: str) -> FlowDataset:
-    """The dataset of the settings, its sequences in one piece. Raises ValueError."""
-    for name, field, only in (
-        ("pass", "render", "sintel"),
-        ("count-invalid", "count_invalid", "sintel"),
-        ("annotations", "annotations", "flying-chairs"),
-    ):
-        if getattr(config, field) != getattr(FlowConfig, field) and config.dataset != only:
+    """Opens the dataset of the settings, with its sequences in one piece.
+
+    Raises:
+        ValueError: no such dataset, an option that it does not have, or not its files.
+    """
+    spec, options = flow_dataset(config.dataset), {}
+    for flag, field in OPTIONS.items():
+        value = getattr(config, field)
+        if field in spec.options:
+            options[field] = value
+        elif value != getattr(FlowConfig, field):
             raise ValueError(
-                f"{name}: got {getattr(config, field)!r}, but only {only} has it and dataset is "
-                f"{config.dataset}; leave it out."
+                f"{flag}: got {value!r}, but {config.dataset} has no such option; leave it out."
             )
-    if config.dataset == "sintel":
-        return sintel(
-            config.root, split=split, render=config.render, count_invalid=config.count_invalid
-        )
-    if config.dataset == "flying-chairs":
-        return flying_chairs(config.root, split=split, annotations=config.annotations or None)
-    if config.dataset == "middlebury":
-        return middlebury(config.root, split=split)
-    return kitti(config.root, year=int(config.dataset.removeprefix("kitti")), split=split)
+    return spec.ground_truth(config.root, split=split, **options)
 
 
 def choose_pairs(dataset: FlowDataset, most: int) -> list[Pair]:
@@ -337,14 +348,18 @@ def _example(method: FlowMethod, result: PairResult) -> FlowExample:
 
 
 def _which(config: FlowConfig) -> str:
-    return f", {config.render} pass" if config.dataset == "sintel" else ""
+    return f", {config.render} pass" if _has_passes(config) else ""
+
+
+def _has_passes(config: FlowConfig) -> bool:
+    return "render" in flow_dataset(config.dataset).options
 
 
 def flow_folder(config: FlowConfig) -> Path:
     """Where `flow.json` and `flow.html` are written."""
     if config.out:
         return Path(config.out)
-    name = config.dataset + (f"-{config.render}" if config.dataset == "sintel" else "")
+    name = config.dataset + (f"-{config.render}" if _has_passes(config) else "")
     if config.run:
         return Path(config.run) / f"flow-{name}"
     return Path(f"runs/flow-{config.method}-{name}")

@@ -8,7 +8,7 @@ against accuracy over several runs. One middle clip of each test video, centre c
 import dataclasses
 import json
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from rich.console import Console
@@ -16,11 +16,12 @@ from rich.console import Console
 from afn_jax.atomic import write_atomically
 from afn_jax.data.clip_reader import ClipReader
 from afn_jax.data.pipeline import evaluation_batches
-from afn_jax.data.sources import create_source
+from afn_jax.data.sources import SOURCES, create_source
 from afn_jax.metrics import true_class_rank
+from afn_jax.near_names import unknown_name
 from afn_jax.types import Batch
 from eval.action import example_clips
-from eval.flow import DatasetName, FlowConfig, flow_command, flow_folder
+from eval.flow import FlowConfig, flow_command, flow_dataset_names, flow_folder
 from eval.freshness import warn_if_older
 from eval.predict import Predict, load_predict, moved, starts_of
 from eval.probe_report import write_probe_report
@@ -240,11 +241,18 @@ def flow_against_accuracy(
 
 
 def _flow_config(dataset: str, run: str) -> FlowConfig:
-    """The settings that a run is evaluated with on a dataset of flow; sintel is its clean pass."""
-    allowed = (*get_args(DatasetName), "sintel-final")
-    if dataset not in allowed:
-        raise ValueError(f"flow_dataset: got {dataset!r}, allowed are {', '.join(allowed)}.")
-    name, render = ("sintel", "final") if dataset == "sintel-final" else (dataset, "clean")
+    """Returns the settings of the evaluation of a run on a dataset with true flow.
+
+    "sintel" is its clean pass, "sintel-final" its final pass.
+    """
+    known = {name: (name, "clean") for name in flow_dataset_names()}
+    finals = {
+        f"{name}-final": (name, "final") for name in known if "render" in SOURCES[name].options
+    }
+    known |= finals
+    if dataset not in known:
+        raise ValueError(unknown_name("flow_dataset", dataset, known))
+    name, render = known[dataset]
     return FlowConfig(name, "DIR", run=run, render=render)
 
 

@@ -205,7 +205,7 @@ def test_flow_against_accuracy_takes_the_flow_where_it_was_measured(tmp_path):
     assert found["rank_correlation"] == pytest.approx(-0.5)  # ranks 2 3 1 against 1 2 3
     with pytest.raises(ValueError, match="flow-sintel-final has no .*--pass final"):
         flow_against_accuracy(runs, "sintel-final")
-    with pytest.raises(ValueError, match="got 'sintle', allowed are sintel, kitti2012"):
+    with pytest.raises(ValueError, match="flow_dataset: got 'sintle'. Did you mean sintel"):
         flow_against_accuracy(runs, "sintle")
     with pytest.raises(ValueError, match="has no endpoint error: .*--flow-dataset sintel"):
         flow_against_accuracy((runs[0], on_tvl1))

@@ -103,7 +103,7 @@ def _folder_of_pairs(root: Path) -> Path:
 
 
 def _find_list(root: Path, folder: Path, annotations: str | Path | None) -> Path:
-    if annotations is not None:
+    if annotations:
         path = Path(annotations)
         if not path.is_file():
             raise ValueError(
