@@ -1,6 +1,7 @@
-"""What the clips of a video folder cost with nothing but PyAV and OpenCV: the measure of ours.
+"""Minimal reading of clips with PyAV and OpenCV, as a baseline for the loader.
 
-No check, no skipping of damaged files, no turning of videos filmed upright; else the same frames.
+It has no checks, does not skip damaged files and does not rotate portrait videos; otherwise the
+frames are the same.
 """
 
 from collections.abc import Iterator
@@ -20,13 +21,13 @@ from afn_jax.data.transforms.sampling import clip_indices, random_clip_start
 def bare_example(
     video: VideoFile, index: VideoIndex, config: DataConfig, rng: np.random.Generator
 ) -> np.ndarray:
-    """The clip that `ClipReader.training_example` draws from the same state of `rng`.
+    """Reads the clip that `ClipReader.training_example` draws from the same state of `rng`.
 
     Args:
-        video: to read from.
-        index: of its file.
-        config: of the clip: `sampling` "clip", `crop` "random", not brightened.
-        rng: gives the clip and its crop.
+        video: the video.
+        index: the index of its file.
+        config: settings with `sampling` "clip", `crop` "random" and no brightening.
+        rng: draws the clip and its crop.
 
     Returns:
         `[T, H, W, 3]` uint8, RGB.
@@ -53,7 +54,7 @@ def bare_example(
 def bare_decode(
     video: VideoFile, index: VideoIndex, config: DataConfig, rng: np.random.Generator
 ) -> int:
-    """Decodes the frames of `bare_example` and does nothing with them. Returns how many."""
+    """Decodes the frames of `bare_example` and returns their number."""
     return sum(1 for _ in _decoded(video.path, index, _numbers(video, config, rng)))
 
 
@@ -65,7 +66,7 @@ def _numbers(video: VideoFile, config: DataConfig, rng: np.random.Generator) -> 
 def _decoded(
     path: str, index: VideoIndex, numbers: np.ndarray
 ) -> Iterator[tuple[int, av.VideoFrame]]:
-    """(number, frame) for each different one of `numbers`, after at most one seek."""
+    """Yields (number, frame) for each distinct frame number, after at most one seek."""
     wanted = {int(index.pts[i]) if index.seekable else int(i): int(i) for i in numbers}
     with av.open(path, **LENIENT) as container:
         stream = container.streams.video[0]

@@ -1,13 +1,13 @@
-"""How many clips a second a dataset gives, and what bounds it.
+"""Measures how many clips per second a dataset gives, and what limits it.
 
     python -m benchmarks.reading                          the embedded data
     python -m benchmarks.reading ROOT [ROOT ...]          folders of videos
     python -m benchmarks.reading ROOT --memory-clips 10000
 
-The loader and bare PyAV (`bare_reader.py`) take turns at the same clips, with as many threads, so
-that what else the machine does falls on both alike. Overhead is the median of the ratios of their
-times. Batches are counted while none is ready, so that reading is what is timed, and a turn lasts
-long enough that getting into it again (caches, memory that was handed back) is no part of it.
+The loader and bare PyAV (`bare_reader.py`) alternate on the same clips with the same number of
+threads, so that other load on the machine affects both alike. Overhead is the median of the ratios
+of their times. Timing starts when no batch is ready, so that it measures reading, and each turn is
+long enough that warming up again (caches, returned memory) does not count.
 """
 
 import argparse
@@ -31,20 +31,20 @@ from afn_jax.data.sources.video_files import VideoFile
 from afn_jax.data.transforms.sampling import clip_indices, random_clip_start
 from benchmarks.bare_reader import bare_decode, bare_example
 
-IDLE = 0.8  # guessed: with fewer of the cores busy than this, reading waits for something
+IDLE = 0.8  # guessed: if a smaller share of the cores is busy, reading waits for something
 
 
 @dataclasses.dataclass(frozen=True)
 class Speed:
-    """What one number of threads and workers gave.
+    """Measurements for one number of threads and workers.
 
     Attributes:
-        clips: a second, from the loader.
-        bare: clips a second from bare PyAV; None where there is no file to decode.
-        overhead: time of the loader over that of bare PyAV, less 1; None likewise.
-        work: the same of processor time, which other programs disturb less; None with workers too,
-            whose time is their own.
-        busy: cores that the loader kept busy; None with workers.
+        clips: clips per second of the loader.
+        bare: clips per second of bare PyAV; None if there are no files to decode.
+        overhead: time of the loader divided by that of bare PyAV, minus 1; None if `bare` is.
+        work: the same for processor time, which other programs disturb less; None also with worker
+            processes, whose time is not measured.
+        busy: number of cores that the loader keeps busy; None with worker processes.
     """
 
     clips: float
@@ -68,7 +68,7 @@ class Draws(ClipReader):
 def measure(
     source: Source, config: DataConfig, batch_size: int, seconds: float, rounds: int
 ) -> Speed:
-    """Times the loader and bare PyAV in turns, about `seconds` each in each of `rounds` rounds."""
+    """Times the loader and bare PyAV alternately, for about `seconds` each in every round."""
     num_threads = max(1, config.num_threads) * max(1, config.num_workers)
     one_thread = dataclasses.replace(config, num_threads=1, num_workers=0)
     loader, draws = (
@@ -77,7 +77,7 @@ def measure(
     )
     has_files = _has_files(source) and config.teacher == "none"
     indices = [source[i].index for i in range(len(source))] if has_files else []
-    ours, bares = [], []  # (seconds, seconds of processor time) of each round
+    ours, bares = [], []  # (seconds, seconds of processor time) per round
 
     def bare(clip: tuple[int, bytes]) -> None:
         bare_example(source[clip[0]], indices[clip[0]], config, pickle.loads(clip[1]))
@@ -101,9 +101,9 @@ def measure(
                 _wait_until_idle(config)
                 bares.append(_timed(lambda clips=clips: list(pool.map(bare, clips))))
     times, processor = np.array(ours).T
-    clips_a_round = batches * batch_size
+    clips_per_round = batches * batch_size
     speed = Speed(
-        clips=clips_a_round / float(np.median(times)),
+        clips=clips_per_round / float(np.median(times)),
         bare=None,
         overhead=None,
         work=None,
@@ -114,14 +114,14 @@ def measure(
     ratios = np.median(np.array(ours) / np.array(bares), axis=0) - 1
     return dataclasses.replace(
         speed,
-        bare=clips_a_round / float(np.median(np.array(bares)[:, 0])),
+        bare=clips_per_round / float(np.median(np.array(bares)[:, 0])),
         overhead=float(ratios[0]),
         work=None if config.num_workers else float(ratios[1]),
     )
 
 
 def stages(source: Source, config: DataConfig, count: int = 24) -> dict[str, float]:
-    """Seconds a clip, on one thread, of each thing that is done: medians over `count` clips."""
+    """Returns seconds per clip of each processing step on one thread, medians over clips."""
     plain = dataclasses.replace(config, teacher="none")
     rng = np.random.default_rng(0)
     videos = [source[int(i)] for i in rng.integers(0, len(source), count)]
@@ -135,25 +135,25 @@ def stages(source: Source, config: DataConfig, count: int = 24) -> dict[str, flo
     if _has_files(source):
         indices = [video.index for video in videos]
         steps["decoding"] = lambda n, rng: bare_decode(videos[n], indices[n], config, rng)
-        steps["colours and size"] = read
+        steps["color and size"] = read
     else:
         steps["rendering"] = read
     steps["crop and flip"] = ClipReader(videos, plain).training_example
     if config.teacher != "none":
         steps[f"flow by {config.teacher}"] = ClipReader(videos, config).training_example
     times = np.empty((count, len(steps)))
-    for number in range(-1, count):  # the first is not counted
+    for number in range(-1, count):  # the first one is a warm-up
         for column, step in enumerate(steps.values()):
             started = time.perf_counter()
             step(max(number, 0), np.random.default_rng(max(number, 0)))
             times[number, column] = time.perf_counter() - started
-    # Each step contains the one before: what it adds is its own.
+    # Each step includes the previous ones.
     own = np.median(np.diff(times, axis=1, prepend=0), axis=0)
     return dict(zip(steps, np.maximum(own, 0).tolist(), strict=True))
 
 
 def bound(seconds: dict[str, float], busy: float | None, num_threads: int) -> str:
-    """What to speed up, in words."""
+    """Describes what limits the speed."""
     cores = min(num_threads, os.cpu_count() or 1)
     name = max(seconds, key=seconds.__getitem__)
     what = f"{name}, {seconds[name] / sum(seconds.values()):.0%} of the work"
@@ -163,7 +163,7 @@ def bound(seconds: dict[str, float], busy: float | None, num_threads: int) -> st
 
 
 def memory_in_use() -> float | None:
-    """MiB of this process that are in memory; None where the system does not tell."""
+    """Returns the resident memory of this process in MiB; None if the system lacks /proc."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
@@ -172,7 +172,7 @@ def memory_in_use() -> float | None:
 
 
 def memory_over(source: Source, config: DataConfig, batch_size: int, clips: int) -> list[tuple]:
-    """(clips read, MiB in use) at every tenth of `clips`."""
+    """Returns (clips read, MiB in use) after every tenth of `clips`."""
     loader = train_iterator(ClipReader(source, config), batch_size=batch_size, seed=0)
     found = []
     for tenth in range(1, 11):
@@ -183,7 +183,7 @@ def memory_over(source: Source, config: DataConfig, batch_size: int, clips: int)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit code."""
+    """Runs the command and returns its exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
     for name in ("seconds", "rounds", "batch_size", "num_frames"):
@@ -199,7 +199,7 @@ def main(arguments: list[str] | None = None) -> int:
         teacher=options.teacher,
         flip=bool(options.root),
     )
-    print("  clips/s bare PyAV overhead  in work cores busy  threads x workers: bound by")
+    print("  clips/s bare PyAV overhead  in work cores busy  threads x workers: limited by")
     try:
         for root in options.root or [""]:
             config = dataclasses.replace(config, root=root)
@@ -238,19 +238,19 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.reading", description=__doc__.splitlines()[0]
     )
     add = parser.add_argument
-    add("root", nargs="*", help="folders of videos; none: the embedded data")
-    add("--source", help="kind of dataset; video-folder if there is a ROOT")
-    add("--threads", nargs="+", type=int, default=[1, 2], help="threads to try, in each process")
-    add("--workers", nargs="+", type=int, default=[0], help="processes to try; 0: only this one")
-    add("--num-frames", type=int, default=16, help="frames in a clip")
-    add("--stride", type=int, default=1, help="frames of the video from one to the next")
+    add("root", nargs="*", help="folders of videos; default: the embedded data")
+    add("--source", help="dataset; default with a ROOT: video-folder")
+    add("--threads", nargs="+", type=int, default=[1, 2], help="threads per process to try")
+    add("--workers", nargs="+", type=int, default=[0], help="worker processes to try; 0: none")
+    add("--num-frames", type=int, default=16, help="frames per clip")
+    add("--stride", type=int, default=1, help="distance between frames of a clip")
     add("--size", nargs=2, type=int, default=[112, 112], help="height and width of clips")
-    add("--short-side", type=int, default=128, help="to which frames are resized")
-    add("--teacher", default="none", help="dis or tvl1: estimate flow too")
-    add("--batch-size", type=int, default=8, help="clips in a batch")
-    add("--seconds", type=float, default=1.5, help="that a turn of each takes, about")
-    add("--rounds", type=int, default=7, help="of which the median counts")
-    add("--memory-clips", type=int, default=0, help="read so many and print the memory in use")
+    add("--short-side", type=int, default=128, help="short side of decoded frames")
+    add("--teacher", default="none", help="dis or tvl1: also estimate flow")
+    add("--batch-size", type=int, default=8, help="clips per batch")
+    add("--seconds", type=float, default=1.5, help="approximate duration of a turn")
+    add("--rounds", type=int, default=7, help="number of rounds; results are medians")
+    add("--memory-clips", type=int, default=0, help="read this many clips and print memory use")
     return parser
 
 
@@ -259,13 +259,13 @@ def _clips(batch: dict[str, np.ndarray]) -> list[tuple[int, bytes]]:
 
 
 def _use_up(loader: Iterator, batches: int) -> None:
-    """Takes so many batches and, like a training, keeps none: memory is used again."""
+    """Takes a number of batches and keeps none, so that memory is reused as in training."""
     for _ in range(batches):
         next(loader)
 
 
 def _timed(work: Callable[[], object]) -> tuple[float, float]:
-    """(seconds, seconds of processor time) that it takes."""
+    """Returns the seconds and the seconds of processor time that `work` takes."""
     started, processor = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - started, time.process_time() - processor
@@ -276,20 +276,20 @@ def _has_files(source: Source) -> bool:
 
 
 def _held(config: DataConfig) -> int:
-    """Batches that lie ready or are begun while nobody takes any: each worker holds its own."""
+    """Returns the number of batches that are read ahead; each worker holds its own."""
     each = max(config.prefetch, config.num_threads, 1) + max(1, config.num_threads)
     return each if not config.num_workers else config.num_workers * (each + 2)
 
 
 def _step_back() -> None:
-    """To the priority of the loader's threads."""
+    """Sets the priority of the loader's threads."""
     if sys.platform == "linux":
         os.nice(READER_NICENESS)
 
 
 def _wait_until_idle(config: DataConfig) -> None:
-    """Until the loader has filled its buffer."""
-    if config.num_workers:  # their time is not this process's
+    """Waits until the loader has filled its buffer."""
+    if config.num_workers:  # their processor time is not visible here
         time.sleep(2.0)
     used = -1.0
     while time.process_time() - used > 0.01:

@@ -90,7 +90,7 @@ def test_the_command_prints_its_measurements(folder, capsys):
     for row in rows:
         ours, bare, cores = (float(row[i]) for i in (0, 1, 4))
         assert ours > 0 and bare > 0 and 0 < cores and row[2].endswith("%")
-    assert "decoding" in lines[-11] and "colours and size" in lines[-11]
+    assert "decoding" in lines[-11] and "color and size" in lines[-11]
     assert [int(line.split()[0]) for line in lines[-10:]] == list(range(2, 21, 2))
     assert reading.main([*arguments.split(), "--teacher", "dis"]) == 0
     text = capsys.readouterr().out
