@@ -1,7 +1,28 @@
 """Error messages for unknown names: near names first, all names where none is near."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+
+def did_you_mean(
+    got: str, known: Iterable[str], *, key: Callable[[str], str] = lambda name: name
+) -> str:
+    """Returns "Did you mean A or B?" with at most three near names; "" if none is near.
+
+    Args:
+        got: the name that was given.
+        known: the names that exist.
+        key: maps a name to the form in which names are compared, such as `str.lower`.
+    """
+    by_key = {key(name): name for name in known}
+    near = [by_key[match] for match in difflib.get_close_matches(key(got), by_key)]
+    return f"Did you mean {' or '.join(near)}?" if near else ""
+
+
+def did_you_mean_or_all(got: str, known: Iterable[str]) -> str:
+    """Returns `did_you_mean`, or a list of all names if none is near."""
+    known = list(known)
+    return did_you_mean(got, known) or f"Allowed are {', '.join(known)}."
 
 
 def unknown_name(what: str, got: str, known: Iterable[str]) -> str:
@@ -12,8 +33,4 @@ def unknown_name(what: str, got: str, known: Iterable[str]) -> str:
         got: the name that was given.
         known: the names that exist, in the order in which to list them.
     """
-    known = list(known)
-    near = difflib.get_close_matches(got, known)
-    if near:
-        return f"{what}: got {got!r}. Did you mean {' or '.join(near)}?"
-    return f"{what}: got {got!r}. Allowed are {', '.join(known)}."
+    return f"{what}: got {got!r}. {did_you_mean_or_all(got, known)}"

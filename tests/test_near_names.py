@@ -1,14 +1,23 @@
-from afn_jax.near_names import unknown_name
+"""Suggestions for unknown names."""
+
+from afn_jax.near_names import did_you_mean, did_you_mean_or_all, unknown_name
+
+KNOWN = ("kernels", "flow_before", "flow_after")
 
 
-def test_near_names_are_suggested():
-    known = ("ucf101", "hmdb51", "kinetics")
-    assert unknown_name("data.source", "ucf11", known) == (
-        "data.source: got 'ucf11'. Did you mean ucf101?"
-    )
+def test_suggests_the_nearest_names_first():
+    assert did_you_mean("flow_aftr", KNOWN) == "Did you mean flow_after or flow_before?"
+    assert did_you_mean("zzz", KNOWN) == ""
 
 
-def test_all_names_are_listed_where_none_is_near():
-    assert unknown_name("data.source", "zzz", iter(("ucf101", "hmdb51"))) == (
-        "data.source: got 'zzz'. Allowed are ucf101, hmdb51."
-    )
+def test_compares_keys_and_suggests_names():
+    known = ("Walk Dog", "Jump")
+    assert did_you_mean("WALK_DOG", known) == ""
+    found = did_you_mean("WALK_DOG", known, key=lambda name: name.lower().replace("_", " "))
+    assert found == "Did you mean Walk Dog?"
+
+
+def test_lists_all_names_where_none_is_near():
+    assert did_you_mean_or_all("kernel", KNOWN) == "Did you mean kernels?"
+    message = unknown_name("model.field", "zzz", KNOWN)
+    assert message == "model.field: got 'zzz'. Allowed are kernels, flow_before, flow_after."

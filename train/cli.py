@@ -1,6 +1,5 @@
 """The command line of `python -m train`: a recipe, its stage, and any field of its settings."""
 
-import difflib
 import sys
 import textwrap
 
@@ -9,6 +8,7 @@ import tyro
 from afn_jax.data.config import expand_data_option
 from afn_jax.data.sources import list_sources, source_spec
 from afn_jax.models import list_models
+from afn_jax.near_names import did_you_mean
 from train.config import TrainConfig
 from train.config_file import OLD_OBJECTIVES
 from train.flow_losses import list_flow_losses
@@ -42,9 +42,8 @@ def parse_chain(arguments: list[str]) -> list[TrainConfig]:
             _fail(f"recipe {recipe} has stages: add --stage {ALL}, or one of\n{_list(named)}")
         if not named:
             _fail(f"--stage: got {stage!r}, recipe {recipe} has no stages: leave it out.")
-        near = difflib.get_close_matches(stage, named)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        _fail(f"--stage: got {stage!r}.{hint} Recipe {recipe} has {ALL} and\n{_list(named)}")
+        hint = did_you_mean(stage, named)
+        _fail(f"--stage: got {stage!r}. {hint}\nRecipe {recipe} has {ALL} and\n{_list(named)}")
     return [_one(recipe, stage, scale, rest)]
 
 
@@ -99,9 +98,7 @@ def _recipe(arguments: list[str]) -> tuple[str, list[str]]:
         sys.exit(0 if arguments else 2)
     name = arguments[0]
     if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES)
-        hint = f"Did you mean {near[0]}? " if near else ""
-        _fail(f"no recipe {name!r}. {hint}\n{listing}")
+        _fail(f"no recipe {name!r}. {did_you_mean(name, RECIPES)}\n{listing}")
     return name, arguments[1:]
 
 

@@ -1,13 +1,13 @@
 """Writes, reads and compares the settings of a run: config.json in its folder."""
 
 import dataclasses
-import difflib
 import json
 import typing
 from pathlib import Path
 from typing import Any, Literal
 
 from afn_jax.atomic import write_atomically
+from afn_jax.near_names import did_you_mean_or_all
 from train.config import MAY_CHANGE, TrainConfig, flatten
 
 # Names of `objective.kind`, which `objective.flow` and `objective.action` replaced.
@@ -99,8 +99,8 @@ def _from_dict(kind: type, values: Any, where: str) -> Any:
     unknown = set(values) - set(hints)
     if unknown:
         name = sorted(unknown)[0]
-        near = difflib.get_close_matches(name, hints) or sorted(hints)
-        raise ValueError(f"{where}: unknown field {name!r}. Did you mean {' or '.join(near)}?")
+        hint = did_you_mean_or_all(name, sorted(hints))
+        raise ValueError(f"{where}: unknown field {name!r}. {hint}")
     return kind(**{name: _restore(hints[name], name, v, where) for name, v in values.items()})
 
 

@@ -1,7 +1,6 @@
 """The networks, by name. A new model is one file and one line in `MODELS`."""
 
 import dataclasses
-import difflib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +19,7 @@ from afn_jax.models.two_frame import StackedNet, TwoFrameNet
 from afn_jax.models.uf_tsn import UFTSN
 from afn_jax.models.vgg16 import FrameVGG16, TwoStreamVGG16
 from afn_jax.models.video_baselines import C3D, VideoResNet
+from afn_jax.near_names import did_you_mean_or_all, unknown_name
 
 _of = functools.partial
 # TSN: three segments. I3D: 61 frames, which make 60 flows.
@@ -88,8 +88,7 @@ def model_fields(name: str) -> set[str]:
         ValueError: unknown name; the message lists those that are near.
     """
     if name not in MODELS:
-        near = difflib.get_close_matches(name, MODELS) or list_models()
-        raise ValueError(f"model name: got {name!r}. Did you mean {' or '.join(near)}?")
+        raise ValueError(unknown_name("model name", name, list_models()))
     model = MODELS[name]
     if isinstance(model, functools.partial):
         model = model.func
@@ -107,10 +106,8 @@ def create_model(name: str, *, num_classes: int, **overrides: Any) -> VideoNetwo
     fields = model_fields(name)
     for field in overrides:
         if field not in fields:
-            near = difflib.get_close_matches(field, fields) or sorted(fields)
-            raise ValueError(
-                f"model {name!r} has no field {field!r}. Did you mean {' or '.join(near)}?"
-            )
+            hint = did_you_mean_or_all(field, sorted(fields))
+            raise ValueError(f"model {name!r} has no field {field!r}. {hint}")
     return MODELS[name](num_classes=num_classes, **overrides)
 
 

@@ -1,6 +1,5 @@
 """torchvision's names and layouts of parameters -> variables of the networks here, at any width."""
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -9,6 +8,7 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 
 from afn_jax.models.baselines import RESNETS
+from afn_jax.near_names import unknown_name
 from afn_jax.nn.resnet import Bottleneck
 from afn_jax.nn.vgg import VGG16_STAGES
 
@@ -122,8 +122,7 @@ def convert(
         ValueError: unknown architecture; a name that it lacks, or one that `state` lacks.
     """
     if architecture not in ARCHITECTURES:
-        near = difflib.get_close_matches(architecture, ARCHITECTURES) or list(ARCHITECTURES)
-        raise ValueError(f"architecture: got {architecture!r}. Did you mean {' or '.join(near)}?")
+        raise ValueError(unknown_name("architecture", architecture, ARCHITECTURES))
     rest = {key for key in state if not key.endswith(".num_batches_tracked")}
     rest = {key for key in rest if not key.startswith(tuple(ignore))}
     flat, missing = {}, []

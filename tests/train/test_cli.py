@@ -112,7 +112,7 @@ def test_accepts_underscores_in_options():
 def test_rejects_an_unknown_recipe_and_suggests_a_near_one(capsys):
     code, text = failure(["actionflow"], capsys)
     assert code == 2
-    assert "no recipe 'actionflow'" in text and "Did you mean actionflownet?" in text
+    assert "no recipe 'actionflow'" in text and "Did you mean actionflownet" in text
     code, text = failure(["zzz"], capsys)
     assert code == 2 and "Did you mean" not in text
     assert all(name in text for name in RECIPES)

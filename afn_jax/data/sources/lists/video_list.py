@@ -1,12 +1,12 @@
 """Lists of labelled videos: what the parser of each dataset makes of its official files."""
 
 import dataclasses
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
 from afn_jax.data.source import Skipped
 from afn_jax.data.sources.lists.text import read_lines
+from afn_jax.near_names import did_you_mean
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,12 +74,10 @@ def choose_classes(videos: VideoList, classes: Sequence[str]) -> VideoList:
     for name in classes:
         label = label_of.get(spelled(name))
         if label is None:
-            near = difflib.get_close_matches(spelled(name), label_of, n=3, cutoff=0.5)
-            near = [videos.class_names[label_of[other]] for other in near]
             raise ValueError(
-                f"{origin}: {name!r} is none of the {len(videos.class_names)} classes"
-                + (f"; near to it are {', '.join(map(repr, near))}" if near else "")
-                + ". Give names of classes of this dataset, or a file with one on each line"
+                f"{origin}: {name!r} is not one of the {len(videos.class_names)} classes; give "
+                "class names of this dataset, or a file with one name per line. "
+                + did_you_mean(name, videos.class_names, key=spelled)
             )
         if label in chosen:
             raise ValueError(f"{origin}: {name!r} is there twice; name each class once")
