@@ -1,4 +1,4 @@
-"""What a source of videos gives the pipeline: a `Source` holds `Video`s, which give `Clip`s."""
+"""The protocols of datasets: a `Source` holds `Video`s, which return `Clip`s."""
 
 import dataclasses
 from typing import Protocol
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class VideoReadError(Exception):
-    """A video file that cannot be decoded; the message names the file and the cause."""
+    """Raised for a video that cannot be decoded; the message names the file and the cause."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,8 +17,8 @@ class Clip:
     Attributes:
         frames: `[T, H, W, 3]` uint8, RGB.
         flows: `[T, H, W, 2]` float32 or None: (x, y) displacement in pixels from each frame to the
-            one that follows it in the video.
-        flow_mask: `[T, H, W]` bool or None: True where `flows` is to be trusted; None: everywhere.
+            frame `flow_stride` later in the video.
+        flow_mask: `[T, H, W]` bool or None: True where `flows` is valid; None if it is everywhere.
     """
 
     frames: np.ndarray
@@ -27,13 +27,13 @@ class Clip:
 
 
 class Video(Protocol):
-    """One labelled video. A class that inherits from this one gets the defaults.
+    """One labeled video. A class that inherits from this one gets the defaults.
 
     Attributes:
         name: identifies the video within its source.
         label: 0-based class.
         num_frames: number of frames that `clip` can return.
-        has_flow: whether clips carry flows. All videos of a source agree in this.
+        has_flow: whether clips carry flows. It is the same for all videos of a source.
         flow_stride: frames from the first to the second frame of a flow; 1 without flow.
         fps: frames per second; 0 if unknown.
     """
@@ -52,25 +52,25 @@ class Video(Protocol):
         index i.
 
         Raises:
-            VideoReadError: the file turned out to be damaged.
+            VideoReadError: the file is damaged.
         """
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Skipped:
-    """A file that a source left out, and why."""
+    """A file that a source left out, with the reason."""
 
     path: str
     reason: str
 
 
 class Source(Protocol):
-    """A labelled set of videos with random access.
+    """A set of labeled videos with random access.
 
     Attributes:
-        class_names: the name of each class, by label.
-        skipped: files that were left out, so that nothing goes missing silently.
+        class_names: indexed by label.
+        skipped: files that were left out, with the reasons.
     """
 
     class_names: tuple[str, ...]

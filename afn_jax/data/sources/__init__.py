@@ -37,7 +37,7 @@ SOURCES: dict[str, SourceSpec] = {
     ),
     "kinetics": listed_videos(read_kinetics, "Kinetics-400, -600 or -700"),
     "something-something": listed_videos(
-        read_something_something, "Something-Something V1 or V2: 174 actions"
+        read_something_something, "Something-Something V2: 174 actions"
     ),
     "activitynet": listed_videos(read_activitynet, "ActivityNet 1.2 or 1.3, trimmed to segments"),
     "thumos14": listed_videos(read_thumos14, "THUMOS14: 20 actions, trimmed to segments"),

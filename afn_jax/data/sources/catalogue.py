@@ -1,7 +1,7 @@
-"""What lies below a folder of videos, and where in it the videos of a list are.
+"""The files below a folder of videos, and the search for the videos of a list among them.
 
-Copies of a dataset differ in the extension (re-encoded as MP4, or frames extracted), in the folders
-(one a class, one a split, none) and in how odd letters came through an archive.
+Copies of a dataset differ in their extensions (re-encoded as MP4, or extracted frames), in their
+folders (one per class, one per split, none) and in how archives encoded special characters.
 """
 
 import functools
@@ -24,25 +24,25 @@ NUMBERED_PICTURE = re.compile(r"(.*?)(\d+)(\.jpe?g|\.png)", re.IGNORECASE)
 
 
 class Catalogue:
-    """The video files and folders of frames below `root`; looked through when first needed.
+    """The video files and folders of frames below `root`, which is searched when first needed.
 
-    Files and folders whose names begin with a dot are left out.
+    Files and folders whose names start with a dot are left out.
 
     Attributes:
         root: the folder.
-        unreadable: folders that could not be looked into.
-        others: files that are no videos by their extension, nor lists or pictures; after `videos`.
+        unreadable: folders that could not be read.
+        others: files that are not videos, lists or pictures by their extension; filled by `videos`.
     """
 
     def __init__(self, root: str | Path):
-        """Raises ValueError if `root` is no folder."""
+        """Raises ValueError if `root` is not a folder."""
         self.root = Path(root)
         self.unreadable: list[Skipped] = []
         self.others: list[str] = []
         if not self.root.is_dir():
             raise ValueError(
                 f"root: {str(root)!r} is not a folder; give the folder that holds one "
-                "sub-folder of videos for each class"
+                "subfolder of videos per class"
             )
 
     @functools.cached_property
@@ -56,9 +56,9 @@ class Catalogue:
         return tuple(sorted(path for path, is_file in self._found if not is_file))
 
     def locate(self, entry: Entry, videos: VideoList) -> str | None:
-        """Where the video of an entry is, relative to the root; None if it is not there."""
-        # Asked of the disk first: where lists and names agree, nothing is looked through.
-        # Plain strings here: path objects would take most of the time of 240,000 entries.
+        """Finds the video of an entry; returns its path relative to the root, or None."""
+        # Ask the disk first: if lists and names agree, the folders need not be searched.
+        # Plain strings, because path objects would take most of the time for 240,000 entries.
         if os.path.exists(os.path.join(self.root, entry.path)):
             return entry.path
         if _has_pictures(os.path.join(self.root, _stem(entry.path))):
@@ -69,7 +69,7 @@ class Catalogue:
             for path in candidates:
                 if _key(_folder(path)) == folder:
                     return path
-            # What lies in the folder of another class is another video of the same name.
+            # A file in the folder of a different class is a different video of the same name.
             own, classes = videos.class_names[entry.label], _class_keys(videos.class_names)
             for path in candidates if videos.anywhere else ():
                 parent = spelled(_key(_name(_folder(path))))
@@ -91,7 +91,7 @@ class Catalogue:
         return list(self._look_through())
 
     def _look_through(self) -> Iterator[tuple[str, bool]]:
-        """(relative path, whether it is a file) of videos and folders of frames, unsorted."""
+        """Yields (relative path, is a file) of videos and folders of frames, unsorted."""
         folders = [""]
         linked = {os.path.realpath(self.root)}
         while folders:
@@ -104,7 +104,7 @@ class Catalogue:
                         if item.name.startswith("."):
                             continue
                         if item.is_dir():
-                            if item.is_symlink():  # links may run in a circle
+                            if item.is_symlink():  # links may form a cycle
                                 target = os.path.realpath(item.path)
                                 if target in linked:
                                     continue
@@ -123,7 +123,7 @@ class Catalogue:
             yield from ((prefix + name, True) for name in videos)
             if pictures > 1 and folder and not videos and not below:
                 yield folder, False
-            if set(below) != {"u", "v"}:  # those hold the two components of flow
+            if set(below) != {"u", "v"}:  # these hold the components of flow
                 folders += (prefix + name for name in below)
 
 
@@ -167,5 +167,5 @@ def _folder(path: str) -> str:
 
 
 def _key(name: str) -> str:
-    """A spelling that composed and decomposed accents and percent codes share."""
+    """Returns a name with composed accents and without percent codes, for comparisons."""
     return unicodedata.normalize("NFC", unquote(name))

@@ -1,19 +1,20 @@
 """Videos as folders of numbered pictures, with or without pictures of their flow.
 
-Two layouts of flow are known. TSN's puts it beside the frames, in the same folder:
+Two layouts of flow are supported. TSN puts it beside the frames, in the same folder:
 
     Class/video/img_00001.jpg  Class/video/flow_x_00001.jpg  Class/video/flow_y_00001.jpg
 
-(`x_00001.jpg` and `y_00001.jpg` are the same). Feichtenhofer's has folders of its own, named alike:
+(or `x_00001.jpg` and `y_00001.jpg`). Feichtenhofer's layout has separate folders with equal names:
 
     jpegs_256/video/frame000001.jpg   tvl1_flow/u/video/frame000001.jpg   tvl1_flow/v/video/...
 
-The flow picture of number n is that of frame n to frame n + 1. Where flow is counted from one less
-than the frames are, as by OpenMMLab's denseflow (flow from 0, frames from 1), so is this number.
+Flow picture n holds the flow from frame n to frame n + 1. If the numbers of the flow pictures start
+one lower than those of the frames (OpenMMLab's denseflow: flow from 0, frames from 1), it is flow
+picture n - 1.
 
-A grey level g stands for `(2 g / 255 - 1) * bound` pixels; the usual bound is 20. Displacements
-beyond it were cut off, so the levels 0 and 255 say only "at least that much": the flow mask is
-False there.
+A gray level g stands for `(2 g / 255 - 1) * bound` pixels; the usual bound is 20. Displacements
+beyond it were clipped, so the levels 0 and 255 mean "at least that much": the flow mask is False
+there.
 """
 
 import dataclasses
@@ -33,13 +34,13 @@ _FLOW_Y = ("flow_y_", "flow_y", "y_", "y")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class NumberedPictures:
-    """The pictures of one folder that are named `{prefix}{number}{extension}`.
+    """The pictures of one folder with names `{prefix}{number}{extension}`.
 
     Attributes:
-        folder: where they are.
-        prefix: of their names.
-        digits: how many digits a number has at least.
-        extension: with the dot.
+        folder: path of the folder.
+        prefix: start of the names.
+        digits: least number of digits.
+        extension: with its dot.
         numbers: `[N]` int32, increasing.
     """
 
@@ -50,21 +51,21 @@ class NumberedPictures:
     numbers: np.ndarray
 
     def path(self, number: int) -> str:
-        """Of the picture with this number."""
+        """Returns the path of the picture with this number."""
         return os.path.join(self.folder, f"{self.prefix}{number:0{self.digits}d}{self.extension}")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FrameFolder(Video):
-    """One labelled video.
+    """One labeled video.
 
     Attributes:
         name: path of its folder relative to the root, with `/`.
         label: 0-based class.
-        frames: its frames.
-        flow: pictures of the x and of the y of its flow, or None.
-        flow_bound: pixels that grey level 255 of a flow picture stands for.
-        short_side: frames and flow are resized so that the shorter side has this many pixels.
+        frames: pictures of its frames.
+        flow: pictures of the x and the y component of its flow, or None.
+        flow_bound: displacement in pixels that gray level 255 of a flow picture stands for.
+        short_side: frames and flow are resized to this shorter side, in pixels; None: unchanged.
     """
 
     name: str
@@ -76,7 +77,7 @@ class FrameFolder(Video):
 
     @property
     def num_frames(self) -> int:
-        """Frames that can be asked for."""
+        """Number of frames."""
         return len(self.frames.numbers)
 
     @property
@@ -85,12 +86,12 @@ class FrameFolder(Video):
         return self.flow is not None
 
     def clip(self, indices: np.ndarray) -> Clip:
-        """The frames at `indices`, and where `has_flow` the flow from each to the next frame.
+        """Returns the frames at `indices` and, if `has_flow`, the flow from each to the next frame.
 
-        The flow mask is False where there is no flow picture, as for the last frame.
+        The flow mask is False where there is no flow picture, e.g. for the last frame.
 
         Raises:
-            VideoReadError: a picture is damaged or gone.
+            VideoReadError: a picture is damaged or missing.
         """
         indices = np.asarray(indices, np.int64).reshape(-1)
         if ((indices < 0) | (indices >= self.num_frames)).any():
@@ -107,15 +108,15 @@ class FrameFolder(Video):
         if self.flow is None:
             return clip
         flows, known = self._flows(indices, numbers, (height, width))
-        # Flow pictures may have a size of their own.
+        # Flow pictures may differ from the frames in size.
         whole = SpatialTransform(0, 0, *flows.shape[1:3], size)
         return Clip(clip.frames, whole.flows(flows), whole.mask(known))
 
     def _flows(
         self, indices: np.ndarray, numbers: np.ndarray, size: tuple[int, int]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Flow `[T, H, W, 2]` in pixels of its pictures, and `[T, H, W]` bool where it is known."""
-        # Number n + 1 must be the next frame: folders of every third frame hold other flow.
+        """Returns flow `[T, H, W, 2]` in pixels of its pictures, and its mask `[T, H, W]`."""
+        # The next frame must have number n + 1; if frames were left out, the flow is not to it.
         there = np.append(np.diff(self.frames.numbers) == 1, False)[indices]
         shift = -1 if self.flow[0].numbers[0] == self.frames.numbers[0] - 1 else 0
         for part in self.flow:
@@ -128,7 +129,7 @@ class FrameFolder(Video):
         if x.shape != y.shape:
             raise VideoReadError(
                 f"{self.flow[0].path(int(wanted[0]))}: {x.shape[2]} x {x.shape[1]} pixels, but the "
-                f"picture of the other direction has {y.shape[2]} x {y.shape[1]}"
+                f"picture of the other component has {y.shape[2]} x {y.shape[1]}"
             )
         gray = np.stack([x, y], -1)
         flows = np.zeros((len(numbers), *gray.shape[1:]), np.float32)
@@ -141,7 +142,7 @@ class FrameFolder(Video):
 def find_frames(
     root: str | os.PathLike, name: str
 ) -> tuple[NumberedPictures, tuple[NumberedPictures, NumberedPictures] | None]:
-    """The frames of the folder `root/name`, and their flow pictures if there are any.
+    """Finds the frames of the folder `root/name`, and their flow pictures if there are any.
 
     Raises:
         VideoReadError: there are no numbered pictures.
@@ -168,7 +169,7 @@ def find_frames(
 
 
 def _groups(folder: str) -> dict[str, NumberedPictures]:
-    """The numbered pictures of a folder by prefix; of two extensions, the more frequent."""
+    """Returns the numbered pictures of a folder by prefix; of two extensions, the more frequent."""
     names = defaultdict(list)
     try:
         for name in os.listdir(folder):
@@ -193,13 +194,13 @@ def _first(groups: dict[str, NumberedPictures], prefixes) -> NumberedPictures | 
 
 
 def _read(pictures: NumberedPictures, numbers: np.ndarray, mode: int) -> np.ndarray:
-    """`[T, H, W]` or `[T, H, W, 3]` uint8; each picture is read once."""
+    """Returns `[T, H, W]` or `[T, H, W, 3]` uint8; reads each picture once."""
     images = {}
     for number in np.unique(numbers):
         path = pictures.path(int(number))
         image = cv2.imread(path, mode)
         if image is None:
-            raise VideoReadError(f"{path}: missing, or no picture that can be decoded")
+            raise VideoReadError(f"{path}: missing, or not a picture that can be decoded")
         images[number] = image
     first = images[numbers[0]]
     for number, image in images.items():

@@ -1,4 +1,4 @@
-"""Frame indices kept between runs: finding the frames of 240,000 files takes hours, once.
+"""Cache of frame indices, because finding the frames of 240,000 files takes hours.
 
 One file for each folder of videos, in the user's cache folder. It begins with the SHA-256 of the
 rest, so a damaged one is noticed and left aside. It is replaced as a whole: two processes at once
@@ -24,21 +24,21 @@ _HEADER = struct.Struct("<IddII?")
 
 
 def default_folder() -> Path:
-    """`$XDG_CACHE_HOME/afn_jax`, which is `~/.cache/afn_jax` where the variable is not set."""
+    """Returns `$XDG_CACHE_HOME/afn_jax`, or `~/.cache/afn_jax` if the variable is not set."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "afn_jax"
 
 
 def pack(index: VideoIndex, time_base: float = 0.0) -> bytes:
-    """An index in few bytes, about 60 where frames come at a constant rate.
+    """Packs an index into few bytes, about 60 if the frame rate is constant.
 
     Args:
-        index: of a file.
-        time_base: seconds that a step of its timestamps stands for; 0: not known.
+        index: the frame index of a file.
+        time_base: seconds per unit of its timestamps; 0 if unknown.
     """
     header = _HEADER.pack(
         index.num_frames, time_base, index.fps, index.height, index.width, index.seekable
     )
-    # Second differences of regular timestamps are zeros, which deflate to next to nothing.
+    # Second differences of regular timestamps are zeros, which compress well.
     differences = [
         np.diff(values.astype(np.int64), n=2, prepend=[0, 0])
         for values in (index.pts, index.keyframes)
@@ -47,7 +47,7 @@ def pack(index: VideoIndex, time_base: float = 0.0) -> bytes:
 
 
 def unpack(packed: bytes) -> VideoIndex:
-    """The index that `pack` was given."""
+    """Returns the index that was packed."""
     num_frames, _, fps, height, width, seekable = _HEADER.unpack_from(packed)
     differences = np.frombuffer(zlib.decompress(packed[_HEADER.size :]), "<i8").astype(np.int64)
     pts, keyframes = (np.cumsum(np.cumsum(part)) for part in np.split(differences, [num_frames]))
@@ -55,23 +55,23 @@ def unpack(packed: bytes) -> VideoIndex:
 
 
 def packed_frames(packed: bytes) -> int:
-    """`num_frames` of a packed index, without unpacking it."""
+    """Returns `num_frames` of a packed index without unpacking it."""
     return _HEADER.unpack_from(packed)[0]
 
 
 def packed_time_base(packed: bytes) -> float:
-    """The `time_base` that `pack` was given."""
+    """Returns the `time_base` that was packed."""
     return _HEADER.unpack_from(packed)[1]
 
 
 class IndexCache:
-    """Packed indices of the videos below one folder."""
+    """The packed indices of the videos below one folder."""
 
     def __init__(self, folder: Path, root: Path):
-        """Reads what is there.
+        """Reads the cache file, if there is one.
 
         Args:
-            folder: where cache files are; made when needed.
+            folder: the folder of cache files; created when needed.
             root: the folder of videos.
         """
         key = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
@@ -80,19 +80,19 @@ class IndexCache:
         self._new: dict[str, tuple[int, int, bytes]] = {}
 
     def get(self, name: str, file: os.stat_result) -> bytes | None:
-        """The packed index of the video, if it is known and the file is still the same."""
+        """Returns the packed index of a video if it is known and the file has not changed."""
         size, changed, packed = self._known.get(name, (-1, -1, b""))
         return packed if (size, changed) == (file.st_size, file.st_mtime_ns) else None
 
     def put(self, name: str, file: os.stat_result, packed: bytes) -> None:
-        """Remembers an index until `save`."""
+        """Keeps an index until `save` writes it."""
         self._new[name] = (file.st_size, file.st_mtime_ns, packed)
 
     def save(self) -> None:
-        """Adds what is new to the file. Warns if it cannot be written, as runs go without it."""
+        """Adds new indices to the cache file; only warns if it cannot be written."""
         if not self._new:
             return
-        # Read again: another process may have added to it meanwhile.
+        # Read again: another process may have added indices meanwhile.
         self._known = self._known | _read(self._path) | self._new
         self._new = {}
         try:
@@ -100,8 +100,8 @@ class IndexCache:
             write_atomically(self._path, _encode(self._known))
         except OSError as error:
             warnings.warn(
-                f"data.index_cache: {error}; frames are searched for anew at each start. Give a "
-                "folder that can be written, or 'none'",
+                f"data.index_cache: {error}; frames are indexed again at each start. Give a "
+                "writable folder, or 'none'",
                 stacklevel=2,
             )
 
@@ -120,7 +120,7 @@ def _encode(records: dict[str, tuple[int, int, bytes]]) -> bytes:
 
 
 def _read(path: Path) -> dict[str, tuple[int, int, bytes]]:
-    """The records of a cache file; none if it is missing, damaged or of another version."""
+    """Returns the records of a cache file; none if it is missing, damaged or of another version."""
     try:
         data = path.read_bytes()
     except OSError:

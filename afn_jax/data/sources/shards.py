@@ -1,4 +1,4 @@
-"""Prepared videos: the shards that `python -m afn_jax.data.prepare` made."""
+"""Prepared videos: a source that reads the shards of `python -m afn_jax.data.prepare`."""
 
 import dataclasses
 import logging
@@ -19,15 +19,15 @@ from afn_jax.data.sources.spec import SourceSpec
 
 @dataclasses.dataclass(frozen=True)
 class ShardVideo(Video):
-    """One labelled video in a shard.
+    """One labeled video in a shard.
 
     Attributes:
-        name: in the source that it was prepared from.
+        name: its name in the source that it was prepared from.
         label: 0-based class.
-        num_frames: frames that can be asked for.
+        num_frames: number of frames.
         size: (height, width) of the frames.
-        path: the shard.
-        record: that of its first group.
+        path: path of the shard.
+        record: index of the record of its first group of frames.
         frame_format: how frames are stored.
         stored_flow: whether the records hold flow.
         has_flow: whether clips carry it.
@@ -48,10 +48,10 @@ class ShardVideo(Video):
     fps: float = 0.0
 
     def clip(self, indices: np.ndarray) -> Clip:
-        """The frames at `indices`, and the flow from each to the frame `flow_stride` later.
+        """Returns the frames at `indices`, and the flow from each to the frame `flow_stride` later.
 
-        The flow mask is False where no flow is known: where the source knew none, where it was
-        larger than the bound, and at the end of the video.
+        The flow mask is False where no flow is known: where the source had none, where it exceeded
+        the bound, and at the end of the video.
 
         Raises:
             ValueError: an index is outside the video.
@@ -91,23 +91,23 @@ class ShardVideo(Video):
 
 
 class Shards:
-    """The videos of one split of a prepared dataset, in the order of the source they are from.
+    """The videos of one split of a prepared dataset, in the order of the original source.
 
     Attributes:
-        class_names: by label.
+        class_names: indexed by label.
         skipped: files that could not be read when the dataset was prepared.
     """
 
     def __init__(self, root: str | Path, *, split: str = "train", with_flow: bool = True):
-        """Reads what is in the shards, not the videos themselves.
+        """Reads the indexes of the shards, not the videos themselves.
 
         Args:
             root: the folder.
-            split: one of those that were prepared.
-            with_flow: whether clips carry the flow that is stored, if any.
+            split: one of the splits that were prepared.
+            with_flow: whether clips carry the stored flow, if there is any.
 
         Raises:
-            ValueError: `root` holds no prepared dataset or an incomplete one, or not that split.
+            ValueError: `root` holds no prepared dataset, an incomplete one, or not this split.
         """
         root = Path(root)
         dataset = read_dataset(root)
@@ -121,7 +121,7 @@ class Shards:
             raise ValueError(
                 f"root: {str(root)!r} is not complete: {len(missing)} of {num_shards} {split} "
                 f"shards are missing, {', '.join(missing[:5])}{' ...' if missing[5:] else ''}. "
-                "Give the command that prepared it again, or its part i/n that did not finish"
+                "Run the command that prepared it again, or its part i/n that did not finish"
             )
         self.class_names = dataset.class_names
         self._flow = dataset.flow
@@ -132,7 +132,7 @@ class Shards:
                 indexes = list(pool.map(read_index, paths))
         except OSError as error:
             raise ValueError(
-                f"root: a shard is damaged ({error}); delete it, and give the command that "
+                f"root: a shard is damaged ({error}); delete it, and run the command that "
                 "prepared it again"
             ) from error
         places = {}
@@ -171,7 +171,9 @@ class Shards:
 def _create(config: DataConfig, split: str, seed: int) -> Shards:
     root = config.root
     if config.annotations:
-        raise ValueError("data.annotations: shards hold the list they were made of. Leave it out.")
+        raise ValueError(
+            "data.annotations: shards contain the lists they were made from; leave it out."
+        )
     dataset = read_dataset(root)
     prepared = dataset.source
     for field in ("list_number", "classes"):
@@ -186,14 +188,14 @@ def _create(config: DataConfig, split: str, seed: int) -> Shards:
     estimated = config.stored_flow and dataset.flow is not None and dataset.flow.origin != "own"
     if split == "train" and estimated and config.brighten != "none":
         logging.getLogger(__name__).warning(
-            "the flow in %s was estimated from frames as they are, and data.brighten is %r; dark "
-            "frames have better flow brightened: --data.no-stored-flow estimates it while training",
+            "the flow in %s was estimated without brightening, but data.brighten is %r; brightened "
+            "frames have better flow, which --data.no-stored-flow estimates while training",
             *(root, config.brighten),
         )
     if split == "train" and min(source[0].size) < min(config.size):
         logging.getLogger(__name__).warning(
-            "the frames in %s have a short side of %d pixels, from which clips of %d x %d are "
-            "enlarged; prepare them with --data.short-side %d",
+            "the frames in %s have a shorter side of %d pixels and are enlarged to clips of "
+            "%d x %d; prepare them with --data.short-side %d",
             *(root, min(source[0].size), *config.size, config.short_side),
         )
     return source

@@ -21,20 +21,19 @@ class SourceSpec:
         create: opens the "train" or "test" split. Its arguments are the settings, the split and the
             seed of the run.
         about: one line for the help and the documentation.
-        root: what `data.root` must be; empty if the dataset can do without.
-        read_list: reads the official lists; None if there are no files of videos. The doctor
-            (`python -m afn_jax.data.check`) uses it.
-        recognize: whether the files in the folder of videos, or in the folder or file of
-            annotations, look like those of this dataset; the doctor guesses with it.
-        ground_truth: opens the frame sequences and their true flow, for `python -m eval flow`;
-            called as `ground_truth(root, split=..., **options)`. None if there is no true flow.
-        options: names of the options that `ground_truth` takes, out of render, count_invalid and
-            annotations.
-        official_split: whether the dataset says which of its flow is for validation.
-        has_actions: whether videos have classes.
-        generated: whether videos are rendered when asked for, as long as a clip needs.
+        root: description of what `data.root` must be; empty if it may be left out.
+        read_list: reads the official lists, for training and for `python -m afn_jax.data.check`;
+            None if the dataset does not consist of video files.
+        recognize: returns whether the files under (root, annotations or None) look like this
+            dataset; `python -m afn_jax.data.check` uses it to guess the dataset.
+        ground_truth: opens the frame sequences with their true flow, for `python -m eval flow`,
+            which calls `ground_truth(root, split=..., **options)`; None if there is no true flow.
+        options: names of the options of `ground_truth`: render, count_invalid, annotations.
+        official_split: whether there is an official validation split of the true flow.
+        has_actions: whether videos have action classes.
+        generated: whether videos are rendered on demand, each as long as a clip.
         mirrorable: whether a mirrored clip keeps its class.
-        knows_lengths: whether lengths of videos are known before they are decoded.
+        knows_lengths: whether lengths of videos are known without decoding them.
     """
 
     create: Callable[[DataConfig, str, int], Source]

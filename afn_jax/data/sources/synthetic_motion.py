@@ -1,22 +1,22 @@
-"""`synthetic_motion`: endless small videos whose class is *only* in the motion, with exact flow.
+"""Synthetic videos with exact flow, whose class is visible *only* in the motion.
 
-Textured objects move over a textured background that moves too. All objects of a video share one of
-eight motions, the class: translate left / right / up / down, rotate clockwise / counter-clockwise,
-approach, recede. Camera motion (a translation of everything) is added, independent of the class.
+Textured objects move over a moving textured background. All objects of a video share one of eight
+motions, the class: translate left / right / up / down, rotate clockwise / counter-clockwise,
+approach, recede. A camera motion, a translation of everything, is added independently of the class.
 
-**Why one frame says nothing about the class.** Each class motion maps the distribution of scenes
+**Why a single frame does not reveal the class.** Each class motion maps the distribution of scenes
 onto itself, so frame t has the same distribution for every class and every t:
 
-- the world wraps around at the frame's borders and positions are uniform: translations (of the
-  class and of the camera) keep that;
-- outlines and textures of objects are sums of waves in the polar angle and the logarithm of the
-  radius, with independent uniform phases: a rotation shifts the phases by (harmonic x angle), a
+- The world wraps around at the borders of the frame, and positions are uniform. Translations of
+  objects and camera preserve this.
+- Outlines and textures of objects are sums of waves in the polar angle and the logarithm of the
+  radius, with independent uniform phases. A rotation shifts the phases by (harmonic x angle), a
   zoom by (frequency x log zoom), and a uniform phase plus a shift is uniform.
 
-For the second reason an approaching object's *surface* expands while its outline keeps its size: an
-outline that grew would have to start small, and the first frame would tell the class.
+For the same reason the *surface* of an approaching object expands while its outline keeps its size:
+a growing outline would have to start small, and the first frame would reveal the class.
 
-Randomness: video `index` of a split is a pure function of (seed, split, index).
+Video `index` of a split is a pure function of (seed, split, index).
 """
 
 import dataclasses
@@ -42,27 +42,27 @@ TURNS = {4: 1.0, 5: -1.0}  # y points down, so a growing angle turns clockwise
 ZOOMS = {6: 1.0, 7: -1.0}
 SPLITS = {"train": 0, "test": 1, "validation": 2}
 
-CORE = 2.5  # px: inside this radius an object's texture fades out, finer than pixels can show
+CORE = 2.5  # px: within this radius an object's texture, too fine for pixels, fades out
 EDGE = 0.5  # px: half the width of an outline's soft edge
 WOBBLE = 0.3  # largest relative deviation of an outline from a circle
 BACKGROUND_WAVES = 12
 TEXTURE_WAVES = 4
-MIXED = -1  # layer of a pixel in which two layers mix, or whose texture fades
+MIXED = -1  # layer of a pixel where two layers mix or the texture fades
 
 
 @dataclasses.dataclass(frozen=True)
 class SyntheticMotion:
-    """A source of synthetic videos; `source[index]` costs nothing, `.clip(indices)` renders.
+    """A source of synthetic videos, which are rendered by `source[index].clip(indices)`.
 
     Attributes:
-        num_videos: length of the source; classes alternate, so any multiple of 8 is balanced.
+        num_videos: number of videos; classes alternate, so any multiple of 8 is balanced.
         size: (height, width) of the frames, each at least 16.
         num_frames: length of each video.
-        seed: another seed, other videos.
+        seed: seed of all random numbers.
         split: "train", "test" or "validation": disjoint streams of random numbers.
-        speed: range of the class motion in px a frame: of the centre for a translation, of the
-            outline for rotation and zoom.
-        camera_speed: largest speed of the camera in px a frame.
+        speed: range of the class motion in px per frame: of the center for translations, of the
+            outline for rotations and zooms.
+        camera_speed: largest speed of the camera in px per frame.
         num_objects: range (inclusive) of the number of objects.
         radius: range of an object's mean radius, as a fraction of the smaller side.
     """
@@ -111,7 +111,7 @@ class SyntheticMotion:
 
 @dataclasses.dataclass(frozen=True)
 class SyntheticVideo(Video):
-    """One video of `SyntheticMotion`: class `index % 8`, scene drawn from (seed, split, index)."""
+    """A video of `SyntheticMotion`: class `index % 8`, scene drawn from (seed, split, index)."""
 
     source: SyntheticMotion
     index: int
@@ -130,14 +130,14 @@ class SyntheticVideo(Video):
         return self.source.num_frames
 
     def clip(self, indices: np.ndarray) -> Clip:
-        """Renders the frames at `indices` and the exact flow from each to the frame after it.
+        """Renders the frames at `indices` and the exact flow from each to the next frame.
 
-        The flow mask is True where the point seen at a pixel is seen in the next frame too, inside
-        the frame, with nothing mixed into any of the four pixels that a bilinear warp reads there.
+        The flow mask is True where the point that a pixel shows is visible in the next frame too:
+        inside the frame, and unmixed in all four pixels that a bilinear warp reads there.
         """
         indices = np.asarray(indices)
         source = self.source
-        # The scene's stream does not know the label: appearance cannot depend on the class.
+        # The scene's random numbers do not depend on the label, so neither does its appearance.
         rng = np.random.default_rng([source.seed, SPLITS[source.split], self.index])
         scene = _draw_scene(rng, source)
         times = np.unique(np.concatenate([indices, indices + 1]))
@@ -155,16 +155,16 @@ class _Object:
     outline: tuple[np.ndarray, np.ndarray, np.ndarray]  # harmonic, amplitude, phase
     angular: np.ndarray  # harmonics of the texture, integers
     radial: np.ndarray  # frequencies of the texture in log radius
-    phase: np.ndarray  # [waves]: the same for all colours
+    phase: np.ndarray  # [waves]: the same for all colors
     amplitude: np.ndarray  # [waves, 3]
     color: np.ndarray  # [3]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Scene:
-    camera: np.ndarray  # (x, y) px a frame
-    waves: np.ndarray  # [waves, 2] background, periods (x, y) a frame
-    phase: np.ndarray  # [waves]: the same for all colours
+    camera: np.ndarray  # (x, y) px per frame
+    waves: np.ndarray  # [waves, 2] background, periods (x, y) per frame
+    phase: np.ndarray  # [waves]: the same for all colors
     amplitude: np.ndarray  # [waves, 3]
     color: np.ndarray  # [3]
     objects: tuple[_Object, ...]
@@ -175,7 +175,7 @@ def _draw_scene(rng: np.random.Generator, source: SyntheticMotion) -> _Scene:
     side = min(height, width)
 
     def draw_texture(count, contrast):
-        # Mostly light and dark, tinted: one phase for all colours, as in natural images.
+        # One phase for all colors, so that mostly the brightness varies, as in natural images.
         amplitude = rng.uniform(0.3, 1.0, (count, 1)) * rng.uniform(0.6, 1.0, (count, 3))
         amplitude *= contrast / np.sqrt(0.5 * (amplitude**2).sum(0))
         return rng.uniform(0, 2 * np.pi, count), amplitude
@@ -183,7 +183,7 @@ def _draw_scene(rng: np.random.Generator, source: SyntheticMotion) -> _Scene:
     wavelength = rng.uniform(7.0, 14.0, BACKGROUND_WAVES)
     angle = rng.uniform(0, 2 * np.pi, BACKGROUND_WAVES)
     waves = np.stack([np.cos(angle) * width, np.sin(angle) * height], -1) / wavelength[:, None]
-    waves = np.rint(waves)  # whole periods a frame: the background wraps around too
+    waves = np.rint(waves)  # whole periods per frame: the background wraps around too
     phase, amplitude = draw_texture(BACKGROUND_WAVES, rng.uniform(15, 35))
     color = rng.uniform(70, 185, 3)
     direction = rng.uniform(0, 2 * np.pi)
@@ -216,9 +216,9 @@ def _draw_scene(rng: np.random.Generator, source: SyntheticMotion) -> _Scene:
 
 
 def _render(scene, label, times, size):
-    """Frames uint8 `[T,H,W,3]`, layer of each pixel int8 `[T,H,W]`, flow float32 `[T,H,W,2]`.
+    """Renders frames uint8 `[T,H,W,3]`, layers int8 `[T,H,W]` and flow float32 `[T,H,W,2]`.
 
-    Inside, colours and (x, y) come first and pixels last: NumPy is several times faster on long
+    Internally, colors and (x, y) come first and pixels last: NumPy is several times faster on long
     last axes, and this runs beside the training.
     """
     shape = (len(times), *size)
@@ -244,7 +244,7 @@ def _render(scene, label, times, size):
             plane[where] = under + alpha * (color - under)
         whole = (alpha == 1) & (radius >= CORE)
         layers[where] = np.where(whole, np.int8(layer), np.int8(MIXED))
-        # One step moves a point at offset d from the centre to M d from the moved centre.
+        # One step moves a point at offset d from the center to M d from the moved center.
         cos = np.float32(np.exp(log_zoom) * np.cos(turn) - 1)
         sin = np.float32(np.exp(log_zoom) * np.sin(turn))
         most = np.flatnonzero(alpha > 0.5)
@@ -260,12 +260,12 @@ def _render(scene, label, times, size):
 
 
 def _patch(thing, center, size):
-    """The pixels around `centre` `[T, 2]`, wrapped: flat index, x and y from it, all `[T, N]`."""
+    """Returns the wrapped pixels near `center` `[T, 2]`: flat index, x and y from it, `[T, N]`."""
     height, width = size
     reach = thing.radius * (1 + WOBBLE) + EDGE
     span = np.arange(-int(np.ceil(reach)), int(np.ceil(reach)) + 2)
     near = span**2 + span[:, None] ** 2 <= (reach + np.sqrt(2)) ** 2
-    row, column = np.nonzero(near)  # numbers into `span`
+    row, column = np.nonzero(near)  # indices into `span`
     corner = np.floor(center).astype(int)
     past = (center - corner).astype(np.float32)
     rows = (corner[:, 1:] + span) % height + height * np.arange(len(center))[:, None]
@@ -276,7 +276,7 @@ def _patch(thing, center, size):
 
 
 def _motion(thing: _Object, label: int) -> tuple[np.ndarray, float, float]:
-    """(translation px a frame, turn rad a frame, log zoom a frame) of the class for this object."""
+    """Returns (translation in px, turn in rad, log zoom), per frame, of this object."""
     drift = thing.speed * np.array(DIRECTIONS.get(label, (0.0, 0.0)))
     turn = TURNS.get(label, 0.0) * thing.speed / thing.radius
     log_zoom = ZOOMS.get(label, 0.0) * np.log1p(thing.speed / thing.radius)
@@ -284,14 +284,14 @@ def _motion(thing: _Object, label: int) -> tuple[np.ndarray, float, float]:
 
 
 def _background(scene: _Scene, times: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Plane waves moved by the camera, float32 `[3, T H W]`."""
+    """Renders plane waves moved by the camera, float32 `[3, T H W]`."""
     height, width = size
-    frequency = (2 * np.pi * scene.waves / (width, height)).T  # [(x, y), waves], rad a px
+    frequency = (2 * np.pi * scene.waves / (width, height)).T  # [(x, y), waves], rad per px
     shift = times[:, None] * (scene.camera @ frequency)  # [T, waves]
     rows = np.arange(height)[:, None] * frequency[1] + scene.phase - shift[:, None]
     rows = rows.reshape(-1, rows.shape[-1]).astype(np.float32)  # [T H, waves]
     columns = (np.arange(width) * frequency[0][:, None]).astype(np.float32)  # [waves, W]
-    # cos(row + column) of each wave, for all pixels in one product of matrices.
+    # cos(row + column) of each wave, for all pixels in one matrix product.
     left = np.concatenate([np.cos(rows), -np.sin(rows)], -1)
     right = np.concatenate([np.cos(columns), np.sin(columns)])
     weight = np.concatenate([scene.amplitude, scene.amplitude]).T.astype(np.float32)
@@ -300,7 +300,7 @@ def _background(scene: _Scene, times: np.ndarray, size: tuple[int, int]) -> np.n
 
 
 def _inside(thing: _Object, radius: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """Coverage in [0, 1] of points `[N]`: 1 inside the outline, a soft edge 1 px wide."""
+    """Returns the coverage in [0, 1] of points `[N]`: 1 inside, with a soft edge 1 px wide."""
     border = np.float32(thing.radius)
     for harmonic, wobble, phase in zip(*thing.outline, strict=True):
         border = border + np.float32(thing.radius * wobble) * np.cos(
@@ -310,7 +310,7 @@ def _inside(thing: _Object, radius: np.ndarray, angle: np.ndarray) -> np.ndarray
 
 
 def _texture(thing, radius, angle, log_radius) -> np.ndarray:
-    """Colour float32 `[3, N]` of points `[N]`: waves in (angle, log radius), faded in the core."""
+    """Returns colors `[3, N]` of points `[N]`: waves in (angle, log radius), faded in the core."""
     waves = np.stack([thing.angular, thing.radial], -1).astype(np.float32)  # [waves, 2]
     carrier = waves @ np.stack([angle, log_radius]) + thing.phase.astype(np.float32)[:, None]
     fade = np.clip((radius - np.float32(1)) / np.float32(CORE - 1), 0, 1)
@@ -319,7 +319,7 @@ def _texture(thing, radius, angle, log_radius) -> np.ndarray:
 
 
 def _visible_in_next(flow: np.ndarray, layer: np.ndarray, next_layer: np.ndarray) -> np.ndarray:
-    """True where all four pixels that a warp by `flow` reads next show the pixel's own layer."""
+    """Returns True where all four pixels that a warp by `flow` reads show the pixel's own layer."""
     num_frames, height, width = layer.shape
     x = flow[..., 0] + np.arange(width, dtype=np.float32)
     y = flow[..., 1] + np.arange(height, dtype=np.float32)[:, None]

@@ -1,12 +1,12 @@
 """Datasets prepared by TensorFlow Datasets, read without TensorFlow.
 
-Preparing one needs TensorFlow, once, in any environment; `ucf101` downloads 6.5 GB and wants
+Preparing a dataset needs TensorFlow, once, in any environment; `ucf101` downloads 6.5 GB and needs
 ffmpeg:
 
     pip install tensorflow tensorflow-datasets
     tfds build ucf101/ucf101_1 --file_format=array_record --data_dir FOLDER
 
-A video is stored there as a list of pictures. Only those of the clip are decoded.
+A video is stored as a list of pictures. Only the pictures of a clip are decoded.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from afn_jax.data.transforms.crops import SpatialTransform
 
 
 class TfdsVideo(Video):
-    """One labelled video, read when first used.
+    """One labeled video, read when first used.
 
     Attributes:
         name: `dataset/config/split/number`.
@@ -48,11 +48,11 @@ class TfdsVideo(Video):
 
     @property
     def num_frames(self) -> int:
-        """Frames that can be asked for."""
+        """Number of frames."""
         return len(self._example[0])
 
     def clip(self, indices: np.ndarray) -> Clip:
-        """The frames at `indices`. Raises `VideoReadError` where a picture is damaged."""
+        """Returns the frames at `indices`. Raises `VideoReadError` if a picture is damaged."""
         pictures = self._example[0]
         decoded = {int(i): self._decode(pictures[int(i)]) for i in np.unique(indices)}
         frames = np.stack([decoded[int(i)] for i in indices])
@@ -69,7 +69,7 @@ class TfdsVideo(Video):
             image = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR_RGB)
         if image is None:
             raise VideoReadError(f"{self.name}: a frame cannot be decoded")
-        return np.broadcast_to(image, (*image.shape[:2], 3))  # from one channel, where it is grey
+        return np.broadcast_to(image, (*image.shape[:2], 3))  # gray pictures have one channel
 
 
 class TfdsVideos:
@@ -77,9 +77,9 @@ class TfdsVideos:
 
     Attributes:
         name: `dataset/config/split`.
-        class_names: by label.
-        short_side: frames are resized so that the shorter side has this many pixels; None: as is.
-        skipped: always empty, since records are read one by one while training.
+        class_names: indexed by label.
+        short_side: frames are resized to this shorter side, in pixels; None: unchanged.
+        skipped: always empty, because records are read only during training.
     """
 
     skipped: tuple[Skipped, ...] = ()
@@ -95,13 +95,13 @@ class TfdsVideos:
         """Opens a dataset.
 
         Args:
-            name: of the dataset, and its config and version: `ucf101/ucf101_1`.
-            split: "train" or "test"; where there is no test split, the validation split tests.
-            data_dir: where it was prepared; None: TensorFlow Datasets' own default.
-            short_side: in pixels.
+            name: name of the dataset, with its config and version if needed: `ucf101/ucf101_1`.
+            split: "train" or "test"; without a test split, the validation split is used.
+            data_dir: the folder where it was prepared; None: the default of TensorFlow Datasets.
+            short_side: shorter side of the frames in pixels.
 
         Raises:
-            ValueError: there is no such dataset, it is not prepared as array records, or it has no
+            ValueError: the dataset does not exist, is not prepared as array records, or has no
                 videos with classes.
             ModuleNotFoundError: TensorFlow Datasets is not installed.
         """
@@ -131,17 +131,17 @@ class TfdsVideos:
         self.short_side = short_side
 
     def __reduce__(self):
-        # Worker processes open the files anew: what decodes them is made for this process.
+        # Worker processes reopen the files: decoders belong to one process.
         return functools.partial(TfdsVideos, **self._arguments), ()
 
     def __len__(self) -> int:
         return len(self._records)
 
     def __getitem__(self, index: int) -> TfdsVideo:
-        return TfdsVideo(self, range(len(self))[index])  # IndexError ends a loop over the videos
+        return TfdsVideo(self, range(len(self))[index])  # raises IndexError, which ends a loop
 
     def read(self, index: int) -> tuple[Any, int]:
-        """The pictures, encoded or `[H, W, C]` uint8 each, and the label of one video."""
+        """Returns the pictures, each encoded or `[H, W, C]` uint8, and the label of one video."""
         example = self._records[index]
         return example[self._video], int(example[self._label])
 
@@ -186,10 +186,10 @@ def _prepared_builder(tfds, name: str, data_dir: str | None):
 
 @contextlib.contextmanager
 def _without_tensorflow():
-    """Lets a `Video` feature be made without TensorFlow.
+    """Makes it possible to construct a `Video` feature without TensorFlow.
 
-    Its constructor (TensorFlow Datasets 4.9.10) asks TensorFlow what NumPy knows as well: what type
-    uint8 is. That would be the only use of TensorFlow on the way from the files to the frames.
+    Its constructor (TensorFlow Datasets 4.9.10) uses TensorFlow only to look up the type uint8,
+    which NumPy provides too. Nothing else between the files and the frames needs TensorFlow.
     """
     from tensorflow_datasets.core.features import video_feature
 
@@ -199,7 +199,7 @@ def _without_tensorflow():
 
 
 def _undecoded(tfds):
-    """A decoder that leaves the pictures of a video encoded; `SkipDecoding` does so for one."""
+    """Returns a decoder that leaves all pictures of a video encoded (`SkipDecoding`: one)."""
 
     class Undecoded(tfds.decode.SkipDecoding):
         def decode_batch_example_np(self, pictures):
@@ -224,7 +224,7 @@ def _create(config: DataConfig, split: str, seed: int) -> TfdsVideos:
         name = f"ucf101/ucf101_{config.list_number}"
     for field in ("classes", "annotations"):
         if getattr(config, field):
-            raise ValueError(f"data.{field}: the tfds source has no such choice. Leave it out.")
+            raise ValueError(f"data.{field}: the tfds source has no such option. Leave it out.")
     return TfdsVideos(name, split=split, data_dir=config.root, short_side=config.short_side)
 
 

@@ -1,4 +1,4 @@
-"""The source that all datasets of files share: a list of videos, found and indexed on disk."""
+"""The source of all datasets of video files: the videos of a list, found and indexed on disk."""
 
 import dataclasses
 import logging
@@ -28,22 +28,22 @@ from afn_jax.data.sources.index_cache import (
 from afn_jax.data.sources.lists.video_list import Entry, VideoList, choose_classes
 from afn_jax.data.sources.spec import ListReader, SourceSpec
 
-SAVE_EVERY = 5000  # newly indexed files; guessed: minutes of work, lost if the run is stopped
-CLASS_MARK = "#class="  # what follows in a name is the class of a video that has several
-MANY = 2000  # files to index that are worth a word; guessed: about the number of some ten seconds
+SAVE_EVERY = 5000  # newly indexed files; guessed: minutes of work that an interruption may lose
+CLASS_MARK = "#class="  # precedes the class in the name of a video with several classes
+MANY = 2000  # files from which on indexing is announced; guessed: about ten seconds
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoFile(Video):
-    """One labelled video on disk or a segment of one.
+    """One labeled video file or a segment of one.
 
     Attributes:
-        name: path relative to the root, with `/`; a segment's ends in `#t=START,END`, in seconds.
-            That of a video with several classes ends in `#class=NAME`, so that names are unique.
+        name: path relative to the root, with `/`. For a segment it ends in `#t=START,END` in
+            seconds, for a video with several classes in `#class=NAME`, so that names are unique.
         label: 0-based class.
-        path: where the file is.
-        packed_index: where its frames are; packed, as there may be 240,000 of them.
-        num_frames: frames that can be asked for.
+        path: path of the file.
+        packed_index: positions of its frames; packed, because there may be 240,000 videos.
+        num_frames: number of frames.
         first: number of the first of them in the file.
         short_side: as in `read_frames`.
     """
@@ -63,11 +63,11 @@ class VideoFile(Video):
 
     @property
     def index(self) -> VideoIndex:
-        """Where the frames of the whole file are."""
+        """Positions of the frames of the whole file."""
         return unpack(self.packed_index)
 
     def clip(self, indices: np.ndarray) -> Clip:
-        """The frames at `indices`. Raises `VideoReadError` where the file is damaged."""
+        """Returns the frames at `indices`. Raises `VideoReadError` if the file is damaged."""
         indices = np.asarray(indices, np.int64)
         if ((indices < 0) | (indices >= self.num_frames)).any():
             raise ValueError(
@@ -83,13 +83,13 @@ class VideoFile(Video):
 class VideoFiles:
     """The videos of a list, a `Source`. Each may be a file or a folder of frames.
 
-    Every file is indexed at construction, so that damaged ones show up before training starts: they
-    are left out, with the reason in `skipped`. Indices are kept for the next start.
+    Every file is indexed at construction, so that damaged files are found before training starts.
+    They are left out, with the reason in `skipped`. Indices are cached for the next start.
 
     Attributes:
-        class_names: by label.
-        skipped: what was left out: unreadable, too short, listed but missing, segments that are
-            not inside their video, a video that is listed again with the same class.
+        class_names: indexed by label.
+        skipped: files that were left out: unreadable, too short, listed but missing, segments
+            outside their video, videos listed again with the same class.
     """
 
     def __init__(
@@ -110,9 +110,10 @@ class VideoFiles:
             videos: the list.
             min_frames: videos and segments with fewer frames are skipped.
             short_side: frames are resized to this shorter side, in pixels, aspect kept.
-            flow_bound: pixels that grey level 255 of a flow picture stands for; 0: no flow.
+            flow_bound: displacement in pixels that gray level 255 of a flow picture stands for; 0:
+                no flow.
             num_threads: for indexing; the default is the number of CPU cores, 16 at most.
-            cache_folder: where frame indices are kept; None: they are not.
+            cache_folder: folder of the cache of frame indices; None: no cache.
 
         Raises:
             ValueError: an argument is wrong, there is only one class, or no usable video.
@@ -122,7 +123,7 @@ class VideoFiles:
         if len(self.class_names) < 2:
             raise ValueError(
                 f"root: {root!r} holds only one class, {self.class_names[0]!r}; give the folder "
-                "above, with one sub-folder of videos for each of two or more classes"
+                "above, with one subfolder of videos for each of two or more classes"
             )
         if short_side is not None and short_side < 1:
             raise ValueError(f"short_side: got {short_side}; give a number of pixels of 1 or more")
@@ -173,28 +174,28 @@ class VideoFiles:
 def segment_frames(
     index: VideoIndex, time_base: float, start: float, end: float | None
 ) -> tuple[int, int]:
-    """The frames that are shown from `start` on and before `end`.
+    """Finds the frames that are shown from `start` on and before `end`.
 
     Args:
-        index: of the file.
-        time_base: seconds that a step of its timestamps stands for.
-        start: seconds from its first frame.
-        end: seconds; None: to the end. A later one than the end of the file means its end.
+        index: frame index of the file.
+        time_base: seconds per unit of its timestamps.
+        start: start in seconds from the first frame.
+        end: end in seconds; None, or later than the end of the file: to its end.
 
     Returns:
         The number of the first such frame, and how many there are, which may be 0.
     """
-    if index.seekable and time_base:  # real timestamps: frames may come irregularly
+    if index.seekable and time_base:  # real timestamps, which may be irregular
         times = (index.pts - index.pts[0]) * time_base
     else:
         times = np.arange(index.num_frames) / index.fps
-    # Timestamps and annotations may be rounded: a millisecond is no frame. Guessed.
+    # Timestamps and annotations may be rounded; a millisecond is no frame. Guessed.
     first, last = np.searchsorted(times, np.array([start, math.inf if end is None else end]) - 1e-3)
     return int(first), max(0, int(last - first))
 
 
 def _check_found(root: str, videos: VideoList, found: list[str | None]) -> None:
-    """Raises ValueError if it is not only single files that are missing."""
+    """Raises ValueError if all videos, or those of all classes but one, are missing."""
     present = {e.label for e, name in zip(videos.entries, found, strict=True) if name is not None}
     listed = {entry.label for entry in videos.entries}
     if listed and not present:
@@ -214,7 +215,7 @@ def _check_found(root: str, videos: VideoList, found: list[str | None]) -> None:
 def _index_all(
     root: str, names: list[str], num_threads: int, cache: IndexCache | None
 ) -> dict[str, bytes | tuple | Skipped]:
-    """By name: the packed index of a file, the pictures of a folder of frames, or what is wrong."""
+    """Returns by name: the packed index of a file, the pictures of a folder, or the problem."""
 
     def look(name: str) -> tuple[os.stat_result | None, bytes | tuple | Skipped | None]:
         path = os.path.join(root, name)
@@ -252,7 +253,7 @@ def _index_all(
 
 
 def _time_base(path: str) -> float:
-    """Seconds that a step of the timestamps of a video stands for; 0 if that cannot be said."""
+    """Returns the seconds per unit of the timestamps of a video; 0 if unknown."""
     with av.open(path, **LENIENT) as container:
         return float(container.streams.video[0].time_base or 0)
 
@@ -275,7 +276,7 @@ def _video_file(
         path_of_segment = path + name[name.rindex("#t=") :]
         time_base = packed_time_base(packed)
         if not index.fps:
-            return Skipped(path_of_segment, "the file does not say its frame rate")
+            return Skipped(path_of_segment, "the frame rate of the file is unknown")
         first, count = segment_frames(index, time_base, start, entry.end)
         if count < min_frames:
             seconds = index.num_frames / index.fps
@@ -301,7 +302,7 @@ def _frame_folder(
 
 
 def _told_apart(root: str, results: list, class_names: tuple[str, ...]) -> list:
-    """Each name once: with its class where it has several, and left out where it is there again."""
+    """Makes names unique: appends the class if there are several; skips repeated videos."""
     labels = defaultdict(set)
     for video in results:
         if not isinstance(video, Skipped):
@@ -312,7 +313,7 @@ def _told_apart(root: str, results: list, class_names: tuple[str, ...]) -> list:
             entry = (video.name, video.label)
             if entry in seen:
                 path = os.path.join(root, video.name)
-                video = Skipped(path, "listed more than once, counts once")
+                video = Skipped(path, "listed more than once; used once")
             elif len(labels[video.name]) > 1:
                 name = f"{video.name}{CLASS_MARK}{class_names[video.label]}"
                 video = dataclasses.replace(video, name=name)
@@ -322,7 +323,7 @@ def _told_apart(root: str, results: list, class_names: tuple[str, ...]) -> list:
 
 
 def _with_flow_if_most_have(root: str, results: list) -> list:
-    """Batches need flow in all videos or in none: the few without it are skipped."""
+    """Skips the few videos without flow, because a batch needs flow in all videos or in none."""
     videos = [video for video in results if not isinstance(video, Skipped)]
     having = sum(video.has_flow for video in videos)
     if having in (0, len(videos)):

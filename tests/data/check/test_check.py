@@ -49,7 +49,7 @@ def edit(path, old, new):
     path.write_text(text.replace(old, new))
 
 
-def test_a_sound_dataset(data, capsys):
+def test_reports_no_problem_of_an_intact_dataset(data, capsys):
     code, text = check(data / "videos", capsys)
     assert code == 0 and "no harmful problems found" in text and "2 classes: Jump, Run" in text
     assert "HARM" not in text and "note" not in text
@@ -114,7 +114,7 @@ NOTES = {
 
 
 @pytest.mark.parametrize("fault", [*HARM, *NOTES])
-def test_each_fault_is_named(data, capsys, fault):
+def test_reports_each_planted_fault(data, capsys, fault):
     do, expected = (HARM | NOTES)[fault]
     do(data)
     code, text = check(data / "videos", capsys)
@@ -122,7 +122,7 @@ def test_each_fault_is_named(data, capsys, fault):
     assert expected in text and ("no harmful problems found" in text) == (fault in NOTES)
 
 
-def test_a_video_cut_off(data, capsys):
+def test_reports_a_truncated_video(data, capsys):
     path = data / "videos" / A
     whole = encode(path, "mpeg4", moving_picture(200)).read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
@@ -148,7 +148,7 @@ def official(request, shared_data, tmp_path_factory):
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_official_lists(official, capsys, number):
+def test_reports_no_list_problem_of_official_lists(official, capsys, number):
     """The counts and the groups must be right, and nothing but the empty files be found."""
     name, root, lists = official
     code, text = check(
@@ -164,7 +164,7 @@ def test_official_lists(official, capsys, number):
     assert f"HARM {train + test:>6}  cannot be read to the end" in text
 
 
-def test_a_class_without_a_known_video_is_told(data, capsys):
+def test_reports_a_class_folder_without_videos(data, capsys):
     (data / "videos" / "Swim").mkdir()
     (data / "videos" / "Swim" / "a.vob").write_bytes(b"")
     shutil.rmtree(data / "lists")
@@ -172,7 +172,7 @@ def test_a_class_without_a_known_video_is_told(data, capsys):
     assert code != 0 and "left out" in text and "it holds no video, but Swim/a.vob" in text
 
 
-def test_ucf101_without_class_folders_is_recognized(tmp_path):
+def test_recognizes_ucf101_without_class_folders(tmp_path):
     names = [f"Class{i}" for i in range(1, 102)]
     (tmp_path / "classInd.txt").write_text("".join(f"{i} {n}\n" for i, n in enumerate(names, 1)))
     (tmp_path / "trainlist01.txt").write_text("Class1/v_a_g01_c01.avi 1\n")
@@ -184,14 +184,14 @@ def test_ucf101_without_class_folders_is_recognized(tmp_path):
     assert [video.name for video in dataset.videos] == ["v_a_g01_c01.avi", "v_b_g01_c01.avi"]
 
 
-def test_a_wrong_number_of_official_videos_is_told():
+def test_reports_a_wrong_number_of_official_videos():
     names = ("ApplyEyeMakeup", *(f"class {i}" for i in range(100)))
     findings = diagnose(Dataset("", names, (), 2), {}, 16)
     items = [item for finding in findings for item in finding.items]
     assert "train: 0 listed, official UCF101 split 2 has 9586" in items
 
 
-def test_names_that_differ_in_case_and_segments_on_both_sides():
+def test_reports_similar_class_names_and_segments_in_both_splits():
     videos = [Listed("train", "a.mp4", 0, "#t=0,2"), Listed("test", "a.mp4", 0, "#t=3,5")]
     files = {"a.mp4": Inspected(num_frames=90)}
     found = diagnose(Dataset("", ("Long Jump", "long_jump"), tuple(videos)), files, 16)
@@ -199,7 +199,7 @@ def test_names_that_differ_in_case_and_segments_on_both_sides():
     assert "'Long Jump' and 'long_jump'" in items and "a.mp4: 1 training, 1 test" in items
 
 
-def test_group_and_base():
+def test_finds_groups_and_the_number_of_the_first_class():
     assert group_of("Run/v_Run_g07_c01.avi") == group_of("Run/v_Run_g07_c12.mp4") == "Run/g07"
     film = group_of("wave/TrumanShow_wave_f_nm_np1_fr_med_26.avi")
     assert film == group_of("wave/TrumanShow_wave_u_cm_np2_ba_bad_3.avi")
@@ -215,7 +215,7 @@ def test_group_and_base():
     [
         (["Jump", "Run"], 0, "no harmful problems found"),
         ([0, 1], 0, "2 classes: 0, 1"),
-        ([1, 2], 1, "numbers of classes begin with 0: subtract 1"),
+        ([1, 2], 1, "class numbers start at 0: subtract 1"),
     ],
 )
 def test_csv(data, capsys, labels, code, expected):
@@ -240,7 +240,7 @@ def test_flow_files(tmp_path, capsys):
     assert code == 1 and "lies.flo: 172 bytes, but a flow of 7 x 4" in text
 
 
-def test_wrong_usage(data, capsys):
+def test_rejects_wrong_usage(data, capsys):
     for root, *arguments in (
         (data / "nowhere",),
         (data / "lists",),

@@ -91,7 +91,7 @@ def test_layouts(tmp_path, layout):
         video.clip(np.array([6]))
 
 
-def test_flow_resized_and_scaled(tmp_path):
+def test_flow_is_resized_and_scaled(tmp_path):
     root = make(tmp_path, "tsn")
     videos = read_video_folder(root, "train", None, 1, frames=True)
     half = VideoFiles(root, videos, short_side=6, flow_bound=10.0)[0].clip(np.array([0, 5]))
@@ -106,7 +106,7 @@ def test_flow_resized_and_scaled(tmp_path):
     assert not without.has_flow and without.clip(np.array([0])).flows is None
 
 
-def test_gaps_in_the_numbers(tmp_path):
+def test_no_flow_across_gaps_in_the_numbers(tmp_path):
     """Where a frame or a flow picture is missing, there is no flow across the gap."""
     write_frames(tmp_path, [7, 8, 10, 11, 12])
     write_flow(tmp_path / TSN[0], tmp_path / TSN[1], [7, 8, 10, 99])
@@ -116,7 +116,7 @@ def test_gaps_in_the_numbers(tmp_path):
     np.testing.assert_array_equal(clip.flow_mask[:, 0, 0], [True, False, True, False, False])
 
 
-def test_damaged_pictures(tmp_path):
+def test_reports_damaged_pictures(tmp_path):
     root = make(tmp_path, "tsn")
     folder = root / "Walk" / "v 0"
     (folder / "img_00002.png").write_text("no picture")
@@ -124,7 +124,7 @@ def test_damaged_pictures(tmp_path):
     cv2.imwrite(str(folder / "img_00006.png"), np.zeros((7, 20, 3), np.uint8))
     video = FrameFolder("Walk/v 0", 0, *find_frames(root, "Walk/v 0"))
     for indices, message in [
-        ([0, 1], "img_00002.png: missing, or no picture"),
+        ([0, 1], "img_00002.png: missing, or not a picture"),
         ([0, 5], "20 x 7 "),
     ]:
         with pytest.raises(VideoReadError, match=message):
@@ -135,7 +135,7 @@ def test_damaged_pictures(tmp_path):
         video.clip(np.array([0]))
 
 
-def test_folders_of_pictures_that_are_no_video_are_skipped(tmp_path):
+def test_skips_folders_of_unnumbered_pictures(tmp_path):
     """Cameras name pictures by the time, in nanoseconds or in more digits than a number holds."""
     root = make(tmp_path, "from 0")
     times = {"times": (1403636579763555584, 1403636579813555456), "digits": (10**20, 10**20 + 1)}
@@ -153,7 +153,7 @@ def test_folders_of_pictures_that_are_no_video_are_skipped(tmp_path):
     assert sum(len(source) for source in sources) == 11
 
 
-def test_some_videos_without_flow(tmp_path):
+def test_skips_the_few_videos_without_flow(tmp_path):
     root = make(tmp_path, "tsn")
     write_frames(root / "Walk" / "bare")
     write_frames(root / "Walk" / "short", [1])
@@ -175,7 +175,7 @@ def test_some_videos_without_flow(tmp_path):
     assert len(VideoFiles(root, videos, flow_bound=0)) > 30
 
 
-def test_frames_in_place_of_listed_videos(tmp_path):
+def test_frame_folders_replace_listed_videos(tmp_path):
     """The official lists name video files; their frames lie in folders without classes."""
     for name in ("v_Run_g01_c01", "v_Jump_g01_c01"):
         write_frames(tmp_path / "jpegs" / name, name="frame{:06d}.png")
@@ -188,7 +188,7 @@ def test_frames_in_place_of_listed_videos(tmp_path):
     assert [(v.name, v.label) for v in flat] == [("v_Run_g01_c01", 0), ("v_Jump_g01_c01", 1)]
 
 
-def test_wrong_layouts(tmp_path):
+def test_rejects_wrong_layouts(tmp_path):
     root = make(tmp_path, "tsn")
     with pytest.raises(
         ValueError, match=r"holds a video \(10 folders of frames do\).*frame-folder"

@@ -117,7 +117,7 @@ def test_layout(folder):
     ]
 
 
-def test_settings_that_shards_have_fixed(folder, caplog):
+def test_rejects_settings_that_contradict_the_shards(folder, caplog):
     def opened(**fields):
         data = DataConfig(source="shards", root=str(folder), num_frames=4, **fields)
         return create_source(data, "train", 0)
@@ -125,7 +125,7 @@ def test_settings_that_shards_have_fixed(folder, caplog):
     for fields, message in (
         ({"list_number": 2}, "data.list_number: got 2, but .* was prepared with 1. Use that"),
         ({"classes": ("a", "b")}, "data.classes: got .* was prepared with ()"),
-        ({"annotations": "list.csv"}, "data.annotations: shards hold the list"),
+        ({"annotations": "list.csv"}, "data.annotations: shards contain the lists"),
     ):
         with pytest.raises(ValueError, match=message):
             opened(**fields)
@@ -133,20 +133,20 @@ def test_settings_that_shards_have_fixed(folder, caplog):
     opened(size=(8, 8), brighten="gamma")  # exact flow is that of dark frames too
     assert not caplog.records
     opened(size=(224, 224), short_side=256)
-    assert "are enlarged; prepare them with --data.short-side 256" in caplog.text
+    assert "; prepare them with --data.short-side 256" in caplog.text
 
 
-def test_flow_estimated_in_the_dark_is_told(tmp_path, caplog):
+def test_warns_of_flow_estimated_without_brightening(tmp_path, caplog):
     folder = make(tmp_path, flow=StoredFlow("dis"))
     data = DataConfig(source="shards", root=str(folder), num_frames=4, size=(8, 8))
     create_source(data, "train", 0)
     create_source(dataclasses.replace(data, brighten="auto", stored_flow=False), "train", 0)
     assert not caplog.records
     create_source(dataclasses.replace(data, brighten="auto"), "train", 0)
-    assert "estimated from frames as they are, and data.brighten is 'auto'" in caplog.text
+    assert "estimated without brightening, but data.brighten is 'auto'" in caplog.text
 
 
-def test_outside_a_video(folder):
+def test_rejects_indices_outside_a_video(folder):
     for indices in ([11], [-1], [3, 50]):
         with pytest.raises(ValueError, match="has the frames 0 to 10"):
             Shards(folder)[0].clip(np.array(indices))
@@ -169,7 +169,7 @@ def test_outside_a_video(folder):
         ),
     ],
 )
-def test_a_dataset_that_cannot_be_read(tmp_path, damage, message):
+def test_rejects_unreadable_datasets(tmp_path, damage, message):
     make(tmp_path, source=SyntheticMotion(2, size=(16, 16), num_frames=2))
     with pytest.raises(ValueError, match="split: got 'test'.*prepared with train"):
         Shards(tmp_path, split="test")
@@ -178,7 +178,7 @@ def test_a_dataset_that_cannot_be_read(tmp_path, damage, message):
         Shards(tmp_path)
 
 
-def test_a_shard_that_broke_later(tmp_path):
+def test_reports_a_shard_damaged_after_opening(tmp_path):
     video = Shards(make(tmp_path))[0]
     with open(video.path, "r+b") as file:
         file.seek(2000)
@@ -187,7 +187,7 @@ def test_a_shard_that_broke_later(tmp_path):
         video.clip(np.arange(11))
 
 
-def test_a_writer_leaves_a_whole_shard_or_nothing(tmp_path):
+def test_a_writer_leaves_a_complete_shard_or_nothing(tmp_path):
     path = tmp_path / "a.arrayrecord"
     with pytest.raises(KeyError), ShardWriter(path) as writer:
         writer.add([b"abc"])
@@ -215,13 +215,13 @@ def test_a_writer_leaves_a_whole_shard_or_nothing(tmp_path):
         (("jpeg", 9, 0), "group: got 0"),
     ],
 )
-def test_wrong_frame_format(settings, message):
+def test_rejects_wrong_frame_formats(settings, message):
     with pytest.raises(ValueError, match=message):
         FrameFormat(*settings)
 
 
 @pytest.mark.parametrize("codec", ["jpeg", "h264"])
-def test_damaged_frames(codec):
+def test_reports_damaged_frames(codec):
     form = FrameFormat(codec, 20)
     parts = encode_frames(np.zeros((3, 16, 16, 3), np.uint8), form)
     with pytest.raises(ValueError, match="of a group"):

@@ -43,7 +43,7 @@ def test_warping_the_next_frame_by_the_flow_gives_the_frame(size):
     assert 0.5 < np.mean(valid) < 0.95
 
 
-def test_the_library_warps_alike():
+def test_the_library_warps_the_same_way():
     clip = SyntheticMotion(8)[3].clip(np.arange(2))
     ours = ops.warp(clip.frames[1].astype(np.float32), clip.flows[0])
     np.testing.assert_allclose(
@@ -92,7 +92,7 @@ def test_the_flow_is_that_of_the_class(label):
             np.testing.assert_allclose(clockwise, 0, atol=1e-3)
 
 
-def test_a_clip_depends_on_seed_split_and_index_alone():
+def test_a_clip_depends_only_on_seed_split_and_index():
     source = SyntheticMotion(100, num_frames=6)
     whole = source[17].clip(np.arange(6))
     source[3].clip(np.arange(6))  # no state is left behind
@@ -110,7 +110,7 @@ def test_a_clip_depends_on_seed_split_and_index_alone():
     np.testing.assert_array_equal(picked.frames[1], picked.frames[2])
 
 
-def test_no_two_videos_are_alike_across_splits_and_seeds():
+def test_videos_differ_across_splits_and_seeds():
     seen = set()
     for split in ("train", "test", "validation"):
         for seed in (0, 1):
@@ -124,7 +124,7 @@ def test_classes_are_balanced():
     assert np.bincount([source[i].label for i in range(80)]).tolist() == [10] * 8
 
 
-def test_the_first_frame_is_the_same_whatever_the_class():
+def test_the_first_frame_does_not_depend_on_the_class():
     """The scene is drawn without the label; at time 0 nothing has moved yet."""
     from afn_jax.data.sources import synthetic_motion as module
 
@@ -210,12 +210,12 @@ def test_any_size_and_length():
         ({"radius": (0.2, 0.5)}, "above 0.34 an object would overlap itself"),
     ],
 )
-def test_wrong_settings_are_named(settings, message):
+def test_rejects_wrong_settings(settings, message):
     with pytest.raises(ValueError, match=message):
         SyntheticMotion(**{"num_videos": 8} | settings)
 
 
-def test_there_is_no_video_beyond_the_last():
+def test_rejects_an_index_beyond_the_last_video():
     source = SyntheticMotion(8)
     with pytest.raises(IndexError, match="video 8 of 8"):
         source[8]

@@ -144,7 +144,7 @@ def test_fake_data_of_tensorflow_datasets(tfds, prepare, monkeypatch):
         assert clip.frames.shape == (2, 12, 20, 3) and source[4].label in (0, 1)
 
 
-def test_validation_tests_where_there_is_no_test_split(prepare):
+def test_validation_replaces_a_missing_test_split(prepare):
     root = prepare(splits=("train", "validation"))
     assert TfdsVideos("ucf101/ucf101_1", data_dir=root, split="test")[0].label == 0
 
@@ -159,18 +159,18 @@ def test_validation_tests_where_there_is_no_test_split(prepare):
         ({"second_label": 0}, "ucf101_1", "train", "has 2 features of the kind ClassLabel"),
     ],
 )
-def test_wrong_datasets(prepare, options, name, split, message):
+def test_rejects_wrong_datasets(prepare, options, name, split, message):
     with pytest.raises(ValueError, match=message):
         TfdsVideos(f"ucf101/{name}", data_dir=prepare(**options), split=split)
 
 
-def test_settings_that_it_has_not(tmp_path):
+def test_rejects_options_that_tfds_does_not_have(tmp_path):
     config = DataConfig(source="tfds", root=str(tmp_path), classes=("walk",))
-    with pytest.raises(ValueError, match="data.classes: the tfds source has no such choice"):
+    with pytest.raises(ValueError, match="data.classes: the tfds source has no such option"):
         create_source(config, "train", 0)
 
 
-def test_missing_package(monkeypatch, tmp_path):
+def test_reports_a_missing_package(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'afn_jax\[tfds\]'"):
         TfdsVideos("ucf101/ucf101_1", data_dir=str(tmp_path))

@@ -73,14 +73,14 @@ def test_finding(root, on_disk, in_list, anywhere, found):
     assert tuple((s.path, s.reason) for s in source.skipped) == missing
 
 
-def test_links_in_a_circle(root):
+def test_links_may_form_a_cycle(root):
     (root / "loose" / "up").symlink_to(root)
     (root / "loose" / "also").symlink_to(root / "Walk")
     videos = listed(("Jump high/c.avi", 1), ("x/gone.avi", 0), ("x/b.avi", 0), anywhere=True)
     assert names(VideoFiles(root, videos)) == ["Jump high/c.avi", "Walk/b.avi"]
 
 
-def test_wrong_roots(root):
+def test_rejects_wrong_roots(root):
     videos = listed(("Walk/a.avi", 0), ("Jump high/c.avi", 1))
     with pytest.raises(ValueError, match="none of the 2 train videos of list.txt is under .*loose"):
         VideoFiles(root / "loose", videos)
@@ -115,7 +115,7 @@ def test_names_are_unique(root):
         ("Jump high/c.avi", 1),
     ]
     assert [(skip.path, skip.reason) for skip in source.skipped] == [
-        (str(root / "Walk/b.avi"), "listed more than once, counts once")
+        (str(root / "Walk/b.avi"), "listed more than once; used once")
     ]
 
 
@@ -144,7 +144,7 @@ def test_segments(root):
         source[0].clip(np.array([3]))
 
 
-def test_segment_of_irregular_frames(tmp_path):
+def test_segments_of_irregular_frames(tmp_path):
     """Against the timestamps that the file itself gives."""
     path = tmp_path / "a.mkv"
     pts = np.cumsum([0, 1, 5, 2, 40, 3, 7, 1, 30, 4])
@@ -192,7 +192,7 @@ def assert_same(one, two):
 
 
 @pytest.mark.parametrize("num_frames", [1, 2, 3, 300])
-def test_packed_indices_come_back(num_frames):
+def test_packed_indices_round_trip(num_frames):
     rng = np.random.default_rng(num_frames)
     for _ in range(20):
         index = index_of(rng, num_frames)
@@ -239,7 +239,7 @@ def test_a_second_start_indexes_nothing(root, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "text", "folder"])
-def test_a_damaged_cache_is_made_anew(root, tmp_path, monkeypatch, damage):
+def test_a_damaged_cache_is_rebuilt(root, tmp_path, monkeypatch, damage):
     cache = tmp_path / "cache"
     videos = listed(("Walk/a.avi", 0), ("Jump high/c.avi", 1))
     VideoFiles(root, videos, cache_folder=cache)

@@ -1,10 +1,10 @@
 """FlyingChairs (Dosovitskiy et al., "FlowNet", 2015): 22,872 pairs, rendered chairs on photographs.
 
 `data/` holds `00001_img1.ppm`, `00001_img2.ppm` and `00001_flow.flo`. The official split is a file
-with a line for each pair, 1 where it trains (22,232) and 2 where it validates (640):
+with one line per pair, 1 for training (22,232 pairs) or 2 for validation (640):
 `FlyingChairs_train_val.txt`, also known as `chairs_split.txt`.
 
-The samples of FlowNet 2.0's code, `0img0.ppm`, `0img1.ppm` and `0flow.flo`, are read too.
+The samples in FlowNet 2.0's code, `0img0.ppm`, `0img1.ppm` and `0flow.flo`, can be read too.
 """
 
 import functools
@@ -35,17 +35,17 @@ def flying_chairs(
     annotations: str | Path | None = None,
     num_frames: int = 2,
 ) -> FlowDataset:
-    """Finds the pairs.
+    """Opens a split of FlyingChairs.
 
     Args:
         root: `FlyingChairs_release`, its `data` folder, or the folder above.
         split: "train" or "test", the official validation pairs; or "all".
         annotations: the file of the split; the default is one of `LISTS` in the folder of the
             pairs, in `root` or in the folder above it.
-        num_frames: of a clip; there are no more than 2.
+        num_frames: frames per clip, at most 2.
 
     Raises:
-        ValueError: no pairs, no split file, one that does not fit, or `num_frames` above 2.
+        ValueError: there are no pairs or no valid file of the split, or `num_frames` exceeds 2.
     """
     check_split(split)
     root = Path(root)
@@ -81,7 +81,7 @@ def flying_chairs(
         sequences.append(FlowSequence(where, paths, (truth, None)))
     if not sequences:
         raise ValueError(
-            f"root: none of the {len(wanted)} {split} pairs of FlyingChairs is whole in "
+            f"root: none of the {len(wanted)} {split} pairs of FlyingChairs is complete in "
             f"{str(folder)!r}; give the unpacked FlyingChairs_release, or use another split"
         )
     return FlowDataset(sequences, num_frames=num_frames, skipped=skipped)
@@ -121,7 +121,7 @@ def _find_list(root: Path, folder: Path, annotations: str | Path | None) -> Path
 
 
 def _read_codes(path: Path) -> dict[int, int]:
-    """1 or 2 by number of the pair: line 1 is pair 00001."""
+    """Returns 1 or 2 by number of the pair; line 1 is pair 00001."""
     lines = path.read_text(encoding="utf-8-sig").split()
     wrong = [number for number, line in enumerate(lines, 1) if line not in ("1", "2")]
     if wrong or not lines:

@@ -1,11 +1,11 @@
 """KITTI flow 2012 (Geiger et al. 2012; 194 pairs) and 2015 (Menze and Geiger 2015; 200 pairs).
 
 `training/` holds the frames `000000_10.png` and `000000_11.png` (2015: `image_2`; 2012: `colored_0`
-or, grey, `image_0`) and their sparse flow as 16-bit png: `flow_occ`, all that is known, and
-`flow_noc`, what the next frame shows too. What is only in the first of them is occluded. With the
-multi-view extension, frames 00 to 20 are there and make one sequence.
+or, in gray, `image_0`) and their sparse flow as 16-bit png: `flow_occ` for all known pixels and
+`flow_noc` for those that the next frame shows too. Pixels only in the former are occluded. With the
+multi-view extension there are frames 00 to 20, which form one sequence.
 
-There is no official split of these pairs, so a fifth of them, chosen by name, tests.
+There is no official split, so a fifth of the pairs, chosen by name, is for testing.
 """
 
 import functools
@@ -29,16 +29,16 @@ _FRAME = re.compile(r"(\d{6})_(\d{2})")
 
 
 def kitti(root: str | Path, *, year: int, split: str = "train", num_frames: int = 2) -> FlowDataset:
-    """Finds the sequences.
+    """Opens a split of KITTI flow.
 
     Args:
         root: the unpacked dataset, or its `training` folder.
         year: 2012 or 2015.
         split: "train", "test" or "all".
-        num_frames: of a clip; more than 2 need the multi-view extension.
+        num_frames: frames per clip; more than 2 need the multi-view extension.
 
     Raises:
-        ValueError: an argument is wrong, or the folder does not hold what it should.
+        ValueError: an argument is wrong, or the folder is not this dataset.
     """
     root = Path(root)
     if year not in FRAME_FOLDERS:
@@ -81,14 +81,14 @@ def kitti(root: str | Path, *, year: int, split: str = "train", num_frames: int 
     if not groups:
         raise ValueError(
             f"root: no flow in {str(training / 'flow_occ')!r} has its two frames in "
-            f"{str(folder)!r}, named as 000000_10.png and 000000_11.png"
+            f"{str(folder)!r}, with names such as 000000_10.png and 000000_11.png"
         )
     chosen = choose_split(groups, split, f"KITTI {year}")
     return FlowDataset(chosen, num_frames=num_frames, skipped=skipped)
 
 
 def read_kitti_truth(flow: str, visible: str | None) -> GroundTruth:
-    """Reads a file of `flow_occ` and, for what is occluded, the one of `flow_noc`."""
+    """Reads a file of `flow_occ` and, to find occluded pixels, that of `flow_noc`."""
     truth, known = read_kitti_png(flow)
     if visible is None:
         return GroundTruth(truth, known)

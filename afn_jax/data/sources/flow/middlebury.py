@@ -1,9 +1,9 @@
 """Middlebury flow (Baker et al. 2011): eight small scenes with dense flow of sub-pixel accuracy.
 
 `other-data/SCENE/frame10.png` and `frame11.png`, and `other-gt-flow/SCENE/flow10.flo`. With all
-frames unpacked (07 to 14) they are one sequence. Scenes without public flow are left out.
+frames unpacked (07 to 14) each scene is one sequence. Scenes without public flow are left out.
 
-There is no official split, so a fifth of the scenes, chosen by name, tests.
+There is no official split, so a fifth of the scenes, chosen by name, is for testing.
 """
 
 import functools
@@ -25,15 +25,15 @@ _FRAME, _FLOW = re.compile(r"frame(\d+)"), re.compile(r"flow(\d+)")
 
 
 def middlebury(root: str | Path, *, split: str = "train", num_frames: int = 2) -> FlowDataset:
-    """Finds the sequences.
+    """Opens a split of Middlebury flow.
 
     Args:
         root: the folder with `other-data` and `other-gt-flow`.
         split: "train", "test" or "all".
-        num_frames: of a clip.
+        num_frames: frames per clip.
 
     Raises:
-        ValueError: an argument is wrong, or the folder does not hold what it should.
+        ValueError: an argument is wrong, or the folder is not this dataset.
     """
     root = Path(root)
     for name in ("other-data", "other-gt-flow"):

@@ -1,8 +1,7 @@
-"""What all datasets with ground truth of the flow are made of: frames in a row, and their truth.
+"""Datasets with ground truth flow: sequences of frames, and the source of clips cut from them.
 
-A dataset is a set of `FlowSequence`s; as a `Source`, a `FlowDataset` holds every clip of
-`num_frames` frames that can be cut out of them and has a flow to learn. With `num_frames` 2 these
-are the pairs.
+A dataset is a set of `FlowSequence`s. As a `Source`, a `FlowDataset` holds every clip of
+`num_frames` frames in them that has some known flow; with `num_frames` 2 these are the pairs.
 """
 
 import dataclasses
@@ -22,13 +21,13 @@ SPLITS = ("train", "test", "all")
 
 @dataclasses.dataclass(frozen=True)
 class GroundTruth:
-    """The true flow of one frame to the next.
+    """The true flow from one frame to the next.
 
     Attributes:
         flow: `[H, W, 2]` float32, (x, y) in pixels, 0 where unknown.
         known: `[H, W]` bool, True where the flow counts.
-        occluded: `[H, W]` bool, True where what the pixel shows is hidden, or out of the picture,
-            in the next frame; None where the dataset does not say. Looked at where `known`.
+        occluded: `[H, W]` bool, True where what the pixel shows is hidden or outside the picture in
+            the next frame; None if the dataset does not report it. Used only where `known`.
     """
 
     flow: np.ndarray
@@ -41,10 +40,10 @@ class FlowSequence(Video):
     """Consecutive frames and the ground truth that exists for them.
 
     Attributes:
-        folder: of the frames, relative to the dataset's root.
-        frames: paths of the pictures, all of one size.
-        truths: for each frame what reads its flow to the next, or None.
-        label: nothing; these videos have no classes.
+        folder: folder of the frames, relative to the dataset's root.
+        frames: paths of the pictures, which have one size.
+        truths: for each frame, the function that reads its flow to the next frame, or None.
+        label: always 0, because these videos have no classes.
     """
 
     folder: str
@@ -55,31 +54,31 @@ class FlowSequence(Video):
 
     @property
     def name(self) -> str:
-        """The name of the first frame, with its folder."""
+        """Name of the first frame, with its folder."""
         return self.frame_name(0)
 
     @property
     def num_frames(self) -> int:
-        """Frames that can be asked for."""
+        """Number of frames."""
         return len(self.frames)
 
     @property
     def pairs(self) -> tuple[int, ...]:
-        """The frames whose flow to the next frame of this sequence is known."""
+        """Indices of the frames whose flow to the next frame of this sequence is known."""
         return tuple(i for i, truth in enumerate(self.truths[:-1]) if truth is not None)
 
     def frame_name(self, index: int) -> str:
-        """Identifies one frame within the dataset."""
+        """Returns the name of a frame within the dataset."""
         stem = Path(self.frames[index]).stem
         return f"{self.folder}/{stem}" if self.folder else stem
 
     def part(self, start: int, num_frames: int) -> "FlowSequence":
-        """So many frames from `start` on."""
+        """Returns the part of `num_frames` frames from `start` on."""
         those = slice(start, start + num_frames)
         return dataclasses.replace(self, frames=self.frames[those], truths=self.truths[those])
 
     def read_frames(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """`[T, H, W, 3]` uint8 RGB. Raises `VideoReadError` for missing or damaged pictures."""
+        """Reads frames `[T, H, W, 3]` uint8 RGB. Raises `VideoReadError` for unreadable ones."""
         read: dict[int, np.ndarray] = {}
         for i in {int(i) for i in indices}:
             try:
@@ -92,10 +91,10 @@ class FlowSequence(Video):
         return np.stack([read[int(i)] for i in indices])
 
     def truth(self, index: int) -> GroundTruth:
-        """The flow from frame `index` to the next; one of `pairs`, or the last if it has one.
+        """Reads the flow from frame `index`, one of `pairs` or the last frame, to the next frame.
 
         Raises:
-            VideoReadError: a file is missing, damaged, or of another size than the others.
+            VideoReadError: a file is missing or damaged, or its size differs from the others.
         """
         try:
             truth = self.truths[index]()
@@ -111,7 +110,7 @@ class FlowSequence(Video):
         return truth
 
     def clip(self, indices: np.ndarray) -> Clip:
-        """The frames at `indices` with the flows that are known; the mask is False elsewhere."""
+        """Returns the frames at `indices` with the known flows; the mask is False elsewhere."""
         frames = self.read_frames(indices)
         flows = np.zeros((*frames.shape[:3], 2), np.float32)
         flow_mask = np.zeros(frames.shape[:3], bool)
@@ -127,9 +126,9 @@ class FlowDataset:
     """A `Source` of clips with true flow, without classes.
 
     Attributes:
-        sequences: as long as they are on disk; the clips are parts of them.
-        class_names: one, that means nothing.
-        skipped: ground truth or frames without the other.
+        sequences: the whole sequences, from which clips are cut.
+        class_names: one meaningless name.
+        skipped: ground truth without its frames, or frames without ground truth.
     """
 
     class_names = ("unlabelled",)
@@ -144,7 +143,7 @@ class FlowDataset:
         """Cuts clips of `num_frames` frames, at least 2.
 
         Raises:
-            ValueError: no sequence is as long.
+            ValueError: no sequence is that long.
         """
         num_frames = max(2, num_frames)
         self.sequences = tuple(sequences)
@@ -159,7 +158,7 @@ class FlowDataset:
             longest = max(sequence.num_frames for sequence in self.sequences)
             raise ValueError(
                 f"data.num_frames: got {num_frames}, but no sequence of this dataset has more than "
-                f"{longest} frames in a row. Use --data.num-frames {longest} or less."
+                f"{longest} consecutive frames. Use --data.num-frames {longest} or less."
             )
 
     def __len__(self) -> int:
@@ -170,7 +169,7 @@ class FlowDataset:
 
 
 def check_size(truth: GroundTruth, frames: np.ndarray, name: str) -> None:
-    """Raises `VideoReadError` if flow `[H, W, 2]` and frames `[T, H, W, 3]` do not fit."""
+    """Raises `VideoReadError` if flow `[H, W, 2]` and frames `[T, H, W, 3]` differ in size."""
     if truth.flow.shape[:2] != frames.shape[1:3]:
         raise VideoReadError(
             f"{name}: frames of (height, width) {frames.shape[1:3]}, but a flow of "
@@ -181,15 +180,15 @@ def check_size(truth: GroundTruth, frames: np.ndarray, name: str) -> None:
 def consecutive(
     folder: str, frames: Mapping[int, str], truths: Mapping[int, Callable[[], GroundTruth]]
 ) -> tuple[list[FlowSequence], list[Skipped]]:
-    """Sequences of frames numbered in a row, those that have a true flow.
+    """Groups frames with consecutive numbers into sequences; keeps those with true flow.
 
     Args:
-        folder: of the frames, relative to the root.
+        folder: folder of the frames, relative to the root.
         frames: paths by number.
-        truths: what reads the flow from a frame to the next, by number.
+        truths: functions that read the flow from a frame to the next, by number.
 
     Returns:
-        The sequences, and truths that lack one of their two frames.
+        The sequences, and the truths that lack one of their two frames.
     """
     sequences, run = [], []
     for number in sorted(frames):
@@ -212,17 +211,17 @@ def consecutive(
 def choose_split(
     groups: Mapping[str, Sequence[FlowSequence]], split: str, dataset: str
 ) -> list[FlowSequence]:
-    """The sequences of a split where the dataset itself has none: a fifth of the groups tests.
+    """Splits a dataset without an official split: a fifth of the groups is for testing.
 
-    Which ones is decided by a hash of the group's name, so it is the same everywhere.
+    Which ones depends on a hash of the group's name, so the split is the same everywhere.
 
     Args:
-        groups: sequences by name of what stays together, such as a scene.
+        groups: sequences by the name of what must stay together, such as a scene.
         split: "train", "test" or "all".
-        dataset: for messages.
+        dataset: name of the dataset for messages.
 
     Raises:
-        ValueError: unknown split, or too few groups to have it.
+        ValueError: unknown split, or too few groups for it.
     """
     check_split(split)
     names = sorted(groups) if split == "all" else split_by_name(sorted(groups), split=split)

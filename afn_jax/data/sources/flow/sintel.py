@@ -1,10 +1,10 @@
 """MPI Sintel (Butler et al. 2012): 23 public scenes of 20 to 50 frames of an animated film.
 
 `training/` holds `clean/SCENE/frame_0001.png` and `final/...`, the same frames without and with
-blur and fog; `flow/SCENE/frame_0001.flo` to the next frame; and the masks `occlusions/` (what the
-next frame does not show) and `invalid/` (where the flow means nothing).
+blur and fog; `flow/SCENE/frame_0001.flo`, the flow to the next frame; and the masks `occlusions/`
+(pixels that the next frame does not show) and `invalid/` (pixels whose flow is meaningless).
 
-There is no official split of these scenes, so a fifth of them, chosen by name, tests.
+There is no official split, so a fifth of the scenes, chosen by name, is for testing.
 """
 
 import functools
@@ -35,17 +35,17 @@ def sintel(
     num_frames: int = 2,
     count_invalid: bool = False,
 ) -> FlowDataset:
-    """Finds the sequences: scenes, cut where a frame is missing.
+    """Opens a split of MPI Sintel; scenes are cut where a frame is missing.
 
     Args:
         root: the unpacked `MPI-Sintel-complete`, or its `training` folder.
-        split: "train", "test" (both by scene) or "all".
+        split: "train", "test" (split by scene) or "all".
         render: the pass, "clean" or "final".
-        num_frames: of a clip.
-        count_invalid: let flow marked as invalid count, as many published evaluations do.
+        num_frames: frames per clip.
+        count_invalid: count flow that is marked as invalid, as many published evaluations do.
 
     Raises:
-        ValueError: an argument is wrong, or the folder does not hold what it should.
+        ValueError: an argument is wrong, or the folder is not this dataset.
     """
     root = Path(root)
     if render not in PASSES:
@@ -88,7 +88,7 @@ def sintel(
 def read_sintel_truth(
     flow: str, *, occlusions: str | None = None, invalid: str | None = None
 ) -> GroundTruth:
-    """Reads a flow with its masks, pictures that are white where they say so."""
+    """Reads a flow and its masks, which are pictures that are white where they apply."""
     truth, known = read_flo(flow)
     if invalid is not None:
         known = known & ~_mask_of_size(invalid, known.shape)

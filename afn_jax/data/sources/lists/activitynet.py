@@ -14,16 +14,16 @@ def read_activitynet(
     """Reads `activity_net.v1-2.min.json`: one entry for each annotated segment.
 
     Classes are sorted by name. Segments that are wrong in the file (the end before the start) are
-    kept here, and reported as empty where their video is looked at.
+    kept; they are skipped as empty when their video is opened.
 
     Args:
-        root: the folder of `v_{id}.mp4`.
-        split: "train" or "test", which is the validation subset.
-        annotations: the JSON file or its folder; None: looked for in and beside `root`.
-        list_number: not used: there is one split.
+        root: the folder of the videos `v_{id}.mp4`.
+        split: "train" or "test"; the validation subset serves as the test split.
+        annotations: the JSON file or its folder; None: searched for in and beside `root`.
+        list_number: unused; there is one split.
 
     Raises:
-        ValueError: the file is missing or is that of another dataset.
+        ValueError: the file is missing or belongs to another dataset.
     """
     files = find_annotations(
         root,
@@ -34,7 +34,7 @@ def read_activitynet(
     )
     if len(files) > 1:
         names = ", ".join(path.name for path in files)
-        raise ValueError(f"data.annotations: {names} are all there; give one of the files")
+        raise ValueError(f"data.annotations: found {names}; give one of these files")
     path = files[0]
     content = read_json(path)
     database = content.get("database") if isinstance(content, dict) else None
@@ -48,7 +48,7 @@ def read_activitynet(
         labels = {part["label"] for about in database.values() for part in about["annotations"]}
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{path}: not ActivityNet's ({type(error).__name__}: {error}); it must be "
+            f"{path}: not a file of ActivityNet ({type(error).__name__}: {error}); it must be "
             "{'database': {ID: {'subset': 'training', 'annotations': "
             "[{'segment': [1.5, 7.0], 'label': ...}]}}}"
         ) from None

@@ -1,4 +1,4 @@
-"""A list of your own: CSV with the columns `path,label[,start,end][,split]`.
+"""Your own list: a CSV file with the columns `path,label[,start,end][,split]`.
 
 path,label,start,end
 kitchen/cam 1.mp4,pour water,12.5,17
@@ -18,22 +18,22 @@ _TRAIN, _TEST, _VAL = ("train", "training"), ("test", "testing"), ("val", "valid
 
 
 def read_csv(root: Path, split: str, annotations: Path | None, list_number: int) -> VideoList:
-    """Reads one CSV for both splits, or `train*.csv` and `test*.csv` (or `val*.csv`) of a folder.
+    """Reads one CSV file for both splits, or `train*.csv` and `test*.csv` (or `val*.csv`).
 
     The first line names the columns, or is already a row `path,label` or `path,label,start,end`.
-    Columns may be separated by commas, semicolons or tabs. Labels are names of classes, or the
-    numbers 0, 1, ... The column `split` says `train` or `test` (or `val`); without it a single file
-    is split by `split_by_name`, class by class, all segments of a video together. Where both
-    are there, `test` tests and `val` is left for you.
+    Columns are separated by commas, semicolons or tabs. Labels are class names or the numbers 0, 1,
+    ... The column `split` is `train`, `test` or `val`. Without this column, `split_by_name` splits
+    a single file class by class, keeping all segments of a video together. Videos marked `val` are
+    the test split if none are marked `test`, and are unused otherwise.
 
     Args:
-        root: the folder that the paths start from; absolute paths are fine too.
+        root: the folder that relative paths start from.
         split: "train" or "test".
-        annotations: the file, or the folder of both; None: looked for in `root` and above it.
-        list_number: not used: there is one split.
+        annotations: the file, or the folder of both files; None: searched for in and beside `root`.
+        list_number: unused; there is one split.
 
     Raises:
-        ValueError: a line is wrong; the message names it.
+        ValueError: a line is malformed; the message gives its number.
     """
     files = find_annotations(
         root,
@@ -45,7 +45,7 @@ def read_csv(root: Path, split: str, annotations: Path | None, list_number: int)
     by_file = {path: _rows(path) for path in files}
     rows = [row for path in files for row in by_file[path]]
     class_names, label_of = _classes(rows, files)
-    entry_of = {row["where"]: _entry(row, label_of) for row in rows}  # all are checked
+    entry_of = {row["where"]: _entry(row, label_of) for row in rows}  # checks all rows
     if "split" in rows[0]:
         for row in rows:
             if row["split"].casefold() not in (*_TRAIN, *_TEST, *_VAL):
@@ -60,7 +60,7 @@ def read_csv(root: Path, split: str, annotations: Path | None, list_number: int)
         named = _of_split(split, {n for n in _TEST if any(s.startswith(n) for s in stems.values())})
         rows = [row for path in files if stems[path].startswith(named) for row in by_file[path]]
     else:
-        # A video of several classes goes with its first, so that it is on one side only.
+        # A video of several classes is split with its first class, so that it is in one split only.
         by_class: dict[str, list[str]] = {}
         for path, label in {row["path"]: row["label"] for row in reversed(rows)}.items():
             by_class.setdefault(label, []).append(path)
@@ -76,14 +76,14 @@ def read_csv(root: Path, split: str, annotations: Path | None, list_number: int)
 
 
 def _of_split(split: str, there: set[str]) -> tuple[str, ...]:
-    """What "train" or "test" is called, of the names that are there; validation if none tests."""
+    """Returns the names of a split in the files: those of validation if there is no test split."""
     if split == "train":
         return _TRAIN
     return _TEST if there & {*_TEST} else _VAL
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    """The rows by column name, and `where`: file and line."""
+    """Returns the rows by column name; `where` is the file and line."""
     text = read_text(path)
     first = text.strip().partition("\n")[0]
     separator = max(",;\t", key=first.count)
@@ -110,7 +110,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
         if len(values) != len(names) or not values[names.index("path")]:
             raise ValueError(
                 f"{where}: got {values}; give {len(names)} columns, {separator.join(names)}, and "
-                "put a path that has the separator in it in quotes"
+                "put quotes around a path that contains the separator"
             )
         rows.append(dict(zip(names, values, strict=True)) | {"where": where})
     return rows
@@ -119,7 +119,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 def _classes(
     rows: list[dict[str, str]], files: list[Path]
 ) -> tuple[tuple[str, ...], dict[str, int]]:
-    """Names of the classes, and the label of each text in the column."""
+    """Returns the class names, and the label of each text in the label column."""
     texts = {row["label"] for row in rows}
     if "" in texts:
         where = next(row["where"] for row in rows if not row["label"])
@@ -131,7 +131,7 @@ def _classes(
     if 0 not in numbers.values():
         raise ValueError(
             f"data.annotations: the labels in {', '.join(map(str, files))} are "
-            f"{min(numbers.values())} to {max(numbers.values())}; numbers of classes begin with 0: "
+            f"{min(numbers.values())} to {max(numbers.values())}; class numbers start at 0: "
             "subtract 1, or give names"
         )
     return tuple(map(str, range(max(numbers.values()) + 1))), numbers

@@ -7,16 +7,17 @@ from afn_jax.data.sources.lists.text import read_lines
 from afn_jax.data.sources.lists.video_list import Entry, VideoList, find_annotations
 
 NUM_CLASSES = 51
-_SPLIT_OF = {"0": None, "1": "train", "2": "test"}  # 0: unused, too near to a training video
+_SPLIT_OF = {"0": None, "1": "train", "2": "test"}  # 0: unused, too similar to a training video
 
 
 def read_hmdb51(root: Path, split: str, annotations: Path | None, list_number: int) -> VideoList:
-    """Reads `brush_hair_test_split1.txt` and the other lists of one split, a file for each class.
+    """Reads the lists of one split, `brush_hair_test_split1.txt` and so on, one file per class.
 
     Args:
         root: the folder of the class folders, or of the videos themselves.
         split: "train" or "test".
-        annotations: the folder `testTrainMulti_7030_splits`; None: looked for in and beside `root`.
+        annotations: the folder `testTrainMulti_7030_splits`; None: searched for in and
+            beside `root`.
         list_number: 1, 2 or 3.
 
     Raises:
@@ -35,7 +36,7 @@ def read_hmdb51(root: Path, split: str, annotations: Path | None, list_number: i
             f"data.annotations: {len(files)} files {pattern} in {str(files[0].parent)!r}, but "
             f"HMDB51 has {NUM_CLASSES} classes; unpack all of test_train_splits.rar"
         )
-    # By the name of the class: those of the files have climb_stairs before climb.
+    # Sorted by class name; sorted by file name, climb_stairs would come before climb.
     file_of = {re.sub(r"_test_split\d$", "", path.stem): path for path in files}
     class_names = tuple(sorted(file_of))
     entries = []

@@ -1,4 +1,4 @@
-"""Kinetics-400, -600, -700 (Kay et al. 2017): CSV lists, and videos named by YouTube's id."""
+"""Kinetics-400, -600, -700 (Kay et al. 2017): CSV lists, videos named by YouTube id."""
 
 import csv
 import io
@@ -8,25 +8,25 @@ from afn_jax.data.sources.lists.text import read_text
 from afn_jax.data.sources.lists.video_list import Entry, VideoList, find_annotations
 
 COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
-# Labels of the official test set are not public for all versions, so validation videos test.
+# Not all versions have public test labels, so the validation videos are the test split.
 _NAMES = {"train": ("train",), "test": ("val", "validate", "validation")}
 
 
 def read_kinetics(root: Path, split: str, annotations: Path | None, list_number: int) -> VideoList:
-    """Reads `train.csv` and `val.csv` (or `validate.csv`); the validation videos test.
+    """Reads `train.csv` and `val.csv` (or `validate.csv`); validation is the test split.
 
-    Videos are `{youtube_id}_{time_start:06d}_{time_end:06d}.mp4` or `{youtube_id}.mp4`, the clip of
-    ten seconds, in whatever folder. Classes are sorted by name.
+    Videos are clips of ten seconds, `{youtube_id}_{time_start:06d}_{time_end:06d}.mp4` or
+    `{youtube_id}.mp4`, in any folder. Classes are sorted by name.
 
     Args:
-        root: a folder above all videos, of training and validation.
+        root: a folder above all training and validation videos.
         split: "train" or "test".
         annotations: the folder of the CSV files, or one file with the rows of both splits; None:
-            looked for in and beside `root`.
-        list_number: not used: there is one split.
+            searched for in and beside `root`.
+        list_number: unused; there is one split.
 
     Raises:
-        ValueError: the files are missing, or their columns are not those of Kinetics.
+        ValueError: the files are missing or do not have the columns of Kinetics.
     """
     files = find_annotations(
         root,

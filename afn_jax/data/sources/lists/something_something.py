@@ -9,25 +9,26 @@ from pathlib import Path
 from afn_jax.data.sources.lists.text import read_json
 from afn_jax.data.sources.lists.video_list import Entry, VideoList, find_annotations
 
-# Test labels are not public, so validation videos test.
+# Test labels are not public, so the validation videos are the test split.
 _PATTERNS = {"train": "*train.json", "test": "*validation.json", "labels": "*labels.json"}
 
 
 def read_something_something(
     root: Path, split: str, annotations: Path | None, list_number: int
 ) -> VideoList:
-    """Reads `something-something-v2-train.json`, `-validation.json` and `-labels.json`.
+    """Reads the JSON files of one split and of the labels.
 
-    Or `train.json`, `validation.json` and `labels.json`, as they are called today.
+    They are called `something-something-v2-train.json`, `-validation.json` and `-labels.json`, or
+    in newer downloads `train.json`, `validation.json` and `labels.json`.
 
     Args:
-        root: the folder of `1.webm`, `2.webm`, ...
-        split: "train" or "test", which is the validation split.
-        annotations: the folder of the JSON files; None: looked for in and beside `root`.
-        list_number: not used: there is one split.
+        root: the folder of the videos `1.webm`, `2.webm`, ...
+        split: "train" or "test"; the validation videos serve as the test split.
+        annotations: the folder of the JSON files; None: searched for in and beside `root`.
+        list_number: unused; there is one split.
 
     Raises:
-        ValueError: a file is missing or is that of another dataset.
+        ValueError: a file is missing or belongs to another dataset.
     """
     if annotations is not None and annotations.is_file():
         annotations = annotations.parent
@@ -61,7 +62,7 @@ def read_something_something(
     return VideoList(class_names, tuple(entries), f"{split} videos of {path}", anywhere=True)
 
 
-_WHAT_IS_RIGHT = "it must be a list of {'id': ..., 'template': ...}, as Something-Something's is"
+_WHAT_IS_RIGHT = "Something-Something has a list of {'id': ..., 'template': ...}"
 
 
 def _class_names(path: Path) -> tuple[str, ...]:
@@ -73,6 +74,6 @@ def _class_names(path: Path) -> tuple[str, ...]:
     if sorted(names) != list(range(len(names))) or not names or len(names) != len(numbers):
         raise ValueError(
             f"{path}: must be {{'Approaching something with your camera': '0', ...}}, with the "
-            "numbers 0, 1, ... each once, as Something-Something's is"
+            "numbers 0, 1, ... once each, as in Something-Something"
         )
     return tuple(names[number] for number in range(len(names)))

@@ -8,19 +8,20 @@ from afn_jax.data.sources.lists.video_list import Entry, VideoList, find_annotat
 
 _SUFFIX = {"train": "_val", "test": "_test"}
 _LINE = re.compile(r"(video_(?:validation|test)_\d+)\s+([\d.]+)\s+([\d.]+)")
-_AMBIGUOUS = "Ambiguous"  # segments of no certain class
+_AMBIGUOUS = "Ambiguous"  # segments whose class is uncertain
 
 
 def read_thumos14(root: Path, split: str, annotations: Path | None, list_number: int) -> VideoList:
     """Reads `{Class}_val.txt` and `{Class}_test.txt`: one entry for each annotated segment.
 
-    As everybody does, the validation videos train: the training videos are trimmed UCF101. Classes
-    are sorted by name. Each segment of CliffDiving is one of Diving too; both are kept.
+    As is usual, the validation videos are the training split; the training videos of THUMOS14 are
+    trimmed UCF101 videos. Classes are sorted by name. Each segment of CliffDiving is also one of
+    Diving; both are kept.
 
     Args:
         root: a folder above all `video_validation_*.mp4` and `video_test_*.mp4`.
         split: "train" or "test".
-        annotations: a folder above all annotation files; None: looked for in and beside `root`.
+        annotations: a folder above all annotation files; None: searched for in and beside `root`.
         list_number: not used: there is one split.
 
     Raises:

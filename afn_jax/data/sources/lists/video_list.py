@@ -1,4 +1,4 @@
-"""Lists of labelled videos: what the parser of each dataset makes of its official files."""
+"""Lists of labeled videos: the result of the parsers in this folder, and functions they share."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,15 +11,15 @@ from afn_jax.near_names import did_you_mean
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """One labelled video, or one segment of a longer video.
+    """One labeled video, or one segment of a longer video.
 
     Attributes:
-        path: relative to the folder of videos, with `/`. What is there may end in another
-            extension, or be a folder of frames.
+        path: relative to the folder of videos, with `/`. The file may have a different extension,
+            or be a folder of frames.
         label: 0-based class.
-        start: of the segment, in seconds; None: the beginning.
-        end: of the segment, in seconds, not included; None: the end of the video.
-        also: other names, without folders, that the file may go by.
+        start: start of the segment in seconds; None: start of the video.
+        end: end of the segment in seconds, exclusive; None: end of the video.
+        also: other names that the file may have, without folders.
     """
 
     path: str
@@ -34,11 +34,11 @@ class VideoList:
     """The videos of one split.
 
     Attributes:
-        class_names: by label.
+        class_names: indexed by label.
         entries: the videos.
-        origin: what the list is and where it is from, for messages: "train videos of FILE".
-        anywhere: a video is known by its file name alone, so it may lie in any folder.
-        skipped: what could not be listed.
+        origin: description of the list for messages, such as "train videos of FILE".
+        anywhere: whether file names identify videos, so that they may be in any folder.
+        skipped: files and folders that were left out.
     """
 
     class_names: tuple[str, ...]
@@ -49,21 +49,21 @@ class VideoList:
 
 
 def spelled(name: str) -> str:
-    """A class name as people agree on it: "Riding_a bike " and "riding a bike" are one."""
+    """Returns a normalized class name: "Riding_a bike " and "riding a bike" are the same class."""
     return " ".join(name.replace("_", " ").split()).casefold()
 
 
 def choose_classes(videos: VideoList, classes: Sequence[str]) -> VideoList:
-    """The videos of some classes, renumbered 0, 1, ... in the order of `classes`.
+    """Selects the videos of some classes, renumbered 0, 1, ... in the order of `classes`.
 
-    Mini-Kinetics is such a choice of Kinetics' classes: 200 (Xie et al.), or 150 (Piergiovanni).
+    Mini-Kinetics, for example, has 200 (Xie et al.) or 150 (Piergiovanni) classes of Kinetics.
 
     Args:
-        videos: of all classes.
-        classes: names of classes, or one text file with a name on each line.
+        videos: the videos of all classes.
+        classes: class names, or one text file with a name per line.
 
     Raises:
-        ValueError: an unknown class or one that is there twice.
+        ValueError: a class is unknown or listed twice.
     """
     origin = "data.classes"
     if len(classes) == 1 and Path(classes[0]).is_file():
@@ -80,7 +80,7 @@ def choose_classes(videos: VideoList, classes: Sequence[str]) -> VideoList:
                 + did_you_mean(name, videos.class_names, key=spelled)
             )
         if label in chosen:
-            raise ValueError(f"{origin}: {name!r} is there twice; name each class once")
+            raise ValueError(f"{origin}: {name!r} is listed twice; name each class once")
         chosen[label] = len(chosen)
     entries = tuple(
         dataclasses.replace(entry, label=chosen[entry.label])
@@ -99,21 +99,21 @@ def find_annotations(
     patterns: Sequence[str],
     what: str,
 ) -> list[Path]:
-    """The annotation files of a dataset.
+    """Finds the annotation files of a dataset.
 
     Args:
         root: the folder of videos.
-        annotations: a file, which is taken as it is, or the folder to look in; None: to look in
-            `root` and in the folder above it.
-        folders: names of sub-folders to look in too.
-        patterns: of file names.
-        what: the files, in words, for the message.
+        annotations: the file itself, or the folder to search; None: search `root` and the folder
+            above it.
+        folders: names of subfolders to search too.
+        patterns: patterns of the file names.
+        what: description of the files for the error message.
 
     Returns:
-        The files of the first folder that has any, sorted.
+        The files of the first folder that has any, sorted by path.
 
     Raises:
-        ValueError: there is none.
+        ValueError: no file was found.
     """
     if annotations is not None and annotations.is_file():
         return [annotations]
@@ -127,13 +127,13 @@ def find_annotations(
                 return sorted(found)
     places = ", ".join(repr(str(base)) for base in bases)
     raise ValueError(
-        f"data.annotations: no {' or '.join(patterns)} in {places} or a sub-folder called "
+        f"data.annotations: no {' or '.join(patterns)} in {places} or a subfolder called "
         f"{', '.join(folders)}; give {what} with --data.annotations"
     )
 
 
 def check_seconds(start: float, end: float, where: str) -> None:
-    """Raises ValueError, beginning with `where`, if this is no segment."""
+    """Raises ValueError, with a message that starts with `where`, unless this is a segment."""
     if not 0 <= start < end < float("inf"):  # False for NaN too
         raise ValueError(
             f"{where}: the segment from {start:g} to {end:g}; give its start and its end in "

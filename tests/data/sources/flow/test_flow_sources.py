@@ -121,7 +121,7 @@ def test_the_official_list(tmp_path, shared_data):
     assert (len(train), len(train.skipped), len(test), len(test.skipped)) == (1, 22231, 1, 639)
 
 
-def test_chairs_mistakes(tmp_path):
+def test_chairs_reject_wrong_folders_and_lists(tmp_path):
     with pytest.raises(ValueError, match="holds no FlyingChairs: no 00001_flow.flo"):
         flying_chairs(tmp_path / "nowhere")
     root = make_chairs(tmp_path)
@@ -167,7 +167,7 @@ def test_sintel_sequences_and_their_future_flow(tmp_path):
     np.testing.assert_array_equal(clip.flow_mask.any((1, 2)), [True, True, False])
 
 
-def test_a_gap_cuts_a_sequence(tmp_path):
+def test_sequences_are_cut_at_gaps(tmp_path):
     make_sintel(tmp_path, scenes=("alley",), num_frames=6)
     (tmp_path / "training/clean/alley/frame_0003.png").unlink()
     (tmp_path / "training/occlusions/alley/frame_0001.png").unlink()
@@ -180,7 +180,7 @@ def test_a_gap_cuts_a_sequence(tmp_path):
     assert dataset[0].truth(0).occluded is None
 
 
-def test_scenes_are_not_on_both_sides(tmp_path):
+def test_scenes_are_in_one_split_only(tmp_path):
     make_sintel(tmp_path, scenes=[f"scene_{i}" for i in range(10)], num_frames=3)
     sides = [
         {video.folder for video in sintel(tmp_path, split=split)} for split in ("train", "test")
@@ -227,7 +227,7 @@ def test_kitti(tmp_path, year, folder):
 
 
 @pytest.mark.parametrize("make, opens", [(make_kitti, kitti), (make_middlebury, middlebury)])
-def test_more_frames_around_the_pair(tmp_path, make, opens):
+def test_sequences_include_the_frames_around_a_pair(tmp_path, make, opens):
     options = {"year": 2015} if opens is kitti else {}
     make(tmp_path, *(["image_2"] if options else []), frames=range(8, 14))
     dataset = opens(tmp_path, split="all", **options)
@@ -262,7 +262,7 @@ def test_middlebury(tmp_path):
         (middlebury, {}, ["other-data/Army", "other-gt-flow"], "no scene of .* has both"),
     ],
 )
-def test_not_the_dataset(tmp_path, opens, options, folders, message):
+def test_rejects_folders_of_other_datasets(tmp_path, opens, options, folders, message):
     for folder in folders:
         (tmp_path / folder).mkdir(parents=True)
     with pytest.raises(ValueError, match=message):
@@ -275,14 +275,14 @@ def test_not_the_dataset(tmp_path, opens, options, folders, message):
 @pytest.mark.parametrize(
     "spoil, message",
     [
-        (lambda root: (root / "other-data/Army/frame11.png").write_bytes(b"x"), "no picture"),
+        (lambda root: (root / "other-data/Army/frame11.png").write_bytes(b"x"), "not an image"),
         (lambda root: picture(root / "other-data/Army/frame11.png", 0, (4, 4)), "several sizes"),
         (lambda root: (root / "other-gt-flow/Army/flow10.flo").write_bytes(b"x"), "not a .flo"),
         (lambda root: flow(root / "other-gt-flow/Army/flow10.flo", 1, None, (4, 4)), "but a flow"),
         (lambda root: (root / "other-gt-flow/Army/flow10.flo").unlink(), "No such file"),
     ],
 )
-def test_damage_shows_when_a_pair_is_read(tmp_path, spoil, message):
+def test_reports_damage_when_a_pair_is_read(tmp_path, spoil, message):
     make_middlebury(tmp_path)
     dataset = middlebury(tmp_path, split="all")
     spoil(tmp_path)

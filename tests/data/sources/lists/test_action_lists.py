@@ -71,7 +71,7 @@ def test_real_videos_by_the_official_lists(shared_data, tmp_path):
     ]
 
 
-def test_wrong_hmdb51_lists(tmp_path, shared_data):
+def test_rejects_wrong_hmdb51_lists(tmp_path, shared_data):
     with pytest.raises(ValueError, match="no .*_test_split1.txt in .*testTrainMulti_7030_splits"):
         read_hmdb51(tmp_path, "train", None, 1)
     with pytest.raises(ValueError, match="no .*_test_split4.txt"):
@@ -121,7 +121,7 @@ def test_kinetics(tmp_path):
         read_kinetics(tmp_path, "train", None, 1)
 
 
-def test_choice_of_classes(tmp_path):
+def test_selects_and_renumbers_classes(tmp_path):
     """Mini-Kinetics: labels are numbered anew, in the order of the list."""
     write_kinetics(tmp_path)
     videos = read_kinetics(tmp_path, "test", None, 1)
@@ -134,7 +134,7 @@ def test_choice_of_classes(tmp_path):
     assert [e.label for e in only.entries] == [1]
     with pytest.raises(ValueError, match="'abseil' is not one of the .* Did you mean abseiling"):
         choose_classes(videos, ("abseil",))
-    with pytest.raises(ValueError, match="'Zumba' is there twice"):
+    with pytest.raises(ValueError, match="'Zumba' is listed twice"):
         choose_classes(videos, ("zumba", "Zumba"))
 
 
@@ -164,14 +164,14 @@ def test_something_something(tmp_path, prefix):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("train", '[{"id": "9"}]', "item 0: got {'id': '9'}; it must be a list of"),
-        ("train", '{"database": {}}', "holds a dict; it must be a list of"),
+        ("train", '[{"id": "9"}]', "item 0: got {'id': '9'}; Something-Something has a list of"),
+        ("train", '{"database": {}}', "holds a dict; Something-Something has a list of"),
         ("train", '[{"id": "1", "tem', "not JSON .*is the download complete"),
         ("train", '[{"id": "1", "template": "Flying"}]', "'Flying' is not in .*labels.json"),
-        ("labels", '{"Folding something": "1"}', "numbers 0, 1, ... each once"),
+        ("labels", '{"Folding something": "1"}', "numbers 0, 1, ... once each"),
     ],
 )
-def test_wrong_something_something(tmp_path, name, text, message):
+def test_rejects_wrong_something_something_files(tmp_path, name, text, message):
     write_something(tmp_path)
     (tmp_path / f"something-something-v2-{name}.json").write_text(text)
     with pytest.raises(ValueError, match=message):
@@ -200,10 +200,10 @@ def test_activitynet(tmp_path):
     )
     assert test.entries == (Entry("v__x.mp4", 0, 0.0, 5.0, also=("_x.mp4",)),)
     (tmp_path / "activity_net.v1-3.min.json").write_bytes(path.read_bytes())
-    with pytest.raises(ValueError, match="v1-2.min.json, .*v1-3.min.json are all there; give one"):
+    with pytest.raises(ValueError, match="found .*v1-2.min.json, .*v1-3.min.json; give one"):
         read_activitynet(tmp_path, "train", None, 1)
     path.write_text('[{"id": "1", "template": "x"}]')
-    with pytest.raises(ValueError, match="not ActivityNet's"):
+    with pytest.raises(ValueError, match="not a file of ActivityNet"):
         read_activitynet(tmp_path, "train", path, 1)
 
 
@@ -280,12 +280,12 @@ def test_csv_splits(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a.mp4,1\nb.mp4,2\n", "are 1 to 2; numbers of classes begin with 0: subtract 1"),
+        ("a.mp4,1\nb.mp4,2\n", "are 1 to 2; class numbers start at 0: subtract 1"),
         ("a.mp4,x,5,5\n", "line 1: the segment from 5 to 5; give its start"),
         ("path,label,start,end\na.mp4,x,1,2\nb.mp4,x,3,nan\n", "line 3: the segment from 3 to nan"),
         ("a.mp4,x,-1,2\n", "line 1: the segment from -1 to 2"),
         ("a.mp4,x,one,2\n", "line 1: start 'one', end '2'; give both in seconds"),
-        ("a.mp4,x\nb, c.mp4,x\n", "line 2: got .* give 2 columns, path,label, and put a path"),
+        ("a.mp4,x\nb, c.mp4,x\n", "line 2: got .* give 2 columns, path,label, and put quotes"),
         ("a.mp4,x\n,x\n", "line 2: got"),
         ("a.mp4,x\nb.mp4,\n", "line 2: the label is empty"),
         ("path,label,start\na.mp4,x,1\n", "the columns are path, label, start; allowed are"),
@@ -300,7 +300,7 @@ def test_csv_splits(tmp_path):
         ("größe.mp4,x\n".encode("latin-1"), "list.csv: byte 2 is not UTF-8"),
     ],
 )
-def test_wrong_csv(tmp_path, text, message):
+def test_rejects_wrong_csv(tmp_path, text, message):
     path = tmp_path / "list.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ValueError, match=message):
@@ -312,7 +312,7 @@ def test_wrong_csv(tmp_path, text, message):
     [read_ucf101, read_hmdb51, read_kinetics, read_something_something, read_activitynet]
     + [read_thumos14, read_csv],
 )
-def test_no_lists(tmp_path, read):
+def test_rejects_missing_lists(tmp_path, read):
     root = tmp_path / "a" / "b"
     root.mkdir(parents=True)
     with pytest.raises(ValueError, match="data.annotations: no .*--data.annotations"):
@@ -321,7 +321,7 @@ def test_no_lists(tmp_path, read):
         read(root, "train", tmp_path / "nowhere", 1)
 
 
-def test_own_lists_are_not_those_of_ucf101(tmp_path):
+def test_rejects_ucf101_lists_of_other_data(tmp_path):
     (tmp_path / "classInd.txt").write_text("1 a\n2 b\n")
     (tmp_path / "trainlist01.txt").write_text("a/x.avi 1\n")
     with pytest.raises(ValueError, match="2 classes, but UCF101 has 101; .* --data video-folder"):

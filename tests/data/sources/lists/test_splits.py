@@ -36,7 +36,7 @@ def write(folder, **texts):
     return folder
 
 
-def test_windows_line_ends_spaces_and_missing_labels(tmp_path):
+def test_reads_windows_line_ends_spaces_and_missing_labels(tmp_path):
     write(
         tmp_path,
         classInd="\ufeff1 Jump rope \r\n2 Run\r\n\r\n",
@@ -56,7 +56,7 @@ def test_windows_line_ends_spaces_and_missing_labels(tmp_path):
     )
 
 
-def test_classes_come_by_number(tmp_path):
+def test_classes_are_sorted_by_number(tmp_path):
     write(
         tmp_path,
         classInd="2 Apple\n1 Pear\n10 Fig\n" + "".join(f"{i} c{i}\n" for i in range(3, 10)),
@@ -74,7 +74,7 @@ def test_classes_come_by_number(tmp_path):
         ("0 Run\n1 Jump\n", r"class numbers are \[0, 1\]"),
     ],
 )
-def test_bad_class_file(tmp_path, text, message):
+def test_rejects_malformed_class_files(tmp_path, text, message):
     write(tmp_path, classInd=text)
     with pytest.raises(ValueError, match=message):
         read_class_names(tmp_path / "classInd.txt")
@@ -89,7 +89,7 @@ def test_bad_class_file(tmp_path, text, message):
         ("Fly/a.avi", "has no class number, and its folder is not one of the 2 classes"),
     ],
 )
-def test_bad_list(tmp_path, text, message):
+def test_rejects_malformed_lists(tmp_path, text, message):
     write(tmp_path, trainlist01=text)
     with pytest.raises(ValueError, match=message):
         read_list(tmp_path / "trainlist01.txt", ("Run", "Jump"))
@@ -143,12 +143,12 @@ def test_groups_stay_whole():
     assert {path[-11:-8] for path in both_splits(other)[1]} == groups[1]
 
 
-def test_a_lone_group_is_split_all_the_same():
+def test_a_single_group_is_split_by_video():
     train, test = both_splits([f"Run/v_Run_g01_c0{c}.avi" for c in range(1, 6)])
     assert (len(train), len(test)) == (4, 1)
 
 
-def test_bad_split_arguments():
+def test_rejects_wrong_split_arguments():
     with pytest.raises(ValueError, match="split: got 'val'; allowed are 'train' and 'test'"):
         split_by_name(["a"], split="val")
     with pytest.raises(ValueError, match="test_fraction: got 1.0; give a fraction between 0 and 1"):

@@ -45,14 +45,14 @@ def test_clip(folder):
     np.testing.assert_allclose(clip.frames.mean((1, 2, 3)), [60, 20, 20], atol=3)
 
 
-def test_clip_of_a_video_that_broke_later(folder):
+def test_reports_a_video_damaged_after_opening(folder):
     video = video_folder(folder)[0]
     write_video(folder / video.name, num_frames=2)
     with pytest.raises(VideoReadError, match=video.name):
         video.clip(np.array([5]))
 
 
-def test_lists_decide(folder):
+def test_lists_decide_the_split(folder):
     lists = folder.parent / "lists"
     lists.mkdir()
     (lists / "classInd.txt").write_text("1 Walk\n2 Jump high\n")
@@ -119,7 +119,7 @@ def test_nested_and_hidden_files(folder):
     assert video_folder(folder).class_names == ("Jump high", "Walk")
 
 
-def test_wrong_folders(tmp_path, folder):
+def test_rejects_wrong_folders(tmp_path, folder):
     with pytest.raises(ValueError, match="split: got 'val'; allowed are 'train' and 'test'"):
         video_folder(folder, split="val")
     with pytest.raises(ValueError, match="root: .*nowhere' is not a folder; give the folder"):
@@ -134,14 +134,14 @@ def test_wrong_folders(tmp_path, folder):
         video_folder(folder.parent)
 
 
-def test_split_folders_are_no_classes(tmp_path, folder):
+def test_rejects_folders_of_splits(tmp_path, folder):
     for split in ("train", "test"):
         shutil.copytree(folder, tmp_path / "sorted" / split)
     with pytest.raises(ValueError, match=r"are splits, \['test', 'train'\], not classes"):
         video_folder(tmp_path / "sorted")
 
 
-def test_nothing_readable(tmp_path):
+def test_rejects_a_folder_without_readable_videos(tmp_path):
     root = tmp_path / "videos"
     for name in ("Walk", "Jump"):
         (root / name).mkdir(parents=True)
