@@ -1,7 +1,8 @@
-"""Every test sees four CPU devices, strict rank promotion and a persistent compilation cache.
+"""Fixtures and settings of all tests: four CPU devices, strict rank promotion, a compilation cache.
 
-Most of the time goes into compiling what runs once, on a few pixels, so it is compiled without most
-optimisations. To compile as for a user: `JAX_DISABLE_MOST_OPTIMIZATIONS=0 XLA_FLAGS= pytest`.
+Most of the time is spent compiling programs that run once, on a few pixels, so they are compiled
+without most optimizations. To compile as for a user:
+`JAX_DISABLE_MOST_OPTIMIZATIONS=0 XLA_FLAGS= pytest`.
 """
 
 import gc
@@ -14,10 +15,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax-tests"))
-# Indices of video files are kept there, and those of tests are nothing to keep.
+# Indices of video files are cached there; those of the tests are not worth keeping.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="afn_jax-tests-")
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-if version("jaxlib").startswith("0.10."):  # another release may not know this flag
+if version("jaxlib").startswith("0.10."):  # jaxlib 0.12 rejects this flag
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 
 import jax  # noqa: E402
@@ -31,7 +32,7 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 @pytest.fixture(autouse=True, scope="module")
 def forget_compiled_programs():
-    """Each compiled program holds memory mappings, of which a process may have 65,530."""
+    """Frees compiled programs: each holds memory mappings, and a process may have only 65,530."""
     yield
     jax.clear_caches()
     gc.collect()
@@ -39,16 +40,16 @@ def forget_compiled_programs():
 
 @pytest.fixture
 def shared_data() -> Path:
-    """The folder of real videos and real flow beside the repository."""
+    """Returns the folder of real videos and flow beside the repository, or skips the test."""
     folder = ROOT.parent / "shared" / "data"
     if not folder.is_dir():
-        pytest.skip("real data is not on this machine (no ../shared/data)")
+        pytest.skip("there is no real data in ../shared/data")
     return folder
 
 
 @pytest.fixture
 def optimized():
-    """Compile for one test as for a user, with all optimisations."""
+    """Compiles one test as for a user, with all optimizations."""
     before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", False)
     yield
@@ -57,7 +58,7 @@ def optimized():
 
 @pytest.fixture
 def float64():
-    """Run one test in double precision, for gradient checks."""
+    """Runs one test in double precision, for gradient checks."""
     jax.config.update("jax_enable_x64", True)
     yield
     jax.config.update("jax_enable_x64", False)
@@ -65,7 +66,7 @@ def float64():
 
 @pytest.fixture
 def untyped():
-    """Run one test without the type checks of the test suite, as a user does."""
+    """Runs one test without the shape and type checks of the test suite, as for a user."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
@@ -73,7 +74,7 @@ def untyped():
 
 @pytest.fixture
 def run_main(monkeypatch, capsys):
-    """`run_main("train", *arguments) -> (exit code, stdout, stderr)`, in this process."""
+    """Returns `run_main("train", *arguments) -> (exit code, stdout, stderr)`, in this process."""
 
     def run(command, *arguments):
         module = __import__(f"{command}.__main__", fromlist=["main"])

@@ -1,4 +1,4 @@
-"""Videos whose pixels say which video and which frame they are from."""
+"""Videos whose pixel values encode the video and the frame."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ SMALL = DataConfig(
 
 @dataclasses.dataclass(frozen=True)
 class Counted(Video):
-    """A video whose frame t is plain grey of brightness 10 number + t."""
+    """A video whose frame t is uniformly gray with value 10 number + t."""
 
     number: int
     num_frames: int = 5

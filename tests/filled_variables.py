@@ -1,4 +1,4 @@
-"""Variables of a network without compiling its initialisation, which takes longer than all else."""
+"""Random variables of a network without compiling its initialization, which takes the longest."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,11 @@ from afn_jax.ops import initial_params
 
 
 def filled_variables(model, *args, seed=0, **kwargs):
-    """Random kernels of He's size, scales and variances of 1, small biases; flow as it starts."""
+    """Returns variables for `model.apply`, drawn with NumPy.
+
+    Kernels have He's standard deviation, scales and variances are near 1 and biases small. The
+    parameters of flow layers have their initial values.
+    """
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), *args, **kwargs))
     random = np.random.default_rng(seed)
 

@@ -1,6 +1,6 @@
-"""What `test_gradients.py` differentiates of `ops` and `nn`, and where.
+"""Cases of `test_gradients.py` for `ops` and `nn`: functions and the points of differentiation.
 
-The nasty points are among them: zero flow, integer flow, constant and identical images, one pixel.
+They include difficult points: zero flow, integer flow, constant and identical images, one pixel.
 """
 
 import dataclasses
@@ -16,22 +16,22 @@ from afn_jax import nn, ops
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A function at a point.
+    """A function and a point at which to check its derivatives.
 
-    function: its public name.
-    wrt: what the derivatives are taken of.
-    point: what is special about the input.
-    of: called as `of(*inputs, *constants)`. Cases with the same one and the same shapes are
+    function: public name of the function.
+    wrt: description of the differentiated arguments.
+    point: description of the point.
+    of: the function, called as `of(*inputs, *constants)`. Cases that share it and all shapes are
         compiled once.
-    inputs: the point: what is differentiated.
-    constants: what is not.
-    sides: 2 = against central differences; 1 = against differences towards larger values alone,
-        at a kink where the function promises that side; 0 = a kink where nothing is promised but
-        that the derivatives are finite.
-    second: whether the function has a second derivative there.
-    orders: 1 where compiling a second derivative takes too long.
-    scale: of the directions, as large as the inputs are.
-    step: of the differences, in units of the directions.
+    inputs: the point; derivatives are taken with respect to these arguments.
+    constants: arguments that are not differentiated.
+    sides: 2: compare with central differences. 1: compare with differences towards larger values,
+        at a kink where the function is documented to use that slope. 0: a kink where derivatives
+        only have to be finite.
+    second: whether the function has a second derivative at the point.
+    orders: 1 if a second derivative takes too long to compile, else 2.
+    scale: standard deviation of the random directions, about the size of the inputs.
+    step: step of the finite differences, in units of the directions.
     """
 
     function: str
@@ -52,12 +52,12 @@ class Case:
 
 
 def random_array(*shape, seed=0):
-    """In [0, 1], as images are."""
+    """Draws uniformly from [0, 1], the range of images."""
     return np.random.default_rng(seed).uniform(size=shape)
 
 
 def random_flow(*shape, seed=0, reach=2):
-    """Fractions in [0.2, 0.8], where warping has no kink nearby."""
+    """Draws flow with fractional parts in [0.2, 0.8], away from the kinks of warping."""
     random = np.random.default_rng(seed)
     whole = random.integers(-reach, reach + 1, (*shape, 2))
     return whole + random.uniform(0.2, 0.8, (*shape, 2))
@@ -114,7 +114,7 @@ def ops_cases():
         Case, "median_filter", "x", of=functools.partial(ops.median_filter, size=3)
     )
     yield case("random", inputs=(random_array(5, 6, seed=3),))
-    yield case("one pixel high", inputs=(random_array(1, 6, seed=3),), sides=0)  # equal neighbours
+    yield case("one pixel high", inputs=(random_array(1, 6, seed=3),), sides=0)  # equal neighbors
     yield case("constant", inputs=(np.ones((5, 6)),), sides=0)
 
 
@@ -140,7 +140,7 @@ def representation_flow_cases():
             step=1e-7,
         )
         yield case("random", inputs=features)
-        # At zero flow the length of its gradient has a kink, which shows in the second derivative.
+        # At zero flow, the norm of its gradient has a kink, so there is no second derivative.
         yield case("identical features", inputs=(features[0],) * 2, second=False)
         yield case("constant features", inputs=(constant, constant), sides=0)
         if kernels == "tvl1":

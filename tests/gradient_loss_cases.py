@@ -1,4 +1,4 @@
-"""What `test_gradients.py` differentiates of `losses`, and where; see `gradient_cases`."""
+"""Cases of `test_gradients.py` for `losses`; see `gradient_cases`."""
 
 import functools
 
@@ -17,7 +17,7 @@ def loss_cases():
     zero = 0 * flow
     mask = random_array(9, 10, seed=11) > 0.3
 
-    # The penalties bend within their epsilon of a thousandth: differences must be smaller.
+    # The penalties curve within epsilon = 1e-3 of zero, so differences must be smaller.
     near = dict(step=1e-7)
     yield Case("charbonnier", "x", "random", losses.charbonnier, (target,))
     yield Case("charbonnier", "x", "zero", losses.charbonnier, (zero,), **near)
@@ -45,7 +45,7 @@ def loss_cases():
         of = getattr(losses, name)
         yield case("random", of=of, inputs=pair)
         yield case("identical images", of=of, inputs=same)
-        # A variance of 0 is where it is kept from falling below.
+        # The variance is clipped at 0, so there is a kink.
         yield case("constant images", of=of, inputs=constant, sides=0)
         if name == "ssim":
             partial = functools.partial(of, window="gaussian", edge="partial")
@@ -117,7 +117,7 @@ def loss_cases():
 
 def model_loss_cases(logits, labels):
     frames = random_array(2, 3, 10, 11, 3, seed=15)
-    # A single scale: more are a sum, and long to compile.
+    # One scale: several are a sum, and take long to compile.
     flows = (random_flow(2, 2, 8, 9, seed=17),)
     zero = tuple(0 * flow for flow in flows)
     constant = np.full_like(frames, 0.5)

@@ -1,8 +1,8 @@
-"""What a traced function computes, without computing it."""
+"""Inspects traced functions without running them."""
 
 
 def equations_in(program):
-    """All equations of a jaxpr, those of the programs that it calls among them."""
+    """Yields all equations of a jaxpr, including those of the jaxprs that it calls."""
     for equation in program.eqns:
         called = [inner for value in equation.params.values() for inner in _programs_in(value)]
         if not called:

@@ -1,4 +1,4 @@
-"""Warping and the terms of the losses once more, in plain NumPy and as the papers print them."""
+"""Reference warping and loss terms in plain NumPy, as printed in the papers."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def warp(image, flow, padding="border"):
-    """One image, pixel by pixel, corner by corner."""
+    """Warps one image, pixel by pixel and corner by corner."""
     height, width = image.shape[:2]
     warped = np.zeros(image.shape)
     for row, column in np.ndindex(height, width):
@@ -37,7 +37,7 @@ def mean_endpoint_error(flow, target, mask=None):
 
 
 def _differences(x, mask, axis):
-    """`[n, C]`: next minus this of `[..., H, W, C]` wherever both count."""
+    """Returns `[n, C]` differences of neighbors of `[..., H, W, C]` where both are valid."""
     difference = np.diff(x, axis=axis)
     if mask is None:
         return difference.reshape(-1, x.shape[-1])
@@ -47,7 +47,7 @@ def _differences(x, mask, axis):
 
 
 def smoothness(flow, mask=None, alpha=0.3, epsilon=1e-3):
-    """Means over pairs of neighbours, to the right and below, summed over x and y."""
+    """Mean penalties over pairs of neighbors, to the right and below, summed over x and y."""
     pairs = [_differences(flow, mask, axis) for axis in (-2, -3)]
     return sum(penalty(each, alpha, epsilon).mean(0).sum() for each in pairs if len(each))
 
@@ -62,7 +62,7 @@ def edge_aware_smoothness(flow, image, mask=None, edge_weight=1.0):
 
 
 def _census_code(image, row, column, reach):
-    """What one pixel sees around it: soft signs of neighbour minus centre."""
+    """Soft census code of a pixel: soft signs of neighbor minus center."""
     gray = 255 * image @ np.array((0.299, 0.587, 0.114) if image.shape[-1] == 3 else (1,))
     patch = gray[row - reach : row + reach + 1, column - reach : column + reach + 1]
     difference = patch - gray[row, column]
@@ -70,7 +70,7 @@ def _census_code(image, row, column, reach):
 
 
 def census(image1, image2, patch_size=3, mask=None):
-    """The mean over the pixels of all pairs of the mean over the patch."""
+    """Mean over the patch, then over the pixels of all pairs."""
     reach = patch_size // 2
     distances = []
     for *pair, row, column in np.ndindex(image1.shape[:-1]):
@@ -112,7 +112,7 @@ def _ssim_of_patch(a, b, weights, c1, c2):
 def ssim(
     image1, image2, window_size=8, stride=8, c1=1e-4, c2=1e-3, window="uniform", edge="inside"
 ):
-    """One pair of images, patch by patch and channel by channel."""
+    """SSIM of one pair of images, patch by patch and channel by channel."""
     height, width, channels = image1.shape
     sides = [min(window_size, n) if edge == "inside" else window_size for n in (height, width)]
     rows, columns = (
@@ -131,7 +131,7 @@ def ssim(
 
 
 def moving_texture(shift, size=20, time=2):
-    """`[time, size, size, 3]`: what is at p in a frame is at p + shift in the next."""
+    """Returns `[time, size, size, 3]`: what is at p in one frame is at p + shift in the next."""
     margin = 4 * time
     texture = np.random.default_rng(0).random((size + 2 * margin, size + 2 * margin, 3))
     texture = (texture + np.roll(texture, 1, 0) + np.roll(texture, 1, 1)) / 3

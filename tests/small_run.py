@@ -1,4 +1,4 @@
-"""The smallest run that has everything of a real one: for tests of what surrounds the network."""
+"""A minimal complete training run, for tests of everything but the network."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ class SmallNetwork(VideoNetwork):
 
 
 def build_small_network(config: TrainConfig, num_classes: int, *, axis_name: str | None):
-    """Takes the place of `train.loop.build_model`."""
+    """Replaces `train.loop.build_model`."""
     return SmallNetwork(
         num_classes,
         dropout_rate=config.model.dropout_rate,
@@ -49,7 +49,7 @@ def build_small_network(config: TrainConfig, num_classes: int, *, axis_name: str
 
 
 def small_config(run_dir: Path, **changes) -> TrainConfig:
-    """A run of seconds on synthetic motion, with all randomness of training switched on."""
+    """Returns settings of a few seconds on synthetic motion, with all random augmentation on."""
     fields = {
         "recipe": "actionflownet",
         "scale": "toy",

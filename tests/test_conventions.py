@@ -1,6 +1,6 @@
-"""Each sentence of `afn_jax/conventions.md` that has a mark, such as (C1), computed.
+"""Checks each sentence of `afn_jax/conventions.md` that has a mark, such as (C1).
 
-Sizes and values are lopsided on purpose: a swap of axes, of x and y or of a sign shows.
+Sizes and values are asymmetric, so that swapped axes, components or signs are detected.
 """
 
 import inspect
@@ -34,14 +34,14 @@ def moving_clip(num_frames=NUM_FRAMES, index=1):
 
 
 def warp_error(image, flow, target, mask):
-    """Mean absolute error in grey levels where the mask is True."""
+    """Computes the mean absolute error in gray levels where the mask is True."""
     warped = ops.warp(image.astype(np.float32), flow.astype(np.float32))
     return np.abs(np.asarray(warped) - target)[mask].mean()
 
 
 @pytest.fixture(scope="module")
 def prediction():
-    """What a small ActionFlowNet makes of 8 frames of 32 x 48, and what its encoder is given."""
+    """Frames (8 of 32 x 48), a small ActionFlowNet's prediction, and the input of its encoder."""
     model = models.create_model("actionflownet", num_classes=3, width=4, num_frames=8)
     frames = jax.random.uniform(jax.random.key(0), (2, 8, 32, 48, 3))
     variables = filled_variables(model, frames, train=False)
@@ -120,7 +120,7 @@ def test_c3_the_key_comes_first():
 
 
 def test_c4_flow_is_right_then_down():
-    """A dot that went 2 to the right and 1 down is fetched from there."""
+    """Warping fetches a dot that moved 2 to the right and 1 down from its new place."""
     after = np.zeros((5, 7, 1), np.float32)
     after[3, 4] = 1
     flow = np.broadcast_to(np.array([2, 1], np.float32), (5, 7, 2))
@@ -185,7 +185,7 @@ def test_c9_mirroring_negates_x_alone():
 
 
 def test_c10_time_reversal_needs_the_backward_flow():
-    """A zoom by 1.5 has the flow 0.5 x; back again it is -x / 3, not -0.5 x."""
+    """A zoom by 1.5 has flow 0.5 x; the way back has flow -x / 3, not -0.5 x."""
     x = np.arange(-20.0, 21)
     forward, backward = 0.5 * x, -x / 3
 
@@ -229,7 +229,7 @@ def test_c12_integers_are_pixel_centers():
 
 @pytest.mark.parametrize("new_width", [4, 6, 24])
 def test_c13_resizing_has_half_pixel_centers(new_width):
-    """Flow of y alone along a ramp of columns, so that no scale of values comes in."""
+    """The flow has only a y component, a ramp over the columns, so its values are not scaled."""
     columns = np.broadcast_to(np.arange(12, dtype=np.float32), (5, 12))
     flow = np.stack([0 * columns, columns], axis=-1)
     expected = (np.arange(new_width) + 0.5) * 12 / new_width - 0.5
@@ -274,7 +274,7 @@ def test_c17_a_model_normalizes_its_own_input(prediction):
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_c18_low_precision_is_computed_in_float32(dtype):
-    """Column 257 and 257 + 1/2 are no bfloat16; 300 squared is no float16."""
+    """257 and 257.5 are not bfloat16 numbers, and 300 squared overflows float16."""
     image = jnp.broadcast_to(jnp.arange(600)[None, :, None] % 2, (1, 600, 1)).astype(dtype)
     flow = jnp.full((1, 600, 2), 0.5, dtype).at[..., 1].set(0)
     warped = ops.warp(image, flow)

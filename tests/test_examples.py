@@ -1,4 +1,4 @@
-"""The scripts in `examples/` run as a user starts them."""
+"""Runs the scripts in `examples/` as a user does."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ def run(script, *arguments):
 
 
 def pictures(folder):
-    """Two pictures of smooth noise, the second moved by 3 px to the right; their names."""
+    """Writes two images of smooth noise, the second shifted right by 3 px; returns their paths."""
     noise = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
     noise = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
     cv2.imwrite(str(folder / "a b.png"), noise[:, 5:-5])
@@ -40,12 +40,12 @@ def test_flow_between_two_images(tmp_path):
     flow, known = read_flo(tmp_path / "flow.flo")
     assert known.all()
     np.testing.assert_allclose(np.median(flow, (0, 1)), [3, 0], atol=0.1)
-    # To the right is red.
+    # Red means right.
     blue, green, red = np.median(cv2.imread(str(tmp_path / "flow.png")), (0, 1))
     assert red > 200 and blue < 120 and green < 120
 
 
-def test_flow_between_two_images_names_what_is_wrong(tmp_path):
+def test_flow_between_two_images_rejects_bad_arguments(tmp_path):
     first, second = pictures(tmp_path)
     cv2.imwrite(str(tmp_path / "small.png"), np.zeros((5, 6, 3), np.uint8))
     (tmp_path / "text.png").write_text("no picture")

@@ -1,6 +1,6 @@
-"""Derivatives of every differentiable function, against finite differences.
+"""Compares the derivatives of every differentiable function with finite differences.
 
-`python -m tests.test_gradients` writes the table of what is measured, docs/gradient-checks.md.
+`python -m tests.test_gradients` writes the measured errors to docs/gradient-checks.md.
 """
 
 import dataclasses
@@ -24,21 +24,21 @@ TABLE = Path(__file__).resolve().parent.parent / "docs" / "gradient-checks.md"
 LARGEST_FIRST, LARGEST_SECOND, LARGEST_MISMATCH = 1e-5, 1e-4, 1e-9
 NUM_DIRECTIONS = 3
 
-# Of the public names, those that have no case, and why.
+# Public names without a case, and why.
 NOT_DIFFERENTIABLE = {
     "MotionNetWeights": "a record of numbers",
-    "RepresentationFlowParams": "a record; the case of representation_flow is with respect to it",
+    "RepresentationFlowParams": "a record; a case of representation_flow differentiates by it",
     "TVL1Config": "a record of fixed numbers",
-    "batch_norm": "makes layers",
-    "color_jitter": "augments data, to which no gradient flows",
-    "effective_weights": "numbers in, numbers out, no arrays",
-    "flow_to_rgb": "gives uint8",
-    "gaussian_noise": "augments data, to which no gradient flows",
+    "batch_norm": "creates layers",
+    "color_jitter": "augments data, which needs no gradient",
+    "effective_weights": "takes and returns numbers, not arrays",
+    "flow_to_rgb": "returns uint8",
+    "gaussian_noise": "augments data, which needs no gradient",
     "initial_params": "has no input",
     "pixel_grid": "has no input",
-    "resize_mask": "gives bool",
-    "visibility_mask": "gives bool",
-    "warp_mask": "gives bool",
+    "resize_mask": "returns bool",
+    "visibility_mask": "returns bool",
+    "warp_mask": "returns bool",
 }
 
 
@@ -66,12 +66,12 @@ random directions. `python -m tests.test_gradients` writes this page.
 
 @dataclasses.dataclass(frozen=True)
 class Errors:
-    """The largest of several directions; None where there is nothing to compare with.
+    """Largest errors over several directions; None where there is nothing to compare with.
 
-    first: of the derivative, relative to it.
-    second: of the derivative of the gradient, relative to it.
-    mismatch: between forward and reverse mode.
-    finite: whether values and first derivatives are.
+    first: relative error of the derivative.
+    second: relative error of the derivative of the gradient.
+    mismatch: relative difference between forward and reverse mode.
+    finite: whether values and first derivatives are finite.
     """
 
     first: float | None
@@ -82,7 +82,7 @@ class Errors:
 
 @functools.partial(jax.jit, static_argnames=("of", "second"))
 def derivatives(of, inputs, constants, direction, weights, *, second):
-    """The value, its derivative along the direction, the gradient, and that one's derivative."""
+    """Returns the value, its derivative along the direction, the gradient, and its derivative."""
 
     def function(inputs):
         return of(*inputs, *constants)
@@ -98,7 +98,7 @@ def derivatives(of, inputs, constants, direction, weights, *, second):
 
 
 def measure(case: Case) -> Errors:
-    """Needs double precision."""
+    """Measures the errors of a case; needs double precision."""
     inputs = in_float64(case.inputs)
     shape = jax.eval_shape(case.of, *inputs, *case.constants).shape
     random = np.random.default_rng(0)
@@ -118,7 +118,7 @@ def measure(case: Case) -> Errors:
 
         value, along, slope, slope_along = at(0.0)
         forward, reverse = np.sum(weights * along), inner(slope, direction)
-        # Directions are as large as the inputs, so values and curvature tell what a small slope is.
+        # Directions are as large as the inputs, so values and curvature define a small slope.
         floor = 1e-3 * norm([weights * value])
         if compare_second:
             floor = max(floor, 1e-3 * abs(inner(slope_along, direction)))
@@ -139,7 +139,7 @@ def measure(case: Case) -> Errors:
 
 
 def largest(errors):
-    """NaN is larger than any number."""
+    """Returns the maximum, NaN if there is one, or None for an empty list."""
     return float(np.max(errors)) if errors else None
 
 
@@ -148,7 +148,7 @@ def inner(tree1, tree2):
 
 
 def difference(points, which):
-    """The weighted sum of what `derivatives` gave at some points, leaf by leaf."""
+    """Returns the weighted sum of results of `derivatives` at several points, leaf by leaf."""
     leaves = zip(*(jax.tree.leaves(results[which]) for results, _ in points), strict=True)
     return [
         sum(weight * np.asarray(x) for x, (_, weight) in zip(parts, points, strict=True))
@@ -157,7 +157,7 @@ def difference(points, which):
 
 
 def relative(leaves1, leaves2, floor):
-    """How far apart two lists of arrays are, of the larger one or of the floor."""
+    """Returns the distance of two lists of arrays, relative to the larger one or to the floor."""
     apart = norm([a - b for a, b in zip(leaves1, leaves2, strict=True)])
     size = max(norm(leaves1), norm(leaves2), floor)
     return apart / size if size else apart
@@ -178,7 +178,7 @@ def table() -> str:
 
 
 def tabled() -> dict[tuple[str, ...], tuple[str, str]]:
-    """The errors of the written table, by the name of the case."""
+    """Returns the errors in the written table, by the name of the case."""
     lines = TABLE.read_text(encoding="utf-8").splitlines()
     rows = [
         [cell.strip(" `") for cell in line.strip("|").split("|")]
@@ -189,7 +189,7 @@ def tabled() -> dict[tuple[str, ...], tuple[str, str]]:
     return {tuple(row[:3]): (row[3], row[4]) for row in rows}
 
 
-def test_every_public_function_has_a_case_or_a_reason_for_none():
+def test_every_public_function_has_a_case_or_is_listed_as_not_differentiable():
     layers = {name for name in nn.__all__ if inspect.isclass(getattr(nn, name))}
     public = {*ops.__all__, *losses.__all__, *nn.__all__} - layers
     with_cases = {case.function for case in CASES}
@@ -201,12 +201,12 @@ def test_cases_have_different_names():
     assert len({case.name for case in CASES}) == len(CASES)
 
 
-# Points of one function together: it is compiled once.
+# Points of one function belong together, so that it is compiled once.
 GROUPS = [list(cases) for _, cases in itertools.groupby(CASES, lambda case: case.name[:2])]
 
 
 @pytest.mark.parametrize("cases", GROUPS, ids=lambda cases: "-".join(cases[0].name[:2]))
-def test_derivatives_are_those_of_finite_differences(cases, float64):
+def test_derivatives_match_finite_differences(cases, float64):
     for case in cases:
         errors, before = measure(case), tabled()[case.name]
         assert errors.finite, case.point
@@ -219,7 +219,7 @@ def test_derivatives_are_those_of_finite_differences(cases, float64):
                 assert text in ("finite", "–"), case.point
             else:
                 assert error < bound, case.point
-                # Rounding differs between machines, by less than this.
+                # Rounding differs between machines by less than this.
                 assert error < max(100 * float(text.split(",")[0]), bound / 100), case.point
 
 
@@ -227,7 +227,7 @@ def test_the_table_lists_the_cases_in_their_order():
     assert list(tabled()) == [case.name for case in CASES], "python -m tests.test_gradients"
 
 
-def test_a_wrong_derivative_is_found(float64):
+def test_detects_a_wrong_derivative(float64):
     @jax.custom_jvp
     def square(x):
         return x * x
