@@ -174,25 +174,6 @@ def model_loss_cases(logits, labels):
     yield case("random", inputs=(flow, target))
     yield case("equal flows", inputs=(flow, flow), sides=0)
 
-    def multitask(logits, flow, labels, target, mask):
-        return losses.multitask_loss(logits, labels, flow, target, flow_weight=0.5, mask=mask)[0]
-
-    case = functools.partial(Case, "multitask_loss", "logits, flow", of=multitask)
-    yield case("random", inputs=(logits, flow), constants=(labels, target, mask))
-    yield case("equal flows", inputs=(logits, flow), constants=(labels, flow, mask), sides=0)
-
-    scales = tuple(random_flow(2, *size, seed=22) for size in ((4, 5), (3, 4), (2, 3), (1, 1)))
-
-    def two_frame(logits, flows, labels, target, mask):
-        return losses.two_frame_multitask_loss(logits, labels, flows, target, mask=mask)[0]
-
-    case = functools.partial(Case, "two_frame_multitask_loss", "logits, flows", of=two_frame)
-    constants = (labels, target[:, 0], mask[:, 0])
-    yield case("random", inputs=(logits, scales), constants=constants)
-    nowhere = (labels, 0 * target[:, 0], mask[:, 0])
-    still = tuple(0 * scale for scale in scales)
-    yield case("equal flows", inputs=(logits, still), constants=nowhere, sides=0)
-
     triplets = tuple(random_array(2, 2, 2, 4, 5, 1, seed=23))
 
     def jointflow3d(logits, flows, labels, previous, current):

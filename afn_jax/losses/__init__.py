@@ -1,9 +1,9 @@
 """Losses: pure functions of arrays, with finite gradients everywhere.
 
-The total loss of each paper is in the file named after its model.
+The losses of each paper are in the file named after its model.
 """
 
-from afn_jax.losses.actionflownet import flow_loss, multitask_loss, two_frame_multitask_loss
+from afn_jax.losses.actionflownet import flow_loss
 from afn_jax.losses.census import census_loss
 from afn_jax.losses.classification import cross_entropy
 from afn_jax.losses.endpoint import endpoint_error, masked_mean
@@ -30,11 +30,9 @@ __all__ = [
     "masked_mean",
     "motionnet_loss",
     "multiscale_endpoint_error",
-    "multitask_loss",
     "photometric_loss",
     "smoothness_loss",
     "ssim",
     "ssim_loss",
-    "two_frame_multitask_loss",
     "uf_tsn_loss",
 ]

@@ -34,13 +34,10 @@ GOOD = {
     "multiscale_endpoint_error": dict(
         flows=[FLOW, zeros(2, 3, 2)], target=FLOW, weights=(1.0, 1.0)
     ),
-    "multitask_loss": LABELED | dict(flow=CLIP_FLOW, target=CLIP_FLOW),
     "photometric_loss": dict(image=IMAGE, reconstruction=IMAGE),
     "smoothness_loss": dict(flow=FLOW),
     "ssim": PAIR,
     "ssim_loss": PAIR,
-    "two_frame_multitask_loss": LABELED
-    | dict(flows=[zeros(2, 4, 5, 2)], target=zeros(2, 8, 10, 2), scale_weights=(1.0,)),
     "uf_tsn_loss": PAIR | dict(flows=[FLOW, zeros(2, 3, 2)], backward_flows=[FLOW, zeros(2, 3, 2)]),
 }
 BAD = [
@@ -93,10 +90,6 @@ BAD = [
     ("multiscale_endpoint_error", dict(flows=[], weights=()), "flows has 0 scales"),
     ("multiscale_endpoint_error", dict(mask=np.ones((4, 6), bool)), r"mask has shape \(4, 6\)"),
     ("multiscale_endpoint_error", dict(target=zeros(2, 4, 5, 2)), "same leading axes"),
-    ("multitask_loss", dict(target=zeros(2, 3, 4, 6, 2)), "flow has shape .* resize_flow"),
-    ("multitask_loss", dict(mask=zeros(2, 3, 4, 5)), "be bool"),
-    ("multitask_loss", dict(labels=zeros(3, dtype=np.int32)), LABELS_MESSAGE),
-    ("multitask_loss", dict(flow=zeros(3, 3, 4, 5, 2)), "the batches differ"),
     ("ssim", dict.fromkeys(PAIR, zeros(0, 5, 3)), "the image is 0 x 5"),
     ("ssim", dict(window_size=0), "window_size 0 and stride 8; all must be 1 or more"),
     ("ssim", dict(stride=-1), "stride -1; all must be 1 or more"),
@@ -106,11 +99,6 @@ BAD = [
     ("ssim", dict(window="box"), 'window is \'box\'; choose "uniform" or "gaussian"'),
     ("ssim", dict(edge="same"), 'edge is \'same\'; choose "inside" or "partial"'),
     ("ssim_loss", dict.fromkeys(PAIR, zeros(4, 0, 3)), "the image is 4 x 0"),
-    ("two_frame_multitask_loss", dict(scale_weights=()), "flows has 1 scales and weights 0 values"),
-    ("two_frame_multitask_loss", dict(flows=[]), "flows has 0 scales"),
-    ("two_frame_multitask_loss", dict(target=zeros(3, 8, 10, 2)), "the batches differ"),
-    ("two_frame_multitask_loss", dict(mask=np.ones((2, 8, 8), bool)), r"shape \(2, 8, 8\)"),
-    ("two_frame_multitask_loss", dict(labels=zeros(3, dtype=np.int32)), LABELS_MESSAGE),
     ("uf_tsn_loss", dict(image1=zeros(9, 7, 3)), r"image1 has shape \(9, 7, 3\) and image2"),
     ("uf_tsn_loss", dict.fromkeys(PAIR, zeros(4, 5, 1)), r"must be the same \[..., H, W, 3\]"),
     ("uf_tsn_loss", dict(image1=IMAGE.astype(np.uint8)), "image1 has dtype uint8"),

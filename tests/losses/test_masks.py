@@ -7,22 +7,10 @@ import pytest
 from afn_jax import losses
 
 SIZE = (2, 5, 6)
-LOGITS, LABELS = np.zeros((2, 4), np.float32), np.array([1, 3])
 
 
 def multiscale(flow, target, mask):
     return losses.multiscale_endpoint_error([flow], target, weights=(2.0,), mask=mask)
-
-
-def multitask(flow, target, mask):
-    return losses.multitask_loss(LOGITS, LABELS, flow, target, mask=mask)[1]["epe"]
-
-
-def two_frame(flow, target, mask):
-    flow, target = flow[:, 0], target[:, 0]
-    return losses.two_frame_multitask_loss(
-        LOGITS, LABELS, [flow], target, scale_weights=(2.0,), mask=mask[:, 0]
-    )[1]["multiscale_epe"]
 
 
 # Each with the axes behind pixels, of each argument, and whether there is an axis of time.
@@ -33,10 +21,8 @@ CASES = {
     "l1_loss": (losses.l1_loss, [(3,), (3,)], False),
     "masked_mean": (losses.masked_mean, [()], False),
     "multiscale_endpoint_error": (multiscale, [(2,), (2,)], False),
-    "multitask_loss": (multitask, [(2,), (2,)], True),
     "photometric_loss": (losses.photometric_loss, [(3,), (3,)], False),
     "smoothness_loss": (losses.smoothness_loss, [(2,)], False),
-    "two_frame_multitask_loss": (two_frame, [(2,), (2,)], True),
 }
 
 

@@ -189,13 +189,6 @@ LOSSES = (
         (("flow", (4, 5, 2)), ("flow", (2, 3, 2)), FLOW),
         finite_to=1e35,
     ),
-    mean(
-        "multitask_loss",
-        lambda *arrays: losses.multitask_loss(*arrays)[0],
-        (LOGITS, LABELS, ("flow", (2, *SIZE, 2)), ("flow", (2, *SIZE, 2))),
-        any_leading=False,
-        finite_to=1e35,
-    ),
     mean("photometric_loss", losses.photometric_loss, (IMAGE, IMAGE)),
     mean("smoothness_loss", losses.smoothness_loss, (FLOW,)),
     Function("ssim", losses.ssim, (IMAGE, IMAGE), shape=(1, 1, 3)),
@@ -206,15 +199,6 @@ LOSSES = (
         shape=(1, 2, 3),
     ),
     mean("ssim_loss", losses.ssim_loss, (IMAGE, IMAGE)),
-    mean(
-        "two_frame_multitask_loss",
-        lambda logits, labels, a, b, target: losses.two_frame_multitask_loss(
-            logits, labels, [a, b], target, scale_weights=(0.6, 0.4)
-        )[0],
-        (LOGITS, LABELS, ("flow", (4, 5, 2)), ("flow", (2, 3, 2)), FLOW),
-        any_leading=False,
-        finite_to=1e35,
-    ),
     mean(
         "uf_tsn_loss",
         lambda image1, image2, flow: losses.uf_tsn_loss(image1, image2, [flow])[0],

@@ -63,9 +63,7 @@ SUMS = {
     "jointflow3d_loss",
     "motionnet_loss",
     "multiscale_endpoint_error",
-    "multitask_loss",
     "ssim_loss",
-    "two_frame_multitask_loss",
     "uf_tsn_loss",
 }
 

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from afn_jax.losses import (
+    cross_entropy,
     jointflow3d_loss,
     motionnet_loss,
-    two_frame_multitask_loss,
+    multiscale_endpoint_error,
     uf_tsn_loss,
 )
+from afn_jax.losses.actionflownet import SCALE_WEIGHTS
 from afn_jax.losses.motionnet import CAFFE_JOINT
 from afn_jax.models.jointflow3d import triplet_frames
 from afn_jax.types import Batch, Prediction
@@ -158,10 +160,11 @@ def test_multiscale():
     batch = clip(3, 2)
     batch = batch.replace(flow_mask=np.ones_like(batch.flow_mask))
     prediction = predicted(3, 1, (8, 4, 2, 1))
-    expected, _ = jax.jit(two_frame_multitask_loss)(
-        prediction.logits, batch.labels, [f[:, 0] for f in prediction.flows], batch.flows[:, 0]
+    expected = cross_entropy(prediction.logits, batch.labels).mean()
+    expected += 0.5 * multiscale_endpoint_error(
+        [f[:, 0] for f in prediction.flows], batch.flows[:, 0], weights=SCALE_WEIGHTS
     )
-    objective = create_objective("multiscale")
+    objective = create_objective("multiscale", flow_weight=0.5)
     found = terms_of(objective, prediction, batch)
     assert total(objective, found) == pytest.approx(float(expected), rel=1e-5)
 
