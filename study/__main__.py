@@ -101,7 +101,8 @@ def study(config: StudyConfig, data, results) -> int:
 
     from study.findings import FINDINGS, Fused
     from study.report import DIVERGED
-    from study.runs import Place, Stopped, fused_arm, run_arm, settings_of
+    from study.runs import Place, Stopped, fused_arm, run_arm
+    from study.settings import settings_of
     from train.loop import TrainingStopped
 
     console = Console()

@@ -1,59 +1,78 @@
-"""The numbers of the study, one line a run, in `results.jsonl` beside the page's pictures."""
+"""The numbers of the study: `results.jsonl` beside the page's pictures has one line per run.
+
+`settings.jsonl` has one line for each fingerprint of settings that occurs there.
+"""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from study.report import Tried, write_report
 from study.runs import Place
+from study.settings import Settings, fingerprint, today
 
 FILE = "results.jsonl"
+SETTINGS = "settings.jsonl"
 REMARKS = "remarks.json"
 
 
 class Results:
-    """What has been run. A line cut short by a crash is left out, and its run done again."""
+    """The runs that are done. A line cut short by a crash is ignored, so its run is repeated."""
 
     def __init__(self, page: Path):
         self._page = page
         self._file = page.with_suffix("") / FILE
         self._rows: dict[tuple, dict[str, float]] = {}
-        self._settings: dict[tuple, str] = {}
-        for line in self._file.read_text().splitlines() if self._file.exists() else ():
+        # By run, in today's names; the fingerprint alone where its settings do not exist today.
+        self._settings: dict[tuple, Settings | str] = {}
+        self._known: dict[str, Settings | str] = {}
+        for line in _lines(self._settings_file):
             try:
-                row = json.loads(line)
-                self._keep(tuple(row["run"]), row["settings"], row["numbers"])
-            except (json.JSONDecodeError, KeyError, TypeError):
+                self._known[line["settings"]] = _today_or(line["settings"], line)
+            except (KeyError, TypeError, AttributeError):
+                continue
+        for row in _lines(self._file):
+            try:
+                settings = self._known.get(row["settings"], row["settings"])
+                self._keep(tuple(row["run"]), settings, row["numbers"])
+            except (KeyError, TypeError):
                 continue
 
-    def has(self, finding: str, arm: str, place: Place, settings: str) -> bool:
-        """Whether that arm has been run there, with these settings (`runs.settings_of`)."""
+    @property
+    def _settings_file(self) -> Path:
+        return self._file.with_name(SETTINGS)
+
+    def has(self, finding: str, arm: str, place: Place, settings: Settings) -> bool:
+        """Whether that arm has been run there with these settings (`settings.settings_of`)."""
         return self._settings.get(_key(finding, arm, place)) == settings
 
-    def was_other(self, finding: str, arm: str, place: Place, settings: str) -> bool:
-        """Whether it has been run there, with other settings than these."""
+    def was_other(self, finding: str, arm: str, place: Place, settings: Settings) -> bool:
+        """Whether it has been run there with different settings."""
         return self._settings.get(_key(finding, arm, place), settings) != settings
 
     def add(
-        self, finding: str, arm: str, place: Place, settings: str, numbers: dict[str, float]
+        self, finding: str, arm: str, place: Place, settings: Settings, numbers: dict[str, float]
     ) -> None:
-        """Keeps the numbers of a run, at once, in place of those of other settings."""
-        key = _key(finding, arm, place)
+        """Writes the numbers of a run, which replace those of different settings."""
+        key, name = _key(finding, arm, place), fingerprint(settings)
         self._keep(key, settings, numbers)
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        with open(self._file, "a") as file:
-            row = {"run": key, "settings": settings, "numbers": numbers}
-            file.write(json.dumps(row) + "\n")
+        if name not in self._known:
+            _append(self._settings_file, {"settings": name, **settings})
+            self._known[name] = settings
+        _append(self._file, {"run": key, "settings": name, "numbers": numbers})
 
-    def _keep(self, key: tuple, settings: str, numbers: dict[str, float]) -> None:
+    def _keep(self, key: tuple, settings: Settings | str, numbers: dict[str, float]) -> None:
         for rows in (self._rows, self._settings):
             rows.pop(key, None)  # so that the last run is the last in order
         self._rows[key], self._settings[key] = numbers, settings
 
     def write_page(self) -> None:
-        """Writes the report of all that has been run.
+        """Writes the report of all runs.
 
-        Of an arm that was run with several settings, as where a recipe has changed and not all of
-        its seeds were run again, the settings of its last run count, and the others are left out.
+        An arm may have been run with several settings: its recipe has changed, and not all of its
+        seeds were run again. Then only the rows with the settings of its last run count.
         """
         tried: dict[str, dict[tuple[str, str], Tried]] = {}
         last = {key[:4]: settings for key, settings in self._settings.items()}
@@ -71,7 +90,7 @@ class Results:
 
 
 class _Arms(dict):
-    """Numbers by arm: an arm that was not run has none."""
+    """Numbers by arm; empty for an arm that was not run."""
 
     def __missing__(self, arm: str) -> dict:
         self[arm] = {}
@@ -80,3 +99,25 @@ class _Arms(dict):
 
 def _key(finding: str, arm: str, place: Place) -> tuple:
     return (finding, arm, place.data.name, place.scale, place.fold, place.seed)
+
+
+def _today_or(name: str, line: dict[str, Any]) -> Settings | str:
+    try:
+        return today({key: value for key, value in line.items() if key != "settings"})
+    except ValueError:  # a setting that no longer exists
+        return name
+
+
+def _lines(path: Path) -> Iterator[Any]:
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            continue
+
+
+def _append(path: Path, row: dict[str, Any]) -> None:
+    """Appends a line, after the end of one that a crash cut short."""
+    cut = path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size
+    with open(path, "a") as file:
+        file.write(("\n" if cut else "") + json.dumps(row) + "\n")

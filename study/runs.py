@@ -17,7 +17,7 @@ from rich.console import Console
 from eval.action import ActionConfig, run_action
 from eval.scores import accuracy, fuse, load_scores
 from study.data import StudyData
-from study.findings import Arm, Fused, Stage
+from study.findings import Fused, Stage
 from train.checkpoint import CONFIG_FILE, load_config
 from train.config import TrainConfig, flatten, without_unread_flow
 from train.loop import train
@@ -27,11 +27,16 @@ from train.writers import read_metrics
 NUMBERS = "numbers.json"
 DONE = "done"  # holds when a run was finished; what starts from it keeps this beside its folder
 FORMER = ".former"
-# A dataset may have moved; the rest is where the run is kept, not what it is.
-SAME_RUN = {"run_dir", "init.run", "data.root", "data.annotations", "compilation_cache"}
-# How fast and how often, which changes no number; and which replication it is.
-SAME_ARM = SAME_RUN | {"data.num_threads", "data.num_workers", "data.prefetch", "log_every"}
-SAME_ARM |= {"seed", "data.list_number"}
+# Settings that may differ between a run folder and the run that belongs there. They say where files
+# are; `init.run_skip` decides only whether starting from the former run is an error.
+SAME_RUN = {
+    "run_dir",
+    "init.run",
+    "init.run_skip",
+    "data.root",
+    "data.annotations",
+    "compilation_cache",
+}
 
 
 class Stopped(Exception):
@@ -121,30 +126,6 @@ def run_arm(stages: tuple[Stage, ...], place: Place) -> dict[str, float]:
     } | learning(run_dir)
     kept.write_text(json.dumps(numbers, indent=1) + "\n")
     return numbers
-
-
-def settings_of(arm: Arm, arms: dict[str, Arm], place: Place) -> str:
-    """A name for all settings of an arm's runs that are not the default: others, other name.
-
-    The same for all of its replications. Settings that come new to the project, with their
-    defaults, change no name; nor does anything that is not a setting, as the code.
-    """
-    if isinstance(arm, Fused):
-        streams = [settings_of(arms[name], arms, place) for name in (arm.spatial, arm.temporal)]
-        said = repr((streams, arm.weights))
-    else:
-        default = flatten(TrainConfig())
-        said = repr(
-            [
-                sorted(
-                    (name, value)
-                    for name, value in flatten(configure(arm[: count + 1], place)).items()
-                    if name not in SAME_ARM and value != default[name]
-                )
-                for count in range(len(arm))
-            ]
-        )
-    return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 
 def _is_of(config: TrainConfig) -> bool:
