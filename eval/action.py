@@ -1,9 +1,9 @@
-"""Action recognition and flow of a run on its test split: `python -m eval action --run DIR`.
+"""Evaluates action recognition and flow of a run on its test split: `python -m eval action`.
 
-How each video is looked at, and how the scores of its views become one, is the protocol's: see
-`eval.protocols`. Each video counts once, whatever the batch size and the devices.
+The protocol sets the views of each video and how their scores are averaged, see `eval.protocols`.
+Each video counts once, for any batch size and number of devices.
 
-Several runs, as those of the three splits of UCF101, are evaluated in turn and averaged.
+Several runs, such as those of the three splits of UCF101, are evaluated in turn and averaged.
 """
 
 import dataclasses
@@ -26,14 +26,15 @@ from afn_jax.data.pipeline import evaluation_batches
 from afn_jax.data.source import Skipped, Source
 from afn_jax.data.sources import create_source
 from afn_jax.data.transforms.views import Views
+from afn_jax.limits import Limits, check_limits
 from afn_jax.metrics import EndpointErrorMetric, PerClass, true_class_rank
 from afn_jax.ops import resize_flow
 from afn_jax.types import Batch
 from eval.predict import Predict, load_predict, moved, starts_of
-from eval.protocols import Protocol, ProtocolName, find_protocol
+from eval.protocols import Protocol, ProtocolName, Space, find_protocol
 from eval.report import write_report
 from eval.report_clips import ReportExample
-from eval.scores import FILE, Scores, accuracy, accuracy_interval
+from eval.scores import FILE, Scores, accuracy, accuracy_interval, softmax
 from train.checkpoint import load_config
 from train.objectives import flow_and_target
 from train.writers import read_metrics, read_skipped
@@ -41,58 +42,68 @@ from train.writers import read_metrics, read_skipped
 
 @dataclasses.dataclass(frozen=True)
 class ActionConfig:
-    """Evaluates the newest checkpoint of a run over its test split."""
+    """Evaluates the newest checkpoint of a run on its test split."""
 
     run: Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
-    """Folder of the run; again for each other split, to average them."""
+    """Folder of the run. Repeat the option to average over runs, such as those of three splits."""
     protocol: ProtocolName = "clips"
-    """clips: K evenly spaced ones, centre crop; or what a paper does."""
-    clips: int = 0
-    """Clips a video; 0 means what the protocol says, or for `clips` the run's recipe."""
-    batch_size: int = 32
-    """Clips at a time, over all devices; ten crops count as ten."""
-    examples: int = 8
-    """Test clips shown in the report."""
+    """Test protocol. clips: K evenly spaced clips, center crop. The others are the papers'."""
+    clips: Annotated[int, Limits(0)] = 0
+    """Clips per video; 0: as the protocol has it. For clips, that is the run's test_clips."""
+    batch_size: Annotated[int, Limits(1)] = 32
+    """Clips per batch, over all devices; ten crops count as ten clips."""
+    examples: Annotated[int, Limits(0)] = 8
+    """Number of test clips to show in the report."""
     data_root: str = ""
-    """Where the videos are, if not where the run found them."""
+    """Folder of the videos, if they have moved since training."""
     annotations: str = ""
-    """Where their lists are, likewise."""
+    """Lists of the videos, if they have moved since training."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ActionResult:
-    """What `evaluate` found, of the videos that could be read."""
+    """Result of `evaluate`, for the videos that could be read.
 
-    logits: np.ndarray | None  # [videos, classes] mean over the views
-    probabilities: np.ndarray | None  # [videos, classes] mean over the views
-    labels: np.ndarray  # [videos]
-    videos: np.ndarray  # [videos] index in the source
-    views: np.ndarray  # [videos] how many there were
+    Attributes:
+        logits: `[videos, classes]`, mean over the views; None if the network does not classify.
+        probabilities: likewise.
+        labels: `[videos]`, 0-based.
+        videos: `[videos]`, indices in the source.
+        views: `[videos]`, number of views.
+        epe: mean endpoint error; None without flow or without a flow target.
+        zero_flow_epe: the same for zero flow.
+        damaged: videos that could not be read.
+    """
+
+    logits: np.ndarray | None
+    probabilities: np.ndarray | None
+    labels: np.ndarray
+    videos: np.ndarray
+    views: np.ndarray
     epe: float | None
     zero_flow_epe: float | None
     damaged: tuple[Skipped, ...]
 
-    def scores(self, space: str) -> np.ndarray | None:
-        """`logits` or `probabilities`."""
+    def scores(self, space: Space) -> np.ndarray | None:
+        """Returns `logits` or `probabilities`."""
         return self.logits if space == "logits" else self.probabilities
 
 
 def run_action(config: ActionConfig, console: Console | None = None) -> list[dict]:
-    """Evaluates one run folder or more, and returns what it wrote into the `eval.json` of each.
+    """Evaluates one or more runs.
 
-    Beside it lie `report.html` and, if the run classifies, `scores.npz`. Of several runs the mean
-    is added as the last element.
+    Writes `eval.json`, `report.html` and, if the run classifies, `scores.npz` into the folder of
+    each run.
+
+    Returns:
+        The contents of each `eval.json`; for several runs, their mean is added at the end.
 
     Raises:
-        ValueError: not a run folder, settings that cannot be, or no test video can be decoded.
-        CheckpointError: a run has no checkpoint that can be read.
+        ValueError: not a run folder, invalid settings, or no test video can be decoded.
+        CheckpointError: a run has no readable checkpoint.
     """
     console = console or Console()
-    if config.clips < 0 or config.batch_size < 1 or config.examples < 0:
-        raise ValueError(
-            f"clips, batch_size and examples: got {config.clips}, {config.batch_size} and "
-            f"{config.examples}, but clips and examples must be 0 or more, batch_size 1 or more."
-        )
+    check_limits(config)
     if not config.run:
         raise ValueError("run: got none; give the folder of a run with --run.")
     folders = [Path(run) for run in config.run]
@@ -100,7 +111,7 @@ def run_action(config: ActionConfig, console: Console | None = None) -> list[dic
     if twice:
         raise ValueError(f"run: {twice[0]} is given more than once; give each run once.")
     find_protocol(config.protocol, config.clips)
-    for path in folders:  # before the first one takes its time
+    for path in folders:  # before the first evaluation, which takes time
         load_config(path)
     results = [_run(config, path, console) for path in folders]
     values = [value for value, _ in results]
@@ -110,16 +121,18 @@ def run_action(config: ActionConfig, console: Console | None = None) -> list[dic
 
 
 def _run(config: ActionConfig, run_dir: Path, console: Console) -> tuple[dict, Scores | None]:
-    """Evaluates one run: (what is in `eval.json`, what is in `scores.npz`)."""
+    """Evaluates one run; returns the contents of `eval.json` and of `scores.npz`."""
     settings = moved(load_config(run_dir), config.data_root, config.annotations)
-    clips = config.clips or (settings.test_clips if config.protocol == "clips" else 0)
+    clips = config.clips
+    if find_protocol(config.protocol).clips_of_run:
+        clips = clips or settings.test_clips
     protocol = find_protocol(config.protocol, clips)
     source = create_source(settings.data, "test", settings.seed)
     predict, step = load_predict(run_dir, settings, len(source.class_names))
     starts = starts_of(settings, len(source.class_names))
     result = evaluate(predict, source, settings.data, protocol.views, config.batch_size, starts)
     if not len(result.labels):
-        first = f", the first: {result.damaged[0].reason}" if result.damaged else ""
+        first = f" (first: {result.damaged[0].reason})" if result.damaged else ""
         raise ValueError(
             f"none of the {len(source)} test videos can be decoded{first}. "
             "Check that the dataset is complete and its disk is readable."
@@ -129,25 +142,25 @@ def _run(config: ActionConfig, run_dir: Path, console: Console) -> tuple[dict, S
         scores.save(run_dir / FILE)
     summary = summarize(result, len(source.class_names), protocol.space)
     confusion = _confusion(result, len(source.class_names), protocol.space)
-    # Those of training too, each once.
+    # Files skipped in training too, each once.
     skipped = dict.fromkeys([*read_skipped(run_dir), *source.skipped, *result.damaged])
     notes = [
-        f"{len(result.labels)} test videos, {protocol.describe()}; "
-        f"{settings.data.num_frames} frames a clip; step {step} of {settings.steps}."
+        f"{len(result.labels)} test videos, {settings.data.num_frames} frames per clip; "
+        f"{protocol.describe()}; step {step} of {settings.steps}."
     ]
     if scores is not None:
         low, high = accuracy_interval([(scores.names, _right(scores, protocol))])
         notes.append(
-            f"Top-1 {100 * summary['top1']:.1f} %: 95 % interval {100 * low:.1f} to "
-            f"{100 * high:.1f} %, by bootstrap over the videos."
+            f"Top-1 accuracy {100 * summary['top1']:.1f} %, 95 % interval {100 * low:.1f} to "
+            f"{100 * high:.1f} % (bootstrap over videos)."
         )
     if result.epe is not None and not source[0].has_flow:
         notes.append(
-            f"The flow target is an estimate by the teacher {settings.data.teacher!r}, "
-            "so the endpoint error is the distance to the teacher."
+            f"The flow target is estimated by the teacher {settings.data.teacher!r}, "
+            "so the endpoint error is the distance to the teacher's flow."
         )
     words = ["python", "-m", "eval", "action", "--run", str(run_dir)]
-    words += ["--protocol", protocol.name] if protocol.name != "clips" else []
+    words += ["--protocol", protocol.name] if protocol.name != ActionConfig.protocol else []
     words += ["--clips", str(clips)] if clips else []
     words += ["--data-root", config.data_root] if config.data_root else []
     words += ["--annotations", config.annotations] if config.annotations else []
@@ -186,14 +199,14 @@ def _run(config: ActionConfig, run_dir: Path, console: Console) -> tuple[dict, S
         values["top1_interval"] = [low, high]
     write_atomically(run_dir / "eval.json", json.dumps(values, indent=1) + "\n")
     for item in result.damaged:
-        console.print(f"warning: not counted: {item.path} ({item.reason})", style="yellow")
+        console.print(f"warning: skipped {item.path} ({item.reason})", style="yellow")
     for note in notes:
         console.print(note, highlight=False, soft_wrap=True)
     return values, scores
 
 
 def result_line(values: dict) -> str:
-    """The one line that scripts read: `top1=0.93 chance=0.125 epe=0.31 ... report=...`."""
+    """Returns the result as one line: `top1=0.93 chance=0.125 epe=0.31 ... report=...`."""
     numbers = [
         f"{name}={values[name]:.4g}"
         for name in ("top1", "top5", "chance", "epe", "zero_flow_epe")
@@ -214,9 +227,15 @@ def evaluate(
     batch_size: int,
     starts: Sequence[int] | None = None,
 ) -> ActionResult:
-    """Looks at all `views` of every video of `source`; each counts once in the means of its own.
+    """Evaluates all views of all videos of a source; each video counts once.
 
-    `starts` are the frames that the network's flows start at; None: the first, the second, ...
+    Args:
+        predict: the network.
+        source: the videos.
+        data: how clips are cut.
+        views: the clips and crops of each video.
+        batch_size: clips per batch; ten crops count as ten clips.
+        starts: the frame at which each flow of the network starts; None: flow t starts at frame t.
     """
     reader = ClipReader(source, data)
     shape = (len(source), len(source.class_names))
@@ -236,10 +255,10 @@ def evaluate(
             classifies = True
             scores = np.asarray(prediction.logits, np.float64)[batch.mask]
             np.add.at(logits, videos, scores)
-            np.add.at(probabilities, videos, _softmax(scores))
+            np.add.at(probabilities, videos, softmax(scores))
         if prediction.flows and batch.flows is not None:
             error = EndpointErrorMetric.from_batch(*flow_and_target(prediction, batch, starts))
-            # Summed in double precision: a large test set has more pixels than float32 can count.
+            # In double precision: float32 cannot count the pixels of a large test set.
             error = jax.tree.map(np.float64, error)
             flow_error = error if flow_error is None else flow_error.merge(error)
     videos = np.flatnonzero(counts)
@@ -258,8 +277,8 @@ def evaluate(
     )
 
 
-def summarize(result: ActionResult, num_classes: int, space: str) -> dict[str, float]:
-    """top1, top5, chance, epe, zero_flow_epe: those that the run has."""
+def summarize(result: ActionResult, num_classes: int, space: Space) -> dict[str, float]:
+    """Returns `top1`, `top5`, `chance`, `epe` and `zero_flow_epe`, as far as the run has them."""
     summary: dict[str, float] = {}
     scores = result.scores(space)
     if scores is not None:
@@ -277,11 +296,11 @@ def example_clips(
     count: int,
     starts: Sequence[int] | None = None,
 ) -> list[ReportExample]:
-    """`count` test clips spread over the classes, with what the network makes of them.
+    """Returns `count` test clips, spread over the classes, with the network's predictions.
 
-    In place of a damaged one comes the next. `starts` are as in `evaluate`; where these are not all
-    frames, or all but the last, only the frames that a flow starts at are there. Without any, the
-    flow is left out.
+    A damaged video is replaced by the next one. `starts` is as in `evaluate`. If flows do not start
+    at all frames, or all but the last, an example has only the frames at which a flow starts. An
+    empty `starts` leaves out the flow.
     """
     by_label: dict[int, list[int]] = {}
     for i in range(min(len(source), 4096)):
@@ -309,7 +328,7 @@ def example_clips(
                 target, flow_mask = (x if x is None else x[chosen] for x in (target, flow_mask))
         scores = np.full(len(source.class_names), 1 / len(source.class_names))
         if prediction.logits is not None:
-            scores = _softmax(np.asarray(prediction.logits[0], np.float64))
+            scores = softmax(np.asarray(prediction.logits[0], np.float64))
         examples.append(
             ReportExample(
                 name=source[number].name,
@@ -347,8 +366,8 @@ def _right(scores: Scores, protocol: Protocol) -> np.ndarray:
     return true_class_rank(scores.in_space(protocol.space), scores.labels) < 1
 
 
-def _confusion(result: ActionResult, num_classes: int, space: str) -> PerClass:
-    """Counts of the videos that were classified: none for a run of flow alone."""
+def _confusion(result: ActionResult, num_classes: int, space: Space) -> PerClass:
+    """Counts the classified videos; a run that learned only flow has none."""
     scores, labels = result.scores(space), result.labels
     if scores is None:
         scores, labels = np.zeros((0, num_classes)), np.zeros((0,), int)
@@ -356,12 +375,12 @@ def _confusion(result: ActionResult, num_classes: int, space: str) -> PerClass:
 
 
 def _mean(values: Sequence[dict], scores: Sequence[Scores | None]) -> dict:
-    """The mean over runs of the numbers that all of them have."""
+    """Averages, over runs, the numbers that all of them have."""
     classes = {tuple(value["class_names"]) for value in values}
     if len(classes) > 1:
         raise ValueError(
-            "run: the runs have other classes, so their mean means nothing. Give runs of one "
-            "dataset; each has its own numbers in its eval.json."
+            "run: the runs have different class lists and cannot be averaged. Give runs of one "
+            "dataset. The result of each run is in its eval.json."
         )
     names = ("top1", "top5", "chance", "epe", "zero_flow_epe")
     shared = [name for name in names if all(name in value for value in values)]
@@ -373,8 +392,3 @@ def _mean(values: Sequence[dict], scores: Sequence[Scores | None]) -> dict:
         answers = [(one.names, _right(one, protocol)) for one in scores]
         mean["top1_interval"] = list(accuracy_interval(answers))
     return mean
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)

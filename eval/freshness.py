@@ -1,4 +1,4 @@
-"""Whether what was measured is still what a run would give."""
+"""A warning about results of an older checkpoint."""
 
 from pathlib import Path
 
@@ -8,19 +8,19 @@ from train.checkpoint import newest_step
 
 
 def warn_if_older(run: str | Path, step: int | None, file: str, console: Console) -> None:
-    """Tells of a result of a run that has a newer checkpoint.
+    """Warns if a run has a newer checkpoint than the one that a result belongs to.
 
     Args:
-        run: its folder.
-        step: of the checkpoint that was measured; None: not known, and nothing is told.
-        file: of the result.
-        console: to be told.
+        run: folder of the run.
+        step: step of the evaluated checkpoint; None: unknown, no warning.
+        file: the file that holds the result.
+        console: prints the warning.
     """
     newest = newest_step(Path(run))
     if None not in (step, newest) and step != newest:
         console.print(
-            f"warning: {file} of {run} is of step {step}, its newest checkpoint of step {newest}; "
-            "evaluate it again",
+            f"warning: {file} of {run} belongs to step {step}, but the newest checkpoint is of "
+            f"step {newest}; evaluate the run again",
             style="yellow",
             soft_wrap=True,
             highlight=False,

@@ -1,7 +1,7 @@
 """Late fusion of cached scores: `python -m eval fuse --scores A B --weights 1 1.5`.
 
-`--scores` again is another split of the same dataset: each is fused alone, and the accuracies are
-averaged, as the papers report the three splits of UCF101 and HMDB51.
+Each `--scores` is one split of a dataset. The splits are fused separately and their accuracies
+averaged, as the papers do for the three splits of UCF101 and HMDB51.
 """
 
 import dataclasses
@@ -17,49 +17,50 @@ from eval.freshness import warn_if_older
 from eval.protocols import PROTOCOLS
 from eval.scores import FILE, Scores, accuracy, accuracy_interval, fuse, load_scores
 
-SWEEP = tuple(0.25 * i for i in range(17))  # weights of the second stream, beside 1 of the first
+SWEEP = tuple(0.25 * i for i in range(17))  # weights of the second stream; the first has 1
 
 
 @dataclasses.dataclass(frozen=True)
 class FuseConfig:
-    """Fuses the scores of streams that were evaluated on the same videos; runs no network."""
+    """Fuses the saved scores of several streams on the same videos, without running a network."""
 
     scores: Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction]
-    """Files scores.npz, or the run folders that hold them: the streams of a split, the spatial one
-    first; one alone is only read. Again for each other split, in the same order, to average them.
-    """
+    """Run folders, or their files scores.npz: the streams of one split, spatial stream first; one
+    stream is allowed. Repeat the option, with the same order, to average over splits."""
     weights: tuple[float, ...] = ()
-    """One for each stream; default: what the paper of their protocol weighs two streams with, the
-    spatial one first, or all the same."""
+    """One weight per stream, spatial stream first. Default: for two streams, those of their
+    protocol's paper; otherwise equal weights."""
     space: Literal["protocol", "logits", "probabilities", "rectified"] = "protocol"
-    """What is averaged; protocol: what that of the streams averages over clips, logits if they have
-    several; rectified: logits without the negative ones, sum 1 (Hidden Two-Stream's script)."""
+    """What is fused. protocol: what the protocol of the streams averages over clips, or logits if
+    their protocols differ; rectified: logits with negative values set to 0 and divided by their sum
+    (released code of Hidden Two-Stream)."""
     sweep: bool = False
-    """Print the accuracy for a row of weights of the second of two streams."""
+    """Print the accuracy for a range of weights of the second of two streams."""
 
 
 def run_fuse(config: FuseConfig, console: Console | None = None) -> dict:
-    """Fuses, prints what each stream has alone, and returns top1, top5, chance and the interval.
+    """Fuses the streams of each split and prints the accuracy of each stream alone.
 
-    Of several splits they are means over these, `splits` is their number and `num_videos` that of
-    all videos together.
+    Returns:
+        `splits` (their number), `top1`, `top5` and `chance` (means over the splits), `low` and
+        `high` (the 95 % interval of `top1`) and `num_videos` (of all splits together).
 
     Raises:
-        ValueError: files that cannot be read or do not belong together, weights that do not fit.
+        ValueError: files that cannot be read or do not belong together, or invalid weights.
     """
     console = console or Console()
     if not config.scores or not all(config.scores):
-        raise ValueError("scores: got none; give one scores.npz or more with --scores.")
+        raise ValueError("scores: got none; give one or more run folders with --scores.")
     splits = [[load_scores(path) for path in paths] for paths in config.scores]
     every = [stream for streams in splits for stream in streams]
     _check_splits(splits)
     protocols = {stream.protocol for stream in every}
     space = config.space if config.space != "protocol" else _space(protocols)
     weights = config.weights or _weights(protocols, len(splits[0]))
-    # Before anything is printed: it checks.
+    # Before anything is printed, because it checks the streams.
     fused = [fuse(streams, weights, space) for streams in splits]
     if config.sweep and len(splits[0]) != 2:
-        raise ValueError(f"sweep: got {len(splits[0])} streams, but it weighs two of them.")
+        raise ValueError(f"sweep: got {len(splits[0])} per split, but a sweep needs two streams.")
     for streams in splits:
         for stream, weight in zip(streams, weights, strict=True):
             alone = accuracy(stream.in_space(space), stream.labels)
@@ -71,9 +72,11 @@ def run_fuse(config: FuseConfig, console: Console | None = None) -> dict:
             )
             warn_if_older(stream.run, stream.step, FILE, console)
     if len(protocols) > 1:
-        console.print("warning: the streams were evaluated by other protocols", style="yellow")
+        console.print("warning: the streams were evaluated by different protocols", style="yellow")
     elif any(len({np.median(stream.views) for stream in streams}) > 1 for streams in splits):
-        console.print("warning: the streams have other numbers of views a video", style="yellow")
+        console.print(
+            "warning: the streams have different numbers of views per video", style="yellow"
+        )
     if config.sweep:
         _print_sweep(splits, space, console)
     labels = [streams[0].labels for streams in splits]
@@ -100,13 +103,13 @@ def _check_splits(splits: Sequence[Sequence[Scores]]) -> None:
     for streams in splits[1:]:
         if len(streams) != len(first):
             raise ValueError(
-                f"scores: got {len(first)} streams of one split and {len(streams)} of another. "
+                f"scores: got {len(first)} streams for one split and {len(streams)} for another. "
                 "Give the same streams in the same order after each --scores."
             )
         if streams[0].class_names != first[0].class_names:
             raise ValueError(
-                f"scores: {first[0].run} and {streams[0].run} have other classes, so their mean "
-                "means nothing. Give splits of one dataset."
+                f"scores: {first[0].run} and {streams[0].run} have different classes and cannot be "
+                "averaged. Give splits of one dataset."
             )
     files = [stream.run for streams in splits for stream in streams]
     twice = sorted({run for run in files if files.count(run) > 1})
@@ -127,7 +130,7 @@ def _weights(protocols: set[str], count: int) -> tuple[float, ...]:
 
 
 def fuse_line(values: dict) -> str:
-    """The one line that scripts read: `top1=0.9 low=0.88 high=0.92 top5=0.99 chance=0.1 ...`."""
+    """Returns the result as one line: `top1=0.9 low=0.88 high=0.92 top5=0.99 chance=0.1 ...`."""
     names = ("top1", "low", "high", "top5", "chance")
     texts = [f"{name}={values[name]:.4g}" for name in names if name in values]
     splits = [f"splits={values['splits']}"] if values["splits"] > 1 else []
@@ -145,6 +148,6 @@ def _print_sweep(splits: Sequence[Sequence[Scores]], space: str, console: Consol
         mark = "  best" if top1 == best else ""
         console.print(f"weights 1 : {weight:<4g} top1={top1:.4g}{mark}", highlight=False)
     console.print(
-        "(The best is chosen on the very videos that it is measured on, so it promises too much.)",
+        "(The best weight was chosen on the test videos, so its accuracy is optimistic.)",
         soft_wrap=True,
     )

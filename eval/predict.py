@@ -1,4 +1,4 @@
-"""The network of a run, to be asked."""
+"""Loads a trained run as a prediction function."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +20,15 @@ Predict = Callable[[np.ndarray], Prediction]
 
 
 def load_predict(run_dir: Path, settings: TrainConfig, num_classes: int) -> tuple[Predict, int]:
-    """The network of a run as `predict(frames uint8 [batch, ...]) -> Prediction`, and its step."""
+    """Loads the newest checkpoint of a run.
+
+    Returns:
+        `predict(frames)`, which maps `[batch, time, H, W, 3]` uint8 to a `Prediction`, and the step
+        of the checkpoint.
+
+    Raises:
+        CheckpointError: the run has no checkpoint, or none can be read.
+    """
     model = build_model(settings, num_classes, axis_name=None)
     optimizer = create_optimizer(settings.optim, settings.steps)
     shape = (1, settings.data.num_frames, *settings.data.size, 3)
@@ -41,13 +49,13 @@ def load_predict(run_dir: Path, settings: TrainConfig, num_classes: int) -> tupl
 
 
 def moved(settings: TrainConfig, root: str, annotations: str) -> TrainConfig:
-    """The settings of a run whose videos or lists lie elsewhere now; "": where they were."""
+    """Returns the settings of a run with other folders of videos and lists; "" keeps the folder."""
     data = settings.data
     data = replace(data, root=root or data.root, annotations=annotations or data.annotations)
     return replace(settings, data=data)
 
 
 def starts_of(settings: TrainConfig, num_classes: int) -> tuple[int, ...]:
-    """The frame of a clip that each flow of a run's network starts at."""
+    """Returns the frame at which each flow of a run's network starts."""
     model = build_model(settings, num_classes, axis_name=None)
     return model.flow_starts(settings.data.num_frames)

@@ -1,6 +1,6 @@
-"""Scores of an evaluation in a file, `scores.npz`; their fusion; and how sure an accuracy is.
+"""Cached scores of an evaluation (`scores.npz`), their fusion, and intervals of the accuracy.
 
-Kept are means over the views of each video, of the logits and of the probabilities, so that either
+The file holds logits and probabilities, both averaged over the views of each video, so that either
 can be fused later without running a network.
 """
 
@@ -16,24 +16,26 @@ from afn_jax.atomic import write_atomically
 from afn_jax.metrics import true_class_rank
 
 FILE = "scores.npz"
-SPACES = ("logits", "probabilities", "rectified")
-SAMPLES = 2000  # of the bootstrap: the ends of the interval move by about 1 % of its width
+SAMPLES = 2000  # of the bootstrap: the ends of the interval vary by about 1 % of its width
 
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """What a network says about each video, in the mean over its views.
+    """Scores of a network for each video, averaged over its views.
 
     Attributes:
         logits: `[videos, classes]` float64.
         probabilities: `[videos, classes]` float64.
         labels: `[videos]` int64, 0-based.
-        names: of the videos, each once.
+        names: names of the videos, without repeats.
         class_names: by label.
-        views: `[videos]` int64: how many clips and crops the means are over.
-        protocol: the name of the protocol.
-        run: the folder of the run.
-        step: of its checkpoint.
+        views: `[videos]` int64, the number of clips and crops behind each mean.
+        protocol: name of the protocol.
+        run: folder of the run.
+        step: step of its checkpoint.
+
+    Raises:
+        ValueError: the fields contradict each other, or a name occurs twice.
     """
 
     logits: np.ndarray
@@ -48,47 +50,51 @@ class Scores:
 
     def __post_init__(self):
         shape = (len(self.names), len(self.class_names))
-        for name in ("logits", "probabilities"):
-            if getattr(self, name).shape != shape:
+        for name, values in (("logits", self.logits), ("probabilities", self.probabilities)):
+            if values.shape != shape:
                 raise ValueError(
-                    f"{name}: got shape {getattr(self, name).shape}, but {shape[0]} videos and "
-                    f"{shape[1]} classes need {shape}"
+                    f"{name}: got shape {values.shape}, but {shape[0]} videos and {shape[1]} "
+                    f"classes need {shape}"
                 )
         if self.labels.shape != shape[:1] or self.views.shape != shape[:1]:
             raise ValueError(
                 f"labels and views: got shapes {self.labels.shape} and {self.views.shape}, but "
-                f"{shape[0]} videos need {shape[:1]} each"
+                f"{shape[0]} videos need {shape[:1]} for both"
             )
         if len(set(self.names)) != len(self.names):
             twice = sorted({name for name in self.names if self.names.count(name) > 1})[0]
-            raise ValueError(f"names: {twice!r} is there more than once; each video counts once")
+            raise ValueError(f"names: {twice!r} occurs more than once; each video counts once")
 
     def save(self, path: str | Path) -> None:
-        """Writes the file, whole or not at all."""
+        """Writes the file, completely or not at all."""
         content = io.BytesIO()
         np.savez_compressed(content, **dataclasses.asdict(self))
         write_atomically(path, content.getvalue())
 
     def in_space(self, space: str) -> np.ndarray:
-        """`[videos, classes]` scores to be fused or ranked.
+        """Returns the scores to fuse or rank, `[videos, classes]`.
 
         Args:
-            space: "logits", "probabilities", or "rectified": negative logits count 0 and those of a
-                video sum to 1, as the released Hidden Two-Stream fuses.
+            space: "logits", "probabilities", or "rectified": logits with negative values set to 0
+                and divided by their sum per video, as in the released code of Hidden Two-Stream.
         """
-        if space not in SPACES:
-            raise ValueError(f"space: got {space!r}, allowed are {', '.join(SPACES)}.")
-        if space != "rectified":
-            return getattr(self, space)
-        positive = np.maximum(self.logits, 0)
-        return positive / np.maximum(positive.sum(-1, keepdims=True), 1e-12)
+        if space == "rectified":
+            positive = np.maximum(self.logits, 0)
+            return positive / np.maximum(positive.sum(-1, keepdims=True), 1e-12)
+        return {"logits": self.logits, "probabilities": self.probabilities}[space]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Computes probabilities from logits, both `[..., classes]`."""
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
 
 
 def load_scores(path: str | Path) -> Scores:
-    """Reads the file, or the one in that folder.
+    """Reads a file of scores, or the `scores.npz` of a folder.
 
     Raises:
-        ValueError: it is not there, or no such file.
+        ValueError: the file does not exist, or is not one that `Scores.save` wrote.
     """
     path = Path(path)
     if path.is_dir():
@@ -99,7 +105,8 @@ def load_scores(path: str | Path) -> Scores:
             values = {name: file[name] for name in fields}
     except FileNotFoundError:
         raise ValueError(
-            f"scores: there is no {path}. `python -m eval action --run DIR` writes {FILE} into DIR."
+            f"scores: {path} does not exist. `python -m eval action --run DIR` writes {FILE} into "
+            "DIR."
         ) from None
     except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
         raise ValueError(
@@ -113,62 +120,80 @@ def load_scores(path: str | Path) -> Scores:
 
 
 def aligned(streams: Sequence[Scores]) -> list[Scores]:
-    """The same scores, with the videos of all in the order of the first.
+    """Returns the scores with the videos of all streams in the order of the first.
 
     Raises:
-        ValueError: they are not of the same videos, labels and classes.
+        ValueError: the streams differ in videos, labels or classes.
     """
     first = streams[0]
     result = []
     for stream in streams:
         if stream.class_names != first.class_names:
             raise ValueError(
-                f"scores: {first.run} and {stream.run} have other classes, {first.class_names[:3]}"
-                f"... and {stream.class_names[:3]}...; only scores of the same classes fuse."
+                f"scores: {first.run} and {stream.run} have different classes, "
+                f"{first.class_names[:3]}... and {stream.class_names[:3]}... Only scores of the "
+                "same classes can be combined."
             )
         lost = sorted(set(first.names) ^ set(stream.names))
         if lost:
             raise ValueError(
                 f"scores: {first.run} has {len(first.names)} videos and {stream.run} has "
-                f"{len(stream.names)}; {len(lost)} are in one alone, first: {lost[0]}. Only scores "
-                "of the same test list fuse: evaluate both runs on the same data."
+                f"{len(stream.names)}; {len(lost)} are in only one of them, first: {lost[0]}. Only "
+                "scores of the same test list can be combined: evaluate both runs on the same data."
             )
         place = {name: i for i, name in enumerate(stream.names)}
         order = np.array([place[name] for name in first.names], int)
         moved = dataclasses.replace(
             stream,
             names=first.names,
-            **{
-                name: getattr(stream, name)[order]
-                for name in ("logits", "probabilities", "labels", "views")
-            },
+            logits=stream.logits[order],
+            probabilities=stream.probabilities[order],
+            labels=stream.labels[order],
+            views=stream.views[order],
         )
-        other = np.flatnonzero(moved.labels != first.labels)
-        if len(other):
+        different = np.flatnonzero(moved.labels != first.labels)
+        if len(different):
             raise ValueError(
-                f"scores: {first.run} and {stream.run} give {first.names[other[0]]} other labels. "
-                "Evaluate both runs on the same data."
+                f"scores: {first.run} and {stream.run} have different labels for "
+                f"{first.names[different[0]]}. Evaluate both runs on the same data."
             )
         result.append(moved)
     return result
 
 
 def fuse(streams: Sequence[Scores], weights: Sequence[float], space: str) -> np.ndarray:
-    """`[videos, classes]`: the weighted mean of the streams' scores, videos as in the first.
+    """Computes the weighted mean of the streams' scores.
+
+    Args:
+        streams: scores of the same videos, in any order.
+        weights: one per stream.
+        space: see `Scores.in_space`.
+
+    Returns:
+        `[videos, classes]`, with the videos in the order of the first stream.
 
     Raises:
-        ValueError: weights that do not fit, or streams that are not of the same videos.
+        ValueError: invalid weights, or streams of different videos.
     """
     if len(weights) != len(streams):
-        raise ValueError(f"weights: got {len(weights)} for {len(streams)} streams; give one each.")
+        raise ValueError(
+            f"weights: got {len(weights)} for {len(streams)} streams; give one per stream."
+        )
     if not all(np.isfinite(w) and w >= 0 for w in weights) or not sum(weights) > 0:
-        raise ValueError(f"weights: got {tuple(weights)}; give numbers of 0 or more, one above 0.")
+        raise ValueError(
+            f"weights: got {tuple(weights)}; give numbers of at least 0, one of them above 0."
+        )
     pairs = zip(aligned(streams), weights, strict=True)
     return sum(w * stream.in_space(space) for stream, w in pairs) / sum(weights)
 
 
 def accuracy(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """`top1`, and `top5` where there are more than five classes, in [0, 1]."""
+    """Computes `top1` and, with more than five classes, `top5`, both in [0, 1].
+
+    Args:
+        scores: `[videos, classes]`.
+        labels: `[videos]`, 0-based.
+    """
     rank = true_class_rank(scores, labels)
     result = {"top1": float((rank < 1).mean())}
     if scores.shape[1] > 5:
@@ -183,23 +208,21 @@ def accuracy_interval(
     samples: int = SAMPLES,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Bootstrap interval of the mean accuracy of one or more runs, over videos.
+    """Computes the bootstrap interval, over videos, of the mean accuracy of one or more runs.
 
-    The videos are drawn anew with replacement, those of all runs together: a video that several
-    runs were tested on counts in all of them or in none. The interval tells what another choice of
-    videos would change, not another seed of the training.
+    Videos are drawn with replacement from the videos of all runs together. A video that several
+    runs were tested on counts in all of them or in none. The interval shows the variation due to
+    the choice of test videos, not due to the training seed.
 
     Args:
-        runs: (names, `[videos]` bool: is it right) of each.
-        level: part of the draws between the ends.
-        samples: draws.
-        seed: of the draws.
+        runs: (names of the videos, `[videos]` bool: is the prediction right) of each run.
+        level: share of the draws inside the interval.
+        samples: number of draws.
+        seed: seed of the draws.
 
     Returns:
         (low, high), in [0, 1].
     """
-    if not runs or not all(len(names) for names, _ in runs):
-        raise ValueError("runs: there are no videos to draw from; give one run or more with videos")
     every = sorted({name for names, _ in runs for name in names})
     place = {name: i for i, name in enumerate(every)}
     counted = np.zeros((len(runs), len(every)))
@@ -212,7 +235,7 @@ def accuracy_interval(
     means = np.empty(samples)
     for i in range(samples):
         drawn = np.bincount(rng.integers(len(every), size=len(every)), minlength=len(every))
-        # A run whose videos were not drawn at all says nothing.
+        # A run of which no video was drawn is left out.
         means[i] = np.nanmean(_ratio(right @ drawn, counted @ drawn))
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
@@ -220,4 +243,5 @@ def accuracy_interval(
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Divides; NaN where the denominator is 0."""
     return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)

@@ -1,4 +1,4 @@
-"""Evaluation of a run: every test video counts once, and the numbers are those of the network."""
+"""Tests the evaluation of runs against computations on one video at a time."""
 
 import dataclasses
 import json
@@ -22,11 +22,11 @@ from train.checkpoint import CheckpointError
 from train.config import ObjectiveConfig
 from train.loop import train
 
-NUM_VIDEOS = 10  # no multiple of any batch size below
+NUM_VIDEOS = 10  # not a multiple of any batch size below except 1
 
 
 def small_run(folder, monkeypatch, **objective):
-    """A trained run of the smallest network."""
+    """Trains a run of the smallest network."""
     monkeypatch.setattr("train.loop.build_model", build_small_network)
     monkeypatch.setattr("eval.predict.build_model", build_small_network)
     config = small_config(folder, steps=2, objective=ObjectiveConfig(**objective))
@@ -36,7 +36,7 @@ def small_run(folder, monkeypatch, **objective):
 
 @pytest.fixture(scope="module")
 def joint(tmp_path_factory):
-    """(settings, predict) of a joint run; its folder serves every test of this file."""
+    """Returns (settings, predict) of a joint run, which the tests of this file share."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         config = small_run(tmp_path_factory.mktemp("runs") / "joint", monkeypatch)
         predict, step = action.load_predict(action.Path(config.run_dir), config, 8)
@@ -44,8 +44,8 @@ def joint(tmp_path_factory):
         yield config, predict
 
 
-def by_hand(predict, config):
-    """(scores, labels, epe, zero_flow_epe) from one video at a time."""
+def one_at_a_time(predict, config):
+    """Computes (scores, labels, epe, zero_flow_epe) from one video at a time."""
     source = create_source(config.data, "test", config.seed)
     scores, labels, errors, zero_errors = [], [], [], []
     for i in range(len(source)):
@@ -64,11 +64,11 @@ def by_hand(predict, config):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 32])
-def test_every_video_counts_once_whatever_the_batch(joint, batch_size):
+def test_every_video_counts_once_for_any_batch_size(joint, batch_size):
     config, predict = joint
     source = create_source(config.data, "test", config.seed)
     result = evaluate(predict, source, config.data, Views(), batch_size)
-    scores, labels, epe, zero_flow_epe = by_hand(predict, config)
+    scores, labels, epe, zero_flow_epe = one_at_a_time(predict, config)
     np.testing.assert_array_equal(result.videos, np.arange(NUM_VIDEOS))
     np.testing.assert_array_equal(result.labels, labels)
     np.testing.assert_allclose(result.probabilities, scores, atol=1e-6)
@@ -81,12 +81,12 @@ def test_every_video_counts_once_whatever_the_batch(joint, batch_size):
     assert summary["chance"] == 1 / 8
 
 
-def test_what_an_evaluation_writes(joint):
+def test_writes_results_scores_and_report(joint):
     config, predict = joint
     run_dir = action.Path(config.run_dir)
     (values,) = run_action(ActionConfig(run=(config.run_dir,), batch_size=4, examples=3))
     assert json.loads((run_dir / "eval.json").read_text()) == values
-    scores, labels, epe, _ = by_hand(predict, config)
+    scores, labels, epe, _ = one_at_a_time(predict, config)
     confusion = np.zeros((8, 8), int)
     np.add.at(confusion, (labels, scores.argmax(-1)), 1)
     np.testing.assert_array_equal(values["confusion"], confusion)
@@ -119,7 +119,7 @@ def test_what_an_evaluation_writes(joint):
         ({"action": False}, {"epe", "zero_flow_epe"}, {"top1", "top5", "chance"}),
     ],
 )
-def test_runs_with_one_half(tmp_path, monkeypatch, objective, present, absent):
+def test_runs_of_action_or_flow_alone(tmp_path, monkeypatch, objective, present, absent):
     config = small_run(tmp_path / "run", monkeypatch, **objective)
     classifies = objective.get("action", True)
     (values,) = run_action(ActionConfig(run=(config.run_dir,), examples=2))
@@ -136,7 +136,7 @@ def test_runs_with_one_half(tmp_path, monkeypatch, objective, present, absent):
 
 @dataclasses.dataclass
 class FakeVideo(Video):
-    """Frame t of video v is filled with 10 v + t."""
+    """A video whose frame t is filled with 10 number + t."""
 
     number: int
     num_frames: int
@@ -163,9 +163,8 @@ class FakeSource(list):
 
 
 DATA = DataConfig(num_frames=2, size=(8, 8), teacher="none", num_threads=1, prefetch=1)
-# Logits of the clip whose first frame is filled with that value.
-RNG = np.random.default_rng(0)
-LOGITS = RNG.normal(size=(256, 3)).astype(np.float32)
+# LOGITS[v] are the logits of a clip whose first frame is filled with v.
+LOGITS = np.random.default_rng(0).normal(size=(256, 3)).astype(np.float32)
 
 
 def fake_predict(frames):
@@ -178,10 +177,10 @@ def softmax(logits):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 64])
-def test_probabilities_of_the_clips_are_averaged(batch_size):
+def test_averages_logits_and_probabilities_over_clips(batch_size):
     source = FakeSource(FakeVideo(number, num_frames=6) for number in range(4))
     result = evaluate(fake_predict, source, DATA, Views(3), batch_size)
-    # Clips of 2 frames in a video of 6, evenly spaced from the first to the last: 0, 2, 4.
+    # Three evenly spaced clips of 2 frames in a video of 6 start at frames 0, 2 and 4.
     expected = [softmax(LOGITS[10 * v + np.array([0, 2, 4])]).mean(0) for v in range(4)]
     np.testing.assert_allclose(result.probabilities, expected, rtol=1e-6)
     means = [LOGITS[10 * v + np.array([0, 2, 4])].mean(0) for v in range(4)]
@@ -192,7 +191,7 @@ def test_probabilities_of_the_clips_are_averaged(batch_size):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
-def test_damaged_videos_are_listed_and_not_counted(batch_size):
+def test_lists_damaged_videos_without_counting_them(batch_size):
     source = FakeSource(FakeVideo(v, num_frames=6, broken=v in (0, 3)) for v in range(5))
     result = evaluate(fake_predict, source, DATA, Views(2), batch_size)
     np.testing.assert_array_equal(result.videos, [1, 2, 4])
@@ -207,7 +206,7 @@ def test_damaged_videos_are_listed_and_not_counted(batch_size):
     assert [example.name for example in shown] == ["video 1", "video 2"]
 
 
-def test_all_videos_damaged(joint, monkeypatch):
+def test_rejects_a_dataset_without_readable_videos(joint, monkeypatch):
     config, _ = joint
     source = FakeSource(FakeVideo(v, num_frames=6, broken=True) for v in range(3))
     result = evaluate(fake_predict, source, DATA, Views(), 2)
@@ -222,7 +221,7 @@ def test_all_videos_damaged(joint, monkeypatch):
         run_action(ActionConfig(run=(config.run_dir,)))
 
 
-def test_few_classes_have_no_top5():
+def test_five_classes_or_fewer_have_no_top5():
     source = FakeSource(FakeVideo(v, num_frames=2) for v in range(3))
     summary = summarize(evaluate(fake_predict, source, DATA, Views(), 2), 3, "logits")
     assert set(summary) == {"top1", "chance"}
@@ -233,7 +232,7 @@ def test_few_classes_have_no_top5():
 
 @pytest.fixture
 def splits(joint, tmp_path, monkeypatch):
-    """Two run folders, tested on videos 0 to 5 and 3 to 8; the one on the right is always wrong."""
+    """Returns two run folders, tested on videos 0 to 5 and 3 to 8; the second is always wrong."""
     config, _ = joint
     folders = []
     for split in (0, 3):
@@ -258,7 +257,7 @@ def splits(joint, tmp_path, monkeypatch):
     return folders
 
 
-def test_the_mean_over_splits(splits):
+def test_averages_over_splits(splits):
     *each, mean = run_action(ActionConfig(run=tuple(splits), examples=0))
     assert [values["top1"] for values in each] == [1, 0]
     assert (mean["runs"], mean["top1"], mean["chance"]) == (2, 0.5, pytest.approx(1 / 3))
@@ -268,7 +267,7 @@ def test_the_mean_over_splits(splits):
     assert json.loads((action.Path(splits[1]) / "eval.json").read_text()) == each[1]
 
 
-def test_runs_that_cannot_be_averaged(splits, monkeypatch):
+def test_rejects_runs_that_cannot_be_averaged(splits, monkeypatch):
     with pytest.raises(ValueError, match="is given more than once"):
         run_action(ActionConfig(run=(splits[0], splits[0] + "/")))
     with pytest.raises(ValueError, match="run: got none"):
@@ -277,25 +276,25 @@ def test_runs_that_cannot_be_averaged(splits, monkeypatch):
         run_action(ActionConfig(run=(splits[0], splits[0] + "s")))
     source = action.create_source
 
-    def other_classes(data, split, seed):
+    def different_classes(data, split, seed):
         found = source(data, split, seed)
         found.class_names = ("a", "b", str(seed))
         return found
 
-    monkeypatch.setattr("eval.action.create_source", other_classes)
-    with pytest.raises(ValueError, match="the runs have other classes"):
+    monkeypatch.setattr("eval.action.create_source", different_classes)
+    with pytest.raises(ValueError, match="the runs have different class lists"):
         run_action(ActionConfig(run=tuple(splits), examples=0))
 
 
 # ---------------------------------------------------------------- Mistakes
 
 
-def test_not_a_run_folder(tmp_path):
+def test_rejects_a_folder_without_a_run(tmp_path):
     with pytest.raises(ValueError, match="is not a run folder: it has no config.json"):
         run_action(ActionConfig(run=(str(tmp_path),)))
 
 
-def test_a_run_without_checkpoint(joint, tmp_path):
+def test_rejects_a_run_without_checkpoint(joint, tmp_path):
     config, _ = joint
     text = (action.Path(config.run_dir) / "config.json").read_text()
     (tmp_path / "config.json").write_text(text)
@@ -304,15 +303,15 @@ def test_a_run_without_checkpoint(joint, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
-@pytest.mark.parametrize("field", [{"clips": -1}, {"batch_size": 0}, {"examples": -1}])
-def test_numbers_that_cannot_be(joint, field):
+@pytest.mark.parametrize("name, value", [("clips", -1), ("batch_size", 0), ("examples", -1)])
+def test_rejects_numbers_out_of_bounds(joint, name, value):
     config, _ = joint
-    with pytest.raises(ValueError, match="clips, batch_size and examples: got"):
-        run_action(ActionConfig(run=(config.run_dir,), **field))
+    with pytest.raises(ValueError, match=f"{name}: got {value}, but it must be at least"):
+        run_action(ActionConfig(run=(config.run_dir,), **{name: value}))
 
 
-def test_flows_are_compared_where_they_start(joint):
-    """A network of triplets, say, has two flows for a clip of four frames, from frames 0 and 2."""
+def test_compares_flows_at_the_frames_where_they_start(joint):
+    """A network may have two flows for a clip of four frames, starting at frames 0 and 2."""
     config, predict = joint
 
     def sparse(frames):

@@ -1,4 +1,4 @@
-"""`python -m eval action` and `fuse` as a user types them, and the line they print."""
+"""Runs `python -m eval action` and `fuse` as a user does, and checks the lines they print."""
 
 import re
 
@@ -28,8 +28,8 @@ def test_result_line():
     assert result_line(flow) == "epe=0.3123 zero_flow_epe=1.5 report=runs/a/report.html"
 
 
-def test_the_commands_with_the_real_network(tmp_path, monkeypatch, run_main):
-    """From `python -m train` to the line that scripts read, with nothing replaced but the cache."""
+def test_commands_with_a_real_network(tmp_path, monkeypatch, run_main):
+    """Trains, evaluates and fuses; only the compilation cache is replaced."""
     monkeypatch.setattr("eval.__main__.COMPILATION_CACHE", "")
     run_dir = tmp_path / "run"
     code, out, err = run_main(
@@ -51,7 +51,7 @@ def test_the_commands_with_the_real_network(tmp_path, monkeypatch, run_main):
     assert out.strip().splitlines()[-1].startswith(f"top1={match['top1']} low=")
 
 
-def test_mistakes_through_the_command(tmp_path, monkeypatch, run_main):
+def test_mistakes_end_with_a_message(tmp_path, monkeypatch, run_main):
     monkeypatch.setattr("eval.__main__.COMPILATION_CACHE", "")
     code, _, err = run_main("eval", "action", "--run", tmp_path)
     assert code == 1
@@ -60,7 +60,7 @@ def test_mistakes_through_the_command(tmp_path, monkeypatch, run_main):
         (["action"], 1, "with --run"),
         (["action", "--run", tmp_path, "--protocol", "hts"], 2, "--protocol"),
         (["fuse"], 1, "with --scores"),
-        (["fuse", "--scores", tmp_path], 1, "there is no"),
+        (["fuse", "--scores", tmp_path], 1, "does not exist"),
     ):
         code, _, err = run_main("eval", *arguments)
         assert code == expected and message in err and "Traceback" not in err

@@ -227,7 +227,7 @@ def test_what_is_not_measured_alike_or_old_is_told(tmp_path):
     console = Console(record=True, width=500)
     flow_against_accuracy((*runs[:2], f"{runs[2]}={runs[2]}"), "", console)
     told = console.export_text()
-    assert told.count("is of step 10, its newest checkpoint of step 20; evaluate it again") == 2
+    assert told.count("belongs to step 10, but the newest checkpoint is of step 20;") == 2
     assert "the accuracy of the runs is not measured alike" in told
     assert "the endpoint error of the runs is not measured alike" in told
     assert "7 pairs of kitti2015" in told

@@ -1,6 +1,7 @@
-"""Each paper's protocol against its views cut out and averaged by hand."""
+"""Compares each protocol with views that are cut out and averaged one by one."""
 
 import dataclasses
+import typing
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ import pytest
 from afn_jax.data.config import DataConfig
 from afn_jax.data.source import Clip, Video
 from afn_jax.types import Prediction
-from eval.action import evaluate
-from eval.protocols import find_protocol
+from eval.action import ActionConfig, evaluate
+from eval.protocols import PROTOCOLS, find_protocol
+from train.recipes import RECIPES
 
 HEIGHT, WIDTH, SIDE = 8, 11, 7  # .875 of the height: boxes of 7 x 7, so nothing is resized
 DATA = DataConfig(num_frames=3, size=(SIDE, SIDE), teacher="none", num_threads=1, prefetch=1)
@@ -18,7 +20,7 @@ WHOLE = dataclasses.replace(DATA, size=(HEIGHT, WIDTH))
 
 @dataclasses.dataclass
 class CodedVideo(Video):
-    """Pixel (t, y, x) is (number + t, y, x)."""
+    """A video whose pixel (t, y, x) is (number + t, y, x)."""
 
     number: int
     num_frames: int
@@ -48,7 +50,7 @@ SOURCE = Videos([CodedVideo(0, 40), CodedVideo(70, 27), CodedVideo(128, 2)])
 
 
 def logits(frames):
-    """`[T, h, w, 3]` -> `[3]`: something that knows time, place and side, and is not linear."""
+    """Computes a nonlinear function of time, position and mirroring: `[T, h, w, 3]` -> `[3]`."""
     corner, end = frames[0, 0, 0].astype(np.float64), frames[-1, -1, -1].astype(np.float64)
     return np.array([np.sin(corner[0]), np.sqrt(end[1]) - corner[2] / 5, end[2] * corner[1] / 30])
 
@@ -74,8 +76,8 @@ def run(name, data, batch_size=7, clips=0):
     return protocol, network, result
 
 
-def by_hand(video, starts, boxes):
-    """The logits of each clip and box (top, left, mirrored) of a video, `[views, 3]`."""
+def logits_of_views(video, starts, boxes):
+    """Computes the logits of each clip and box (top, left, mirrored) of a video, `[views, 3]`."""
     frames, views = video.frames(), []
     for start in starts:
         clip = frames[[(start + i) % video.num_frames for i in range(3)]]
@@ -86,7 +88,7 @@ def by_hand(video, starts, boxes):
 
 
 def evenly(last, count):
-    """Rounded half up: `count` starts from 0 to `last`."""
+    """Returns `count` evenly spaced starts from 0 to `last`, with halves rounded up."""
     return [int(np.floor(i * last / (count - 1) + 0.5)) for i in range(count)]
 
 
@@ -101,18 +103,18 @@ TEN = [(*corner, mirrored) for mirrored in (False, True) for corner in CORNERS]
 )
 @pytest.mark.parametrize("batch_size", [1, 32])
 def test_25_uniform_clips(name, boxes, weights, batch_size):
-    """Averaged before softmax: 10 crops each (Hidden Two-Stream), or the centre (UF-TSN)."""
+    """Logits are averaged over 10 crops per clip (Hidden Two-Stream) or the center (UF-TSN)."""
     protocol, _, result = run(name, DATA, batch_size)
     assert (protocol.space, protocol.fusion_weights) == ("logits", weights)
     for i, video in enumerate(SOURCE):
-        views = by_hand(video, evenly(max(video.num_frames - 3, 0), 25), boxes)
+        views = logits_of_views(video, evenly(max(video.num_frames - 3, 0), 25), boxes)
         assert len(views) == 25 * len(boxes) == result.views[i]
         np.testing.assert_allclose(result.scores(protocol.space)[i], views.mean(0), rtol=1e-6)
         np.testing.assert_allclose(result.probabilities[i], softmax(views).mean(0), rtol=1e-6)
 
 
-def test_actionflownet():
-    """64 random crops of random consecutive frames, the same ones every time; mean probability."""
+def test_64_random_clips():
+    """ActionFlowNet averages probabilities over random crops of random clips, always the same."""
     protocol, network, result = run("actionflownet", DATA, batch_size=64)
     assert protocol.space == "probabilities"
     numbers = np.array([0, 70, 128])
@@ -127,7 +129,7 @@ def test_actionflownet():
     for i, video in enumerate(SOURCE):
         assert len(cuts[i]) == 64
         views = np.concatenate(
-            [by_hand(video, [start], [(top, left, False)]) for start, top, left in cuts[i]]
+            [logits_of_views(video, [start], [(top, left, False)]) for start, top, left in cuts[i]]
         )
         expected = softmax(views).mean(0)
         np.testing.assert_allclose(result.scores(protocol.space)[i], expected, rtol=1e-6)
@@ -137,8 +139,8 @@ def test_actionflownet():
     np.testing.assert_allclose(again.probabilities, result.probabilities, rtol=1e-12)
 
 
-def test_representation_flow():
-    """Every frame of the video counts: 14 clips of 3 in 40 frames, 9 in 27, 1 in a shorter one."""
+def test_clips_that_cover_the_video():
+    """Clips of 3 frames: 14 cover a video of 40 frames, 9 one of 27, 1 one of 2."""
     protocol, network, result = run("representation-flow", WHOLE)
     assert protocol.space == "logits"
     np.testing.assert_array_equal(result.views, [14, 9, 1])
@@ -151,10 +153,23 @@ def test_representation_flow():
         np.testing.assert_allclose(result.logits[i], expected, rtol=1e-6)
 
 
-def test_another_number_of_clips():
+def test_every_recipe_names_a_protocol():
+    recipes = [c for stages in RECIPES.values() for s in stages.values() for c in s.values()]
+    assert recipes
+    for config in recipes:
+        assert config.protocol in PROTOCOLS, (config.recipe, config.stage, config.scale)
+
+
+def test_the_command_line_offers_the_protocols_of_the_table():
+    choices = typing.get_type_hints(ActionConfig)["protocol"]
+    assert typing.get_args(choices) == tuple(PROTOCOLS)
+    assert all(name == protocol.name for name, protocol in PROTOCOLS.items())
+
+
+def test_number_of_clips():
     assert find_protocol("clips", 3).views.clips == 3
     np.testing.assert_array_equal(run("hidden-two-stream", DATA, clips=2)[2].views, [20] * 3)
-    with pytest.raises(ValueError, match="clips: got 5, but protocol representation-flow takes as"):
+    with pytest.raises(ValueError, match="clips: got 5, but protocol representation-flow uses"):
         find_protocol("representation-flow", 5)
-    with pytest.raises(ValueError, match="protocol: got 'hts', allowed are clips, actionflownet"):
+    with pytest.raises(ValueError, match="protocol: got 'hts'. Allowed are clips, actionflownet"):
         find_protocol("hts")

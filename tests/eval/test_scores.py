@@ -1,4 +1,4 @@
-"""Cached scores: kept, fused by hand, refused where they do not fit; and the bootstrap."""
+"""Tests the cached scores, their fusion, and the bootstrap interval of the accuracy."""
 
 import dataclasses
 import io
@@ -45,7 +45,7 @@ def reversed_order(one):
     )
 
 
-def test_a_file_gives_back_what_went_in(tmp_path):
+def test_loads_what_was_saved(tmp_path):
     SPATIAL.save(tmp_path / "scores.npz")
     for path in (tmp_path, tmp_path / "scores.npz"):
         back = load_scores(path)
@@ -55,12 +55,12 @@ def test_a_file_gives_back_what_went_in(tmp_path):
     assert isinstance(back.names, tuple) and type(back.step) is int
 
 
-def test_fusion_by_hand():
+def test_fusion_matches_known_values():
     np.testing.assert_allclose(
         fuse([SPATIAL, TEMPORAL], (1, 1.5), "logits"),
         [[2 / 2.5, 2.5 / 2.5], [0 / 2.5, 6 / 2.5], [-1 / 2.5, -1.25 / 2.5]],
     )
-    # Negative ones count 0, each row sums to 1; a row of negative ones alone says nothing.
+    # Negative logits count 0 and each row sums to 1; a row of only negative logits counts 0.
     np.testing.assert_allclose(
         fuse([SPATIAL, TEMPORAL], (1, 1.5), "rectified") * 2.5,
         [[2 / 3, 1 / 3 + 1.5], [1, 1.5], [0, 1.5]],
@@ -72,7 +72,7 @@ def test_fusion_by_hand():
     )
 
 
-def test_videos_are_matched_by_name():
+def test_matches_videos_by_name():
     expected = fuse([SPATIAL, TEMPORAL], (1, 1.5), "logits")
     moved = fuse([SPATIAL, reversed_order(TEMPORAL)], (1, 1.5), "logits")
     np.testing.assert_array_equal(moved, expected)
@@ -81,33 +81,33 @@ def test_videos_are_matched_by_name():
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"names": ("v/1.avi", "v/2.avi", "x")}, "2 are in one alone, first: v/2?.*x|first: x"),
-        ({"class_names": ("a", "c")}, "spatial and temporal have other classes"),
-        ({"labels": np.array([0, 0, 1])}, "give v/2.avi other labels"),
+        ({"names": ("v/1.avi", "v/2.avi", "x")}, "2 are in only one of them, first: x"),
+        ({"class_names": ("a", "c")}, "spatial and temporal have different classes"),
+        ({"labels": np.array([0, 0, 1])}, "different labels for v/2.avi"),
     ],
 )
-def test_scores_that_do_not_belong_together(other, message):
+def test_rejects_scores_of_different_data(other, message):
     with pytest.raises(ValueError, match=message):
         aligned([SPATIAL, dataclasses.replace(TEMPORAL, **other)])
 
 
-def test_a_video_that_one_stream_could_not_read():
+def test_rejects_streams_of_different_videos():
     fields = ("logits", "probabilities", "labels", "views")
     fewer = dataclasses.replace(
         TEMPORAL, names=NAMES[:2], **{name: getattr(TEMPORAL, name)[:2] for name in fields}
     )
-    with pytest.raises(ValueError, match="spatial has 3 videos and temporal has 2; 1 are in one"):
+    with pytest.raises(ValueError, match="spatial has 3 videos and temporal has 2; 1 are in only"):
         fuse([SPATIAL, fewer], (1, 1), "logits")
 
 
 @pytest.mark.parametrize("weights", [(1,), (1, -1), (0, 0), (1, float("nan"))])
-def test_weights_that_cannot_be(weights):
+def test_rejects_invalid_weights(weights):
     with pytest.raises(ValueError, match="weights: got"):
         fuse([SPATIAL, TEMPORAL], weights, "logits")
 
 
-def test_files_that_are_none(tmp_path):
-    with pytest.raises(ValueError, match="there is no .*scores.npz. `python -m eval action"):
+def test_rejects_missing_and_foreign_files(tmp_path):
+    with pytest.raises(ValueError, match="scores.npz does not exist. `python -m eval action"):
         load_scores(tmp_path)
     (tmp_path / "text").write_text("no scores")
     np.savez(tmp_path / "other.npz", logits=np.zeros(3))
@@ -121,15 +121,15 @@ def test_files_that_are_none(tmp_path):
     [
         ({"names": NAMES[:2]}, r"logits: got shape \(3, 2\), but 2 videos and 2 classes"),
         ({"labels": LABELS[:2]}, r"labels and views: got shapes \(2,\) and \(3,\)"),
-        ({"names": ("a", "b", "a")}, "'a' is there more than once"),
+        ({"names": ("a", "b", "a")}, "'a' occurs more than once"),
     ],
 )
-def test_scores_must_fit_each_other(change, message):
+def test_rejects_fields_that_contradict_each_other(change, message):
     with pytest.raises(ValueError, match=message):
         scores(SPATIAL.logits, **change)
 
 
-def test_accuracy_of_scores_with_ties_and_nan():
+def test_accuracy_with_ties_and_nan():
     values = np.array([[3.0, 1, 2], [1, 1, 0], [1, 1, 0], [np.nan, 2, 1], [3, np.nan, 1]])
     np.testing.assert_array_equal(
         true_class_rank(values, np.array([2, 0, 1, 0, 0])), [1, 0, 1, 3, 1]
@@ -142,8 +142,8 @@ def test_accuracy_of_scores_with_ties_and_nan():
 # ---------------------------------------------------------------- Bootstrap
 
 
-def test_the_interval_is_that_of_the_counts():
-    """Of n videos drawn with replacement, the number of right ones is binomial."""
+def test_interval_matches_the_binomial_distribution():
+    """Among n videos drawn with replacement, the number of right ones is binomial."""
     n, k = 60, 45
     p = np.array([math.comb(n, i) * (k / n) ** i * (1 - k / n) ** (n - i) for i in range(n + 1)])
     below = np.cumsum(p)
@@ -158,7 +158,7 @@ def test_the_interval_is_that_of_the_counts():
     assert accuracy_interval([(names, np.ones(n, bool))]) == (1, 1)
 
 
-def test_runs_on_the_same_videos_are_drawn_together():
+def test_draws_the_videos_of_several_runs_together():
     names = [str(i) for i in range(50)]
     right = np.arange(50) % 2 == 0
     one = accuracy_interval([(names, right)])
@@ -167,8 +167,6 @@ def test_runs_on_the_same_videos_are_drawn_together():
     others = [str(i) for i in range(50, 100)]
     two = accuracy_interval([(names, right), (others, right)])
     assert 0.6 < (two[1] - two[0]) / (one[1] - one[0]) < 0.82  # 1 / sqrt(2)
-    with pytest.raises(ValueError, match="there are no videos to draw from"):
-        accuracy_interval([([], np.zeros(0, bool))])
 
 
 # ---------------------------------------------------------------- The command
@@ -182,24 +180,25 @@ def folders(tmp_path):
     return str(tmp_path / "spatial"), str(tmp_path / "temporal" / "scores.npz")
 
 
-def say(*scores, **fields):
+def run_and_print(*scores, **fields):
+    """Returns the result of the command and what it prints."""
     out = io.StringIO()
     values = run_fuse(FuseConfig(scores, **fields), Console(file=out, width=200))
     return values, out.getvalue()
 
 
-def test_the_command_fuses(folders):
-    values, out = say(folders, weights=(1.0, 1.5))
-    # Fused logits: (.8, 1), (0, 2.4), (-.4, -.5): wrong, right, wrong.
+def test_fuses_two_streams(folders):
+    values, out = run_and_print(folders, weights=(1.0, 1.5))
+    # Fused logits (.8, 1), (0, 2.4), (-.4, -.5): wrong, right, wrong.
     assert values["top1"] == pytest.approx(1 / 3) and values["num_videos"] == 3
     assert "spatial: top1=0.3333 weight=1 " in out and "temporal: top1=0.6667 weight=1.5" in out
     assert fuse_line(values).startswith("top1=0.3333 low=0 high=1 chance=0.5 num_videos=3")
-    assert say(folders[:1])[0]["top1"] == pytest.approx(1 / 3)
-    assert say(folders, weights=(0.0, 1.0))[0]["top1"] == pytest.approx(2 / 3)
+    assert run_and_print(folders[:1])[0]["top1"] == pytest.approx(1 / 3)
+    assert run_and_print(folders, weights=(0.0, 1.0))[0]["top1"] == pytest.approx(2 / 3)
 
 
-def test_the_sweep(folders):
-    _, out = say(folders, sweep=True)
+def test_sweep_over_weights(folders):
+    _, out = run_and_print(folders, sweep=True)
     rows = [line.split() for line in out.splitlines() if line.startswith("weights 1 : ")]
     found = {float(row[3]): float(row[4].removeprefix("top1=")) for row in rows}
     assert len(found) == 17
@@ -208,34 +207,34 @@ def test_the_sweep(folders):
         assert top1 == pytest.approx((fused.argmax(-1) == LABELS).mean(), abs=1e-4)
     best = {float(row[3]) for row in rows if row[-1] == "best"}
     assert best == {weight for weight in found if found[weight] == max(found.values())}
-    with pytest.raises(ValueError, match="sweep: got 1 streams, but it weighs two of"):
-        say(folders[:1], sweep=True)
+    with pytest.raises(ValueError, match="sweep: got 1 per split, but a sweep needs two streams"):
+        run_and_print(folders[:1], sweep=True)
 
 
-def test_scores_of_an_older_checkpoint_are_told(folders, tmp_path, monkeypatch):
+def test_warns_about_scores_of_an_older_checkpoint(folders, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert "newest" not in say(folders)[1]
+    assert "newest" not in run_and_print(folders)[1]
     (tmp_path / "spatial" / "checkpoints" / str(SPATIAL.step + 9)).mkdir(parents=True)
-    told = " ".join(say(folders)[1].split())
-    assert f"scores.npz of spatial is of step {SPATIAL.step}, its newest checkpoint of" in told
-    assert told.count("warning") == 1
+    printed = " ".join(run_and_print(folders)[1].split())
+    assert f"scores.npz of spatial belongs to step {SPATIAL.step}, but the newest" in printed
+    assert printed.count("warning") == 1
 
 
-def test_other_protocols_are_told(folders, tmp_path):
+def test_warns_about_different_protocols_or_views(folders, tmp_path):
     dataclasses.replace(SPATIAL, protocol="clips").save(tmp_path / "other.npz")
-    _, out = say((folders[1], str(tmp_path / "other.npz")))
-    assert "warning: the streams were evaluated by other protocols" in out
+    _, out = run_and_print((folders[1], str(tmp_path / "other.npz")))
+    assert "warning: the streams were evaluated by different protocols" in out
     dataclasses.replace(SPATIAL, views=SPATIAL.views + 9).save(tmp_path / "more.npz")
-    _, out = say((folders[1], str(tmp_path / "more.npz")))
-    assert "warning: the streams have other numbers of views a video" in out
+    _, out = run_and_print((folders[1], str(tmp_path / "more.npz")))
+    assert "warning: the streams have different numbers of views per video" in out
     for nothing in ((), ((),)):
         with pytest.raises(ValueError, match="scores: got none"):
-            say(*nothing)
+            run_and_print(*nothing)
 
 
-def test_weights_and_space_are_those_of_the_protocol(folders, tmp_path):
+def test_weights_and_space_come_from_the_protocol(folders, tmp_path):
     """Logits (5, 0) and (0, 6) prefer the second class, probabilities of .9 and .6 the first."""
-    _, out = say(folders)
+    _, out = run_and_print(folders)
     assert "spatial: top1=0.3333 weight=1 " in out and "weight=1.5" in out
     streams = {"s": ([[5.0, 0.0]], [[0.9, 0.1]]), "t": ([[0.0, 6.0]], [[0.4, 0.6]])}
     for protocol, right in (("clips", 1.0), ("uf-tsn", 0.0)):
@@ -250,12 +249,14 @@ def test_weights_and_space_are_those_of_the_protocol(folders, tmp_path):
                 views=np.ones(1),
             )
             one.save(tmp_path / f"{run}.npz")
-        values, out = say((str(tmp_path / "s.npz"), str(tmp_path / "t.npz")))
+        values, out = run_and_print((str(tmp_path / "s.npz"), str(tmp_path / "t.npz")))
         assert values["top1"] == right and "weight=1.5" not in out
-    assert say((str(tmp_path / "s.npz"), str(tmp_path / "t.npz")), space="probabilities")[0]["top1"]
+    files = (str(tmp_path / "s.npz"), str(tmp_path / "t.npz"))
+    values, _ = run_and_print(files, space="probabilities")
+    assert values["top1"] == 1
 
 
-def test_splits_on_the_command_line(folders, tmp_path, monkeypatch, capsys):
+def test_accepts_several_splits_on_the_command_line(folders, tmp_path, monkeypatch, capsys):
     one = scores([[1, 0]], run="s2", labels=np.array([0]), names=("w.avi",), views=np.ones(1))
     one.save(tmp_path / "s2.npz")
     command = ["fuse", "--scores", folders[0], "--scores", str(tmp_path / "s2.npz")]
@@ -264,24 +265,24 @@ def test_splits_on_the_command_line(folders, tmp_path, monkeypatch, capsys):
     assert "splits=2 top1=0.6667" in capsys.readouterr().out
 
 
-def test_splits_are_fused_alone_and_averaged(folders, tmp_path):
-    """Split 2 has one video of its own, which both streams get right; by hand (1/3 + 1) / 2."""
+def test_fuses_splits_separately_and_averages_them(folders, tmp_path):
+    """Both streams are right about the only video of split 2, so the mean is (1/3 + 1) / 2."""
     other = []
     for name, logits in (("s2", [[1, 0]]), ("t2", [[2, 0]])):
         one = scores(logits, run=name, labels=np.array([0]), names=("w.avi",), views=np.ones(1))
         one.save(tmp_path / f"{name}.npz")
         other.append(str(tmp_path / f"{name}.npz"))
-    values, out = say(folders, tuple(other))
+    values, out = run_and_print(folders, tuple(other))
     assert values["top1"] == pytest.approx((1 / 3 + 1) / 2)
     assert (values["splits"], values["num_videos"]) == (2, 4)
     assert fuse_line(values).startswith("splits=2 top1=0.6667 low=")
     assert [line.split(":")[0] for line in out.splitlines()] == ["spatial", "temporal", "s2", "t2"]
-    _, out = say(folders, tuple(other), sweep=True)
+    _, out = run_and_print(folders, tuple(other), sweep=True)
     assert "weights 1 : 0    top1=0.6667" in out  # the spatial streams: 1/3 and 1
-    with pytest.raises(ValueError, match="got 2 streams of one split and 1 of another"):
-        say(folders, tuple(other[:1]))
+    with pytest.raises(ValueError, match="got 2 streams for one split and 1 for another"):
+        run_and_print(folders, tuple(other[:1]))
     with pytest.raises(ValueError, match="spatial is given for more than one split"):
-        say(folders, folders)
+        run_and_print(folders, folders)
     scores(
         [[1, 0]],
         labels=np.array([0]),
@@ -290,5 +291,5 @@ def test_splits_are_fused_alone_and_averaged(folders, tmp_path):
         class_names=("a", "c"),
         run="x",
     ).save(tmp_path / "x.npz")
-    with pytest.raises(ValueError, match="spatial and x have other classes, so their mean"):
-        say(folders[:1], (str(tmp_path / "x.npz"),))
+    with pytest.raises(ValueError, match="spatial and x have different classes and cannot"):
+        run_and_print(folders[:1], (str(tmp_path / "x.npz"),))

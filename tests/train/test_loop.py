@@ -16,7 +16,6 @@ from afn_jax.data.clip_reader import ClipReader
 from afn_jax.data.config import DataConfig
 from afn_jax.data.pipeline import evaluation_batches
 from afn_jax.data.sources import create_source
-from eval.protocols import PROTOCOLS
 from tests.small_run import build_small_network
 from tests.train.loop_runs import (
     assert_same_state,
@@ -378,12 +377,6 @@ def test_a_signal_at_the_end_of_a_stage_ends_the_chain(config, monkeypatch, run_
     assert not Path(second.run_dir).exists()
     code, stdout, _ = run_main("train")
     assert code == 0 and f"--run {second.run_dir}\n" in stdout
-
-
-def test_every_recipe_has_a_protocol_of_the_evaluation():
-    configs = [c for stages in RECIPES.values() for s in stages.values() for c in s.values()]
-    assert {config.protocol for config in configs} == set(PROTOCOLS)
-    assert {config.protocol for config in configs if config.scale == "toy"} == {"clips"}
 
 
 def test_prints_the_evaluation_by_the_protocol_of_the_paper():
