@@ -1,10 +1,11 @@
 """BN-Inception: the 2D network of Temporal Segment Networks.
 
-Ioffe and Szegedy: Batch Normalization, 2015, Figure 5; the channels are those of the released Caffe
-network that Wang et al., Temporal Segment Networks, 2016, start from: it differs from the figure in
-the pooling branch of 4c (128, not 96) and in the last blocks. Each convolution is followed by batch
-normalisation and ReLU; Caffe's has a bias in front of it, which normalisation removes again, and so
-it is left out here. Sizes are rounded up at each halving.
+Source: Ioffe and Szegedy, Batch Normalization, 2015, Figure 5. The channels are those of the
+released Caffe network that Wang et al., Temporal Segment Networks, 2016, start from. That network
+differs from the figure in the pooling branch of 4c (128 channels, not 96) and in the last blocks.
+Each convolution is followed by batch normalization and ReLU. The Caffe network's convolutions have
+biases, which are omitted here because the normalization cancels them. Sizes are rounded up at each
+halving.
 """
 
 from typing import Any
@@ -16,8 +17,8 @@ from jaxtyping import Array, Float
 from afn_jax.nn.conv2d import Conv2D
 from afn_jax.nn.pooling import max_pool_same
 
-# Channels of the branches: 1x1; 1x1 then 3x3; 1x1 then 3x3 twice; pooling then 1x1. 0 = none: such
-# a block halves the size, and its max pooling passes all channels on.
+# Channels of the branches: 1x1; 1x1 then 3x3; 1x1 then 3x3 twice; pooling then 1x1. Blocks with 0
+# have no 1x1 branch, halve the size, and max-pool all channels without a convolution after it.
 BLOCKS = {
     "3a": (64, (64, 64), (64, 96), 32),
     "3b": (64, (64, 96), (64, 96), 64),
@@ -33,11 +34,12 @@ BLOCKS = {
 
 
 class BNInception(nn.Module):
-    """Images `[batch, H, W, channels]` -> features `[batch, H / 32, W / 32, 1024]`.
+    """BN-Inception: images `[batch, H, W, channels]` to features `[batch, H / 32, W / 32, 1024]`.
 
     Attributes:
-        norm: `norm(name=...)`.
-        width: channels of the first convolution; 64 in the paper, and all others in proportion.
+        norm: makes a normalization layer: `norm(name=...)`.
+        width: channels of the first convolution, 64 in the paper; all others scale with it.
+        dtype: of the convolutions.
     """
 
     norm: Any
@@ -62,7 +64,7 @@ class BNInception(nn.Module):
             if not one or name == "5b":
                 y = max_pool_same(x, (3, 3), (stride, stride))
             else:
-                y = nn.avg_pool(x, (3, 3), padding="SAME")  # zeros outside count, as in Caffe
+                y = nn.avg_pool(x, (3, 3), padding="SAME")  # includes the padding, as in Caffe
             branches.append(self._conv(y, pool, 1, f"inception{name}_pool") if pool else y)
             x = jnp.concatenate(branches, -1)
         return x

@@ -1,11 +1,12 @@
-"""3D convolution and transposed convolution that are fast on every platform.
+"""3D convolution and transposed convolution that are fast on CPU, GPU and TPU.
 
-XLA's CPU backend runs 3D convolutions several times slower than 2D ones. Folding time into the
-batch turns a 3D convolution into one 2D convolution over the frames of all taps, concatenated on
-channels: the same sum, the same parameters. So each layer has two implementations, "native" and
-"folded"; "auto" takes "folded" on the CPU and "native" on GPU and TPU. On a picture of a few pixels
-its 2D convolution is just as slow (up to forty times a matrix product), so there "folded" lays out
-what each output pixel sees and is one matrix product.
+XLA's CPU backend runs 3D convolutions several times slower than 2D ones. Each layer therefore has
+two implementations with the same parameters and the same sums. "native" is XLA's 3D convolution.
+"folded" folds time into the batch, concatenates the frames of all temporal taps along channels,
+and runs one 2D convolution. "auto" selects "folded" on the CPU and "native" on GPU and TPU. On
+images of a few pixels the CPU's 2D convolution is slow as well (up to forty times slower than a
+matrix product), so "folded" gathers the patch of each output pixel there and runs one matrix
+product.
 
 Layout: inputs `[batch, time, height, width, channels]`, kernels `[time, height, width, in, out]`.
 """
@@ -24,13 +25,20 @@ Implementation = Literal["auto", "native", "folded"]
 Size3 = tuple[int, int, int]
 Initializer = Callable[..., Any]
 
-FEW_PIXELS = 16  # of a convolution's output; at 6 x 6 the copies of the patches cost what they save
-PIXELS_OF_TWO_FRAMES = 196  # above, the copies cost more than what `_two_frames` saves
+# Largest output, in pixels, for one matrix product; at 6 x 6, copying the patches costs what it
+# saves.
+FEW_PIXELS = 16
+PIXELS_OF_TWO_FRAMES = 196  # for larger outputs the copies cost more than `_two_frames` saves
 
 he_normal = nn.initializers.he_normal()
 
 
 def use_folded(implementation: Implementation) -> bool:
+    """Returns whether `implementation` selects "folded" on the default backend.
+
+    Raises:
+        ValueError: if `implementation` is unknown.
+    """
     if implementation not in ("auto", "native", "folded"):
         raise ValueError(
             f"implementation: got {implementation!r}, allowed are 'auto', 'native' and 'folded'."
@@ -47,7 +55,7 @@ def conv3d(
     strides: Size3 = (1, 1, 1),
     implementation: Implementation = "auto",
 ) -> Float[Array, "b t2 h2 w2 f"]:
-    """3D convolution padded by half the (odd) kernel on each side: stride 1 keeps the size."""
+    """Computes a 3D convolution, padded by half the (odd) kernel: stride 1 keeps the size."""
     padding = [((size - 1) // 2, (size - 1) // 2) for size in kernel.shape[:3]]
     if not use_folded(implementation):
         return lax.conv_general_dilated(
@@ -80,10 +88,18 @@ def conv_transpose3d(
     upsample_time: bool,
     implementation: Implementation = "auto",
 ) -> Float[Array, "b t2 h2 w2 f"]:
-    """Transposed convolution that doubles height and width, and time if `upsample_time`.
+    """Computes a transposed convolution that doubles height, width and, if asked, time.
 
-    The kernel has 4 taps where it doubles and 3 where it does not. It is laid out as the kernel of
-    a convolution over the input with zeros in between: the mirror image of PyTorch's.
+    Args:
+        x: `[batch, time, height, width, channels]`.
+        kernel: 4 taps along each axis that is doubled, 3 along time if it is not. It is the kernel
+            of a convolution over the zero-interleaved input, so PyTorch's kernel is its mirror
+            image.
+        upsample_time: double time too.
+        implementation: "auto", "native" or "folded"; see the module docstring.
+
+    Raises:
+        ValueError: if `kernel` has other numbers of taps or `implementation` is unknown.
     """
     doubling = (upsample_time, True, True)
     expected = tuple(4 if double else 3 for double in doubling)
@@ -110,16 +126,16 @@ def conv_transpose3d(
     before, now, after = padded[:, :-2], padded[:, 1:-1], padded[:, 2:]
     if not upsample_time:
         return upsample([before, now, after], kernel)
-    # With zeros between the frames, even outputs meet only taps 0 and 2, odd ones only 1 and 3.
+    # With zeros between the frames, even outputs use only taps 0 and 2, odd ones only 1 and 3.
     even = upsample([before, now], kernel[0::2])
     odd = upsample([now, after], kernel[1::2])
     return jnp.stack([even, odd], 2).reshape(batch, 2 * length, *even.shape[2:])
 
 
 def double_frames(x: Array, kernel: Array) -> Array:
-    """Doubles `[n, h, w, c]` with a 4x4 kernel: one 2x2 convolution a parity of row and column.
+    """Doubles `[n, h, w, c]` with a 4x4 kernel: one 2x2 convolution per parity of row and column.
 
-    A convolution over an input with zeros in between does the same, but four times the work.
+    A convolution over the zero-interleaved input gives the same result for four times the work.
     """
     count, height, width = x.shape[:3]
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -140,10 +156,10 @@ def double_frames(x: Array, kernel: Array) -> Array:
 
 
 def _without_idle_taps(sizes: Size3, kernel: Array, strides: Size3, padding: list) -> tuple:
-    """The kernel without the taps that only meet padding, and the padding that it then needs.
+    """Returns the kernel without the taps that only see padding, and the padding it then needs.
 
-    On a clip that has become a single frame, that is two of three taps of time: two thirds of the
-    work and of the weights to be read.
+    For clips of a single frame these are two of three temporal taps: two thirds of the work and of
+    the weights that are read.
     """
     needed = []
     for axis, (size, stride, (before, after)) in enumerate(
@@ -162,14 +178,14 @@ def _without_idle_taps(sizes: Size3, kernel: Array, strides: Size3, padding: lis
 
 
 def _pad(x: Array, padding: list) -> Array:
-    """Zeros around time, height and width; a negative number cuts off."""
+    """Pads time, height and width with zeros; negative numbers crop."""
     return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((*p, 0) for p in padding), (0, 0, 0)])
 
 
 def _two_frames(x: Array, kernel: Array, strides: Size3, padding: list) -> Array:
-    """Convolution of clips of two frames with three taps of time, as of one frame of both.
+    """Convolves clips of two frames with three temporal taps, as one frame with both's channels.
 
-    Of the six products of a frame and a tap, two are with padding: they are left out.
+    Two of the six products of a tap and a frame involve only padding and are skipped.
     """
     batch, _, height, width, channels = x.shape
     features = kernel.shape[-1]
@@ -182,7 +198,7 @@ def _two_frames(x: Array, kernel: Array, strides: Size3, padding: list) -> Array
 
 
 def _one_product(x: Array, kernel: Array, strides: Size3) -> Array:
-    """Convolution of a padded `x`: for each tap a strided view, all of them times the kernel."""
+    """Convolves the padded `x` as one matrix product of its strided views, one view per tap."""
     sides = [
         (side - size) // stride + 1
         for side, size, stride in zip(x.shape[1:4], kernel.shape[:3], strides, strict=True)
@@ -196,13 +212,13 @@ def _one_product(x: Array, kernel: Array, strides: Size3) -> Array:
 
 
 def _fold(windows: list[Array]) -> Array:
-    """Taps of time onto channels, time onto batch: `[b, t, h, w, c]` each -> `[bt, h, w, kc]`."""
+    """Folds k taps `[b, t, h, w, c]` into channels and time into the batch: `[bt, h, w, kc]`."""
     stacked = jnp.concatenate(windows, -1)
     return stacked.reshape(-1, *stacked.shape[2:])
 
 
 def _stack_taps(kernel: Array) -> Array:
-    """`[kt, kh, kw, c, f]` -> `[kh, kw, kt * c, f]`, in the channel order of `_fold`."""
+    """Reshapes `[kt, kh, kw, c, f]` to `[kh, kw, kt * c, f]`, in the channel order of `_fold`."""
     taps, height, width, channels, features = kernel.shape
     return jnp.moveaxis(kernel, 0, 2).reshape(height, width, taps * channels, features)
 
@@ -245,7 +261,7 @@ class ConvTranspose3D(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t2 h2 w2 f"]:
         shape = (4 if self.upsample_time else 3, 4, 4, x.shape[-1], self.features)
-        # Each output sees one tap in two along every doubled axis: He's fan-in counts those.
+        # Each output sees every second tap along a doubled axis; only these count in He's fan-in.
         seen = 8 if self.upsample_time else 4
         initializer = nn.initializers.variance_scaling(2.0 * seen, "fan_in", "truncated_normal")
         kernel = self.param("kernel", initializer, shape, jnp.float32)

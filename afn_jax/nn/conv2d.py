@@ -1,4 +1,4 @@
-"""2D convolution and transposed convolution over frames, padded as the 3D ones of `conv.py`."""
+"""2D convolution and transposed convolution over frames, padded like those in `conv.py`."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ from afn_jax.nn.conv import (
     use_folded,
 )
 
-# Each output of a transposed convolution sees one tap in two along both axes: He's fan-in counts
-# those.
+# Each output of a transposed convolution sees every second tap along both axes; only these count in
+# He's fan-in.
 he_normal_doubling = nn.initializers.variance_scaling(8.0, "fan_in", "truncated_normal")
 
 
@@ -28,7 +28,7 @@ def conv2d(
     strides: tuple[int, int] = (1, 1),
     implementation: Implementation = "auto",
 ) -> Float[Array, "b h2 w2 f"]:
-    """2D convolution padded by half the (odd) kernel on each side; see `conv3d`."""
+    """Computes a 2D convolution, padded by half the (odd) kernel on each side; see `conv3d`."""
     if use_folded(implementation):
         one_frame = conv3d(x[:, None], kernel[None], strides=(1, *strides), implementation="folded")
         return one_frame[:, 0]
@@ -39,9 +39,9 @@ def conv2d(
 
 
 class Conv2D(nn.Module):
-    """2D convolution layer padded by half the (odd) kernel on each side, at any stride.
+    """2D convolution layer, padded by half the (odd) kernel on each side at any stride.
 
-    "SAME" pads otherwise at stride 2, and so moves the picture by half a pixel.
+    Padding "SAME" differs at stride 2, where it shifts the image by half a pixel.
     """
 
     features: int
@@ -68,8 +68,8 @@ class Conv2D(nn.Module):
 class ConvTranspose2D(nn.Module):
     """Transposed convolution that doubles height and width: 4x4 kernel, stride 2, padding 1.
 
-    The kernel is laid out as that of a convolution over the input with zeros in between: the mirror
-    image of PyTorch's and Caffe's.
+    The kernel is that of a convolution over the zero-interleaved input: the mirror image of the
+    kernels of PyTorch and Caffe.
     """
 
     features: int

@@ -1,9 +1,10 @@
-"""The (2+1)D pieces of the Representation Flow networks: what is injected into the shared blocks.
+"""The (2+1)D layers that the Representation Flow networks inject into the shared residual blocks.
 
-Two networks of that name differ. That of Table 7 follows each convolution over space by one over
-time (Xie et al., Rethinking Spatiotemporal Feature Learning, 2017): `separable_conv`. That of Table
-9, the authors' code, is a bottleneck that looks at time first, in its 1x1x1 reduction:
-`temporal_bottleneck`. Tran's R(2+1)D, with its own number of channels between, is `Conv2Plus1D`.
+The paper has two different (2+1)D networks. In Table 7, a temporal convolution follows each spatial
+one (Xie et al., Rethinking Spatiotemporal Feature Learning, 2017): `separable_conv`. In Table 9 and
+in the authors' code, the temporal taps are in the first convolution of a bottleneck, its 1x1x1
+reduction: `temporal_bottleneck`. Tran's R(2+1)D, with a different number of channels between the
+two steps, is `Conv2Plus1D`.
 """
 
 from collections.abc import Callable
@@ -17,14 +18,14 @@ Layer = Callable[..., Any]
 
 
 def separable_conv(conv: Layer, norm: Layer) -> Layer:
-    """`conv(features, kernel_size, strides, name=...)` in two steps, space first, as in S3D.
+    """Returns a version of `conv` that convolves in two steps, space before time, as in S3D.
 
-    As many channels between the steps as come out. A convolution of one tap in time or of one pixel
-    stays one step.
+    The two steps have the same number of output channels. Kernels of one tap in time or one pixel
+    in space stay a single convolution.
 
     Args:
-        conv: makes the convolution of each step.
-        norm: `norm(name=...)`, between the steps, before the ReLU.
+        conv: makes the convolution of each step: `conv(features, kernel_size, strides, name=...)`.
+        norm: makes the normalization between the steps, before the ReLU: `norm(name=...)`.
     """
 
     def make(features, kernel_size, strides, *, name):
@@ -38,16 +39,16 @@ def separable_conv(conv: Layer, norm: Layer) -> Layer:
 def temporal_bottleneck(
     features: int, strides: tuple[int, int, int], conv: Layer, norm: Layer, *, name: str
 ) -> nn.Module:
-    """A bottleneck of Tx1x1, 1x3x3 and 1x1x1 convolutions; a `block` for `ResNetEncoder`.
+    """Returns a bottleneck of Tx1x1, 1x3x3 and 1x1x1 convolutions: a `block` of `ResNetEncoder`.
 
-    T is 3 in the first two blocks of a stage and then 1 and 3 by turns, as in the authors' code:
-    3, 3, 1 in a stage of three blocks and 3, 3, 1, 3, 1, 3 in one of six.
+    T is 3 in the first two blocks of a stage and then alternates between 1 and 3, as in the
+    authors' code: 3, 3, 1 in a stage of three blocks and 3, 3, 1, 3, 1, 3 in a stage of six.
 
     Args:
-        features: four times as many come out.
+        features: a quarter of the output channels.
         strides: of the 1x3x3 convolution.
-        conv, norm: injected, as for `Bottleneck`.
-        name: that which the encoder gives, ending in the number of the block in its stage.
+        conv, norm: make the layers, as in `Bottleneck`.
+        name: given by the encoder; it ends in the index of the block within its stage.
     """
     number = int(name.rsplit("_", 1)[1])
     taps = 3 if number == 0 or number % 2 == 1 else 1

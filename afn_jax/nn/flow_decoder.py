@@ -1,9 +1,9 @@
-"""The decoder with skip connections that turns an encoder's features into flow, in 2D and in 3D.
+"""Decoder with skip connections from an encoder's features to flow, in 2D and 3D.
 
-Source: FlowNet-S (Fischer et al. 2015, Figure 3). ActionFlowNet's two-frame models have it as it
-is; its multi-frame ones in 3D (section 3.1), with one scale of the loss, so that no flow is
-predicted and fed on at the coarser levels; MotionNet with a convolution after each level (Hidden
-Two-Stream section 3.1).
+Source: FlowNet-S (Fischer et al. 2015, Figure 3). ActionFlowNet's two-frame models use it
+unchanged. Its multi-frame models use it in 3D (section 3.1) with the loss at a single scale, so the
+coarser levels neither predict flow nor pass it on. MotionNet adds a convolution after each level
+(Hidden Two-Stream section 3.1).
 """
 
 from collections.abc import Callable
@@ -15,32 +15,33 @@ from jaxtyping import Array, Float
 
 from afn_jax.nn.conv import Initializer, he_normal
 
-# Starts near zero flow, not at a random one that has to be unlearnt first. Guessed.
+# Training starts near zero flow instead of at random flow that it must first unlearn. Guessed.
 NEAR_ZERO = nn.initializers.normal(1e-3)
 
 
 class FlowDecoder(nn.Module):
-    """Doubles the size, adds a skip connection, and predicts flow at every size or the last one.
+    """Flow decoder: each level doubles the size and adds a skip connection.
 
-    Where flow is predicted at every size, a level starts from the encoder's features of its size,
-    the features from below after a transposed convolution, and the flow from below after one that
-    is learned too.
+    The input of each level is the concatenation of the encoder's features of that size and the
+    transposed convolution of the coarser level's features. If flow is predicted at every size, a
+    learned transposed convolution of the coarser flow is concatenated too.
 
-    Plain ReLUs let a decoder die at exactly zero flow: leaky ones do not.
+    With plain ReLUs a decoder can die at exactly zero flow; leaky ReLUs prevent this.
 
     Attributes:
         features: output channels of each transposed convolution, coarsest first.
-        conv: `conv(features, name=..., ...)`, a 3x3 or 3x3x3 convolution: `Conv2D` or `Conv3D`.
-        deconv: `deconv(features, name=...)`, which doubles the size: `ConvTranspose2D` or
-            `ConvTranspose3D`, whose `upsample_time` is set where the skip connection has more time.
-        dtype: of `smooth`; the layers that predict flow compute in float32.
-        every_size: flow at the size of the last features and of each skip connection, or only at
-            that of the last skip connection.
-        flow_channels: two for each flow field.
-        smooth: a linear convolution after each level's concatenation, to as many channels as the
-            transposed one has; flow and the next level start from its output.
-        norm: `norm(name=...)` after each transposed convolution, or None.
-        flow_init: of the layers that predict flow.
+        conv: makes a 3x3 or 3x3x3 convolution, `Conv2D` or `Conv3D`: `conv(features, name=...)`.
+        deconv: makes a transposed convolution that doubles the size, `ConvTranspose2D` or
+            `ConvTranspose3D`: `deconv(features, name=...)`. In 3D it receives `upsample_time`, True
+            where the skip connection has more frames.
+        dtype: of the `smooth` convolutions; the layers that predict flow compute in float32.
+        every_size: predict flow at the size of the encoder's last features and of every skip
+            connection; False: only at the size of the last skip connection.
+        flow_channels: two per flow field.
+        smooth: add a linear convolution after each level's concatenation, with as many channels as
+            the level's transposed convolution; flow and the next level start from its output.
+        norm: makes the normalization after each transposed convolution, `norm(name=...)`, or None.
+        flow_init: initializer of the layers that predict flow.
         negative_slope: of the leaky ReLU; 0.1 in FlowNet.
     """
 
@@ -57,19 +58,19 @@ class FlowDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *size c"], skips: list[Array]) -> list[Array]:
-        """Flow, finest first.
+        """Computes flow, finest first.
 
         Args:
             x: `[b, h, w, c]` or `[b, t, h, w, c]`, the encoder's last features.
-            skips: its features before, coarsest first; each level at most doubles the size.
+            skips: its earlier features, coarsest first; each level at most doubles the size.
 
         Returns:
-            `[b, (t,) h, w, flow_channels]` each, float32 (also in a bfloat16 model).
+            Maps `[b, (t,) h, w, flow_channels]` in float32, also in bfloat16 models.
         """
         flows = [self._flow(x, 0)] if self.every_size else []
         for level, (features, skip) in enumerate(zip(self.features, skips, strict=True), 1):
             time = {"upsample_time": skip.shape[1] > x.shape[1]} if x.ndim == 5 else {}
-            # Odd sizes were rounded up on the way down.
+            # The encoder rounds odd sizes up, so twice a size can be one too many.
             cut = tuple(slice(size) for size in skip.shape[:-1])
             x = self.deconv(features, name=f"deconv{level}", **time)(x)
             if self.norm is not None:

@@ -1,9 +1,10 @@
-"""Inception-v1 inflated to 3D: the network of I3D.
+"""I3D: Inception-v1 inflated to 3D.
 
-Carreira and Zisserman: Quo Vadis, Action Recognition? A New Model and the Kinetics Dataset, 2017,
-Figure 3. Each k x k of Inception-v1 (Szegedy et al. 2015, Table 1, with 3x3 for 5x5) becomes
-k x k x k, followed by batch normalisation and ReLU; the first two poolings leave time alone.
-Padding is TensorFlow's "SAME", for the published weights: it rounds sizes up.
+Source: Carreira and Zisserman, Quo Vadis, Action Recognition? A New Model and the Kinetics Dataset,
+2017, Figure 3. Each k x k convolution of Inception-v1 (Szegedy et al. 2015, Table 1, with 3x3 in
+place of 5x5) becomes k x k x k and is followed by batch normalization and ReLU. The first two
+poolings do not pool over time. Padding is TensorFlow's "SAME", which rounds sizes up, as the
+published weights require.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from afn_jax.nn.conv import Conv3D, Implementation
 from afn_jax.nn.normalization import batch_norm
 from afn_jax.nn.pooling import max_pool_same
 
-# Channels of the branches: 1; 1 then 3; 1 then 3 (5 in Inception-v1); pooling then 1.
+# Channels of the branches, by kernel size: 1; 1 then 3; 1 then 3 (5 in Inception-v1); pooling, 1.
 BLOCKS = {
     "3b": (64, (96, 128), (16, 32), 32),
     "3c": (128, (128, 192), (32, 96), 64),
@@ -38,12 +39,12 @@ _POOLING = {
 
 
 class InceptionI3D(nn.Module):
-    """Clips `[batch, time, H, W, channels]` -> logits `[batch, classes]`, averaged over time.
+    """I3D: clips `[batch, time, H, W, channels]` to logits `[batch, classes]` averaged over time.
 
     Attributes:
         num_classes: size of the logits.
-        width: channels of the first convolution; 64 in the paper, and all others in proportion.
-        dropout_rate: before the classifier.
+        width: channels of the first convolution, 64 in the paper; all others scale with it.
+        dropout_rate: of the dropout before the classifier.
         dtype: of the computation; parameters and logits stay float32.
         axis_name: pmap axis over which batch statistics are averaged, or None.
         implementation: of the 3D convolutions, see `afn_jax.nn.conv`.
@@ -88,20 +89,20 @@ class InceptionI3D(nn.Module):
             ]
             x = jnp.concatenate(branches, -1)
         x = x.astype(jnp.float32).mean((2, 3))
-        # The paper averages windows of two frames and then the scores of all windows, in which the
-        # first and the last frame count half.
+        # The paper averages windows of two frames and then the scores of all windows, so the first
+        # and last frames have half the weight of the others.
         if x.shape[1] > 1:
             x = (x[:, :-1] + x[:, 1:]) / 2
-        # One linear layer for all windows: the mean of its scores is its score of the mean.
+        # The classifier is linear, so the score of the mean window is the mean of the scores.
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x).mean(1)
         return nn.Dense(self.num_classes, name="classifier")(x)
 
 
 def _conv_same(layer: Callable[[Array], Array], x: Array) -> Array:
-    """The strided `layer` padded as TensorFlow's "SAME", whose windows start later at even sizes.
+    """Applies the strided `layer` with the padding of TensorFlow's "SAME".
 
-    There, one more zero in front moves the windows of `layer` to the right places, after a first
-    one that is dropped.
+    At even sizes, the windows of "SAME" start one pixel later than those of `layer`. One more zero
+    in front aligns them and adds a first window, which is dropped.
     """
     even = [(1 - size % 2, 0) for size in x.shape[1:4]]
     y = layer(jnp.pad(x, ((0, 0), *even, (0, 0))))

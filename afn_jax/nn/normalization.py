@@ -1,4 +1,4 @@
-"""Normalisation of frames and of features, as the networks here share it."""
+"""Normalization of frames and features, shared by the networks."""
 
 from functools import partial
 from typing import Any
@@ -14,9 +14,10 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def imagenet_normalize(frames: Float[Array, "*batch h w 3"]) -> Float[Array, "*batch h w 3"]:
-    """RGB in [0, 1] -> zero mean and unit variance over ImageNet.
+    """Normalizes RGB in [0, 1] to zero mean and unit variance over ImageNet.
 
-    Raises ValueError for integers, which are in [0, 255].
+    Raises:
+        ValueError: if `frames` are integers, which lie in [0, 255].
     """
     check_float(frames=frames)
     shape = (1,) * (frames.ndim - 1) + (3,)
@@ -26,14 +27,14 @@ def imagenet_normalize(frames: Float[Array, "*batch h w 3"]) -> Float[Array, "*b
 
 
 def batch_norm(*, train: bool, dtype: Any, axis_name: str | None) -> Any:
-    """`norm(name=...)` layers: batch normalisation with statistics over all devices.
+    """Returns a maker of batch normalization layers, to be called as `norm(name=...)`.
 
     Args:
-        train: statistics of the batch, or the running ones.
+        train: use the statistics of the batch; False: the running statistics.
         dtype: of the output; statistics are float32.
-        axis_name: pmap axis that statistics are averaged over, or None for each device its own.
+        axis_name: pmap axis over which the statistics are averaged; None keeps them per device.
     """
-    # 0.9 is the customary momentum of 2D ResNets (0.1 in PyTorch's counting).
+    # 0.9 is the usual momentum of 2D ResNets (0.1 in PyTorch's convention).
     return partial(
         nn.BatchNorm,
         use_running_average=not train,

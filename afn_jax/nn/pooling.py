@@ -1,4 +1,4 @@
-"""Max pooling of any window that rounds sizes up, in any number of dimensions."""
+"""Max pooling that rounds sizes up, with any window and in any number of dimensions."""
 
 import jax.numpy as jnp
 from jax import lax
@@ -8,14 +8,15 @@ from jaxtyping import Array, Float
 def max_pool_same(
     x: Float[Array, "b *space c"], window: tuple[int, ...], strides: tuple[int, ...]
 ) -> Float[Array, "b *space2 c"]:
-    """Max pooling padded as TensorFlow's "SAME": size n at stride s becomes n / s, rounded up.
+    """Computes max pooling with the padding of TensorFlow's "SAME".
 
-    At even sizes it is Caffe's pooling too, which rounds up. Written as maxima of strided slices,
-    axis after axis: on a CPU its gradient is several times faster than that of a window reduction.
+    Size n becomes ceil(n / stride). At even sizes it equals Caffe's pooling, which also rounds up.
+    It is computed as maxima of strided slices, one axis at a time: on the CPU, the gradient is
+    several times faster than that of a window reduction.
 
     Args:
         x: images or clips, channels last.
-        window, strides: along each axis between batch and channels.
+        window, strides: one number per axis between batch and channels.
     """
     for axis, (size, stride) in enumerate(zip(window, strides, strict=True), start=1):
         if size == stride == 1:

@@ -1,7 +1,7 @@
-"""Coarse-to-fine flow of frame pairs: feature pyramid, warping, cost volume, a decoder a level.
+"""Coarse-to-fine flow of frame pairs: feature pyramid, warping, cost volume, one decoder per level.
 
-Source: UF-TSN section 2.1, whose blocks are those of PWC-Net (Sun et al. 2018). Where UF-TSN gives
-no number, the defaults are those that `afn_jax.models.uf_tsn` lists as guessed.
+Source: UF-TSN section 2.1, with the blocks of PWC-Net (Sun et al. 2018). Where UF-TSN reports no
+number, the defaults are those that `afn_jax.models.uf_tsn` lists as guessed.
 """
 
 from typing import Any
@@ -18,11 +18,14 @@ NEGATIVE_SLOPE = 0.1  # of every leaky ReLU here, as in PWC-Net
 
 
 class FeaturePyramid(nn.Module):
-    """Images -> features at 1, 1/2, 1/4, ... of the size, finest first; the first are the images.
+    """Feature pyramid: features at 1, 1/2, 1/4, ... of the size of the images, finest first.
+
+    Level 0 is the images.
 
     Attributes:
-        widths: channels of each level from 1 on.
-        convs_per_level: 3x3 convolutions of each level, the first with stride 2.
+        widths: channels of each level, from level 1 on.
+        convs_per_level: number of 3x3 convolutions per level; the first has stride 2.
+        dtype: of the convolutions.
     """
 
     widths: tuple[int, ...] = (16, 32, 64, 96)
@@ -48,11 +51,14 @@ class FeaturePyramid(nn.Module):
 
 
 class DenseDecoder(nn.Module):
-    """3x3 convolutions, each of which sees the input and all before it; then one that gives flow.
+    """Densely connected 3x3 convolutions, followed by a convolution that predicts flow.
+
+    The input of each convolution is the decoder's input and the outputs of all convolutions before.
 
     Attributes:
         widths: channels of each convolution.
-        predict_flow: False leaves the last one out.
+        predict_flow: False omits the last convolution, the one that predicts flow.
+        dtype: of the densely connected convolutions.
     """
 
     widths: tuple[int, ...] = (128, 128, 96, 64, 32)
@@ -61,7 +67,7 @@ class DenseDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"]) -> tuple[Array, Array | None]:
-        """The features of the last convolution `[n, h, w, widths[-1]]`, and flow or None."""
+        """Returns the last dense convolution's output `[n, h, w, widths[-1]]`, and flow or None."""
         features = x
         for index, width in enumerate(self.widths, start=1):
             features = Conv2D(width, use_bias=True, dtype=self.dtype, name=f"conv{index}")(x)
@@ -69,8 +75,8 @@ class DenseDecoder(nn.Module):
             x = jnp.concatenate([x, features], -1)
         if not self.predict_flow:
             return features, None
-        # Starts near zero flow, not at a random one that has to be unlearnt first (guessed). The
-        # flow itself is float32, also under a bfloat16 model.
+        # Training starts near zero flow instead of at random flow that it must first unlearn
+        # (guessed). The flow is float32, also in bfloat16 models.
         flow = nn.Conv(2, (3, 3), padding=1, kernel_init=nn.initializers.normal(1e-3), name="flow")(
             x.astype(jnp.float32)
         )
@@ -78,23 +84,24 @@ class DenseDecoder(nn.Module):
 
 
 class CoarseToFineFlow(nn.Module):
-    """Frames `[batch, time, H, W, C]` -> the flow of each pair, at every level, finest first.
+    """Coarse-to-fine flow of consecutive frames: flow of each pair at every level, finest first.
 
-    From the coarsest level to the finest, Eq. 2 to 5: the features of the second frame are warped
-    by the flow found so far, matched with those of the first, and the level's own decoder predicts
-    what is left. (The paper's Eq. 5 has l - 1 where Eq. 4 and the text have l + 1.)
+    From the coarsest level to the finest (Eq. 2 to 5), the features of the second frame are warped
+    by the current flow and matched with the features of the first frame, and the level's decoder
+    predicts the residual flow. (The paper's Eq. 5 has l - 1 where Eq. 4 and the text have l + 1.)
 
     Attributes:
-        pyramid_widths, convs_per_level: see `FeaturePyramid`; the levels are 0 (the frames
-            themselves) to `len(pyramid_widths)`.
+        pyramid_widths, convs_per_level: see `FeaturePyramid`; the levels are 0 (the frames) to
+            `len(pyramid_widths)`.
         decoder_widths: see `DenseDecoder`.
         max_displacement: radius of the cost volume, in pixels of the level.
-        finest_level: the last level that is decoded; the finest flow has 1 / 2 ** finest_level of
-            the size. 0 in the paper.
-        use_cost_volume: False gives the decoders the features of the second frame instead.
-        multi_scale: False makes it a plain encoder-decoder: nothing is warped, the decoders hand
-            on features instead of flow, and only the finest one predicts flow.
-        remat: compute the decoders' features anew for the gradient instead of storing them.
+        finest_level: the last level to be decoded; the finest flow has 1 / 2 ** finest_level of
+            the size of the frames. 0 in the paper.
+        use_cost_volume: False passes the features of the second frame to the decoders instead.
+        multi_scale: False makes it a plain encoder-decoder: nothing is warped, the decoders pass on
+            features instead of flow, and only the finest decoder predicts flow.
+        remat: recompute the decoders' features for the gradient instead of storing them.
+        dtype: of the features; flow is float32.
     """
 
     pyramid_widths: tuple[int, ...] = (16, 32, 64, 96)
@@ -111,11 +118,22 @@ class CoarseToFineFlow(nn.Module):
     def __call__(
         self, frames: Float[Array, "b t h w c"], *, bidirectional: bool = False
     ) -> tuple[Float[Array, "b p _ _ 2"], ...]:
-        """Flow of frames t and t + 1, and after all of them, if `bidirectional`, of t + 1 and t."""
+        """Computes the flow of each pair of consecutive frames, finest level first.
+
+        Args:
+            frames: `[batch, time, H, W, C]`, two frames or more.
+            bidirectional: append the flows from t + 1 to t after all flows from t to t + 1.
+
+        Returns:
+            One `[batch, pairs, h, w, 2]` per level, in pixels of the level.
+
+        Raises:
+            ValueError: for clips of one frame, or if `finest_level` is not a level.
+        """
         batch, time = frames.shape[:2]
         coarsest = len(self.pyramid_widths)
         if time < 2:
-            raise ValueError(f"frames: got {time} a clip, but flow needs two frames or more.")
+            raise ValueError(f"frames: got {time} per clip, but flow needs two frames or more.")
         if not 0 <= self.finest_level <= coarsest:
             raise ValueError(
                 f"finest_level: got {self.finest_level}, allowed are 0 to {coarsest}, the number "
@@ -158,7 +176,7 @@ class CoarseToFineFlow(nn.Module):
 
 
 def _pairs(features: Array, batch: int, bidirectional: bool) -> tuple[Array, Array]:
-    """`[b * t, h, w, c]` -> those of the first and of the second frame of all pairs."""
+    """Splits `[b * t, h, w, c]` into the features of the first and second frames of all pairs."""
     shape = features.shape[1:]
     features = features.reshape(batch, -1, *shape)
     first, second = features[:, :-1], features[:, 1:]

@@ -1,6 +1,6 @@
-"""The representation flow layer and what is built of it (Piergiovanni and Ryoo).
+"""The representation flow layer and its variants (Piergiovanni and Ryoo).
 
-Sections and tables are those of the paper's first version, "Representation Flow for Action
+Section and table numbers are those of the first version of "Representation Flow for Action
 Recognition" (2018).
 """
 
@@ -15,23 +15,23 @@ from afn_jax.nn.conv import he_normal
 from afn_jax.ops import RepresentationFlowParams, initial_params, representation_flow
 
 LEARNABLE = ("tau", "lam", "theta", "divergence", "image_gradient", "flow_gradient")
-# Table 2's best: "Divergence + tau, lambda, theta".
+# The best row of Table 2: "Divergence + tau, lambda, theta".
 LEARNED_BY_DEFAULT = ("tau", "lam", "theta", "divergence")
 
-_SMALLEST_RANGE = 1e-6  # of features: below it a clip is constant and stays at 0
+_SMALLEST_RANGE = 1e-6  # of features: a clip with a smaller range counts as constant and becomes 0
 
 
 def normalize_clip(features: Float[Array, "batch time h w c"]) -> Float[Array, "batch time h w c"]:
-    """Each clip's features to [0, 255], by its own minimum and maximum (section 3.2).
+    """Scales each clip's features to [0, 255] by the clip's minimum and maximum (section 3.2).
 
-    Per clip, so that an example does not depend on its neighbours in the batch, as it does in the
-    authors' code. A constant clip becomes 0.
+    The authors' code takes the minimum and maximum of the batch; here, an example does not depend
+    on the other examples of its batch. A constant clip becomes 0.
 
     Args:
         features: `[batch, time, H, W, C]`.
 
     Returns:
-        The same shape; float32 or better.
+        The same shape, in float32 or higher precision.
     """
     features = jnp.asarray(features, jnp.promote_types(features.dtype, jnp.float32))
     features = jnp.clip(features, -1e30, 1e30)  # so that the range is finite
@@ -44,16 +44,18 @@ def normalize_clip(features: Float[Array, "batch time h w c"]) -> Float[Array, "
 
 
 class FlowOfFeatures(nn.Module):
-    """Algorithm 1 between consecutive frames, with the parameters that are learned.
+    """Flow of consecutive feature maps (Algorithm 1) with learned parameters.
 
-    `[batch, T, H, W, C]` -> `[batch, T - 1, H, W, 2 * C]`: the x flow of all channels, then the y
-    flow. It is the whole layer without its convolutions, for flow of RGB or of flow.
+    `[batch, T, H, W, C]` becomes `[batch, T - 1, H, W, 2 * C]`: the x flow of all channels, then
+    the y flow of all channels. This is `RepresentationFlow` without its convolutions, for the flow
+    of RGB or of flow.
 
     Attributes:
         num_iterations: of the primal-dual update; may differ between training and evaluation.
-        learned: of `LEARNABLE`: those become parameters, the others keep their initial value.
+        learned: names from `LEARNABLE`: these become parameters, the others keep their initial
+            values.
         kernels: "tvl1" or "sobel"; see `afn_jax.ops.representation_flow`.
-        normalize: bring each clip to [0, 255] first.
+        normalize: scale each clip to [0, 255] first.
         remat: what reverse mode stores; see `afn_jax.ops.representation_flow`.
     """
 
@@ -73,7 +75,7 @@ class FlowOfFeatures(nn.Module):
         unknown = sorted(set(self.learned) - set(LEARNABLE))
         if unknown:
             raise ValueError(
-                f"learned names {', '.join(unknown)}; choose of {', '.join(LEARNABLE)}"
+                f"learned names {', '.join(unknown)}; choose from {', '.join(LEARNABLE)}"
             )
         initial = initial_params(self.kernels)
         learned = {
@@ -94,25 +96,27 @@ class FlowOfFeatures(nn.Module):
 
 
 class RepresentationFlow(nn.Module):
-    """The layer of the paper (section 3.2, appendix A): `[batch, T, H, W, C]` -> T - 1 frames.
+    """Representation flow layer (section 3.2, appendix A): T frames in, T - 1 frames out.
 
-    1x1 convolution to `channels`, each clip to [0, 255], the flow of consecutive frames, 3x3
-    convolution back to C. Composition gives the variants of Table 5: two layers without the
-    convolutions between are flow-of-flow, see `FlowConvFlow` for those with. With
-    `fusion="residual"` it is `relu(x[:, :-1] + batch norm(flow))` as in the authors' code, with the
-    3x3 convolution and the scale of the norm, 0 at first, of its older version: the layer starts as
-    the identity.
+    The layer is a 1x1 convolution to `channels`, scaling of each clip to [0, 255], the flow of
+    consecutive frames, and a 3x3 convolution back to C channels. The variants of Table 5 are
+    compositions: two layers without convolutions between them are flow-of-flow, and
+    `FlowConvFlow` has convolutions between them.
+
+    With `fusion="residual"` the output is `relu(x[:, :-1] + batch_norm(flow))`, as in the authors'
+    code. The 3x3 convolution before the norm and the norm's scale, which starts at 0, are from an
+    older version of that code: the layer starts as the identity.
 
     Attributes:
-        channels: the flow is computed of so many (32 in the paper).
-        features: of the output; None = as many as come in.
+        channels: number of channels whose flow is computed, 32 in the paper.
+        features: output channels; None: as many as the input has.
         num_iterations: 20 in the paper's best models; may differ between training and evaluation.
-        learned: of `LEARNABLE` (Table 2); () = all fixed.
+        learned: names from `LEARNABLE` (Table 2); (): everything is fixed.
         kernels: "tvl1" or "sobel"; see `afn_jax.ops.representation_flow`.
-        fusion: "none" = the flow takes the place of the features, the paper's choice; "residual".
+        fusion: "none": the flow replaces the features, as in the paper; "residual": see above.
         remat: what reverse mode stores; see `afn_jax.ops.representation_flow`.
-        dtype: of the convolutions and the output. The flow is computed in float32 all the same.
-        axis_name: pmap axis that the norm of "residual" averages its statistics over.
+        dtype: of the convolutions and the output; the flow is always computed in float32.
+        axis_name: pmap axis over which the norm of "residual" averages its statistics.
     """
 
     channels: int = 32
@@ -133,15 +137,15 @@ class RepresentationFlow(nn.Module):
 
 
 class FlowConvFlow(RepresentationFlow):
-    """Flow, 3x3 convolution, flow (FcF; Figure 4, Table 5): `[batch, T, H, W, C]` -> T - 2 frames.
+    """Flow-conv-flow layer (FcF; Figure 4, Table 5): T frames in, T - 2 frames out.
 
-    As the authors' code has it: 1x1 to `channels`, flow, 3x3 to 2 * `channels`, 1x1 to `channels`,
-    flow, 3x3 back to C; and with `fusion="residual"` each frame of the output is added to the mean
-    of the three frames that it was computed from, four with `num_flows=3`. The attributes are those
-    of `RepresentationFlow`, and:
+    The layers are those of the authors' code: 1x1 convolution to `channels`, flow, 3x3 to
+    2 * `channels`, 1x1 to `channels`, flow, 3x3 back to C. With `fusion="residual"`, each output
+    frame is added to the mean of the three frames from which it was computed (four if `num_flows`
+    is 3). The other attributes are those of `RepresentationFlow`.
 
     Attributes:
-        num_flows: 2; 3 = flow-conv-flow-conv-flow, with T - 3 frames.
+        num_flows: number of flows; 3 is flow-conv-flow-conv-flow, with T - 3 frames out.
     """
 
     num_flows: int = 2
@@ -157,20 +161,20 @@ class FlowConvFlow(RepresentationFlow):
 
 
 def _layer(module: nn.Module, x: Array, between: tuple[int, ...], train: bool) -> Array:
-    """Reduce, flow, convolve, as often as `between` has widths, and once more to the output."""
+    """Applies reduction, flow and convolution once per width in `between`, then for the output."""
     if module.fusion not in ("none", "residual"):
         raise ValueError(f'fusion is {module.fusion!r}; choose "none" or "residual"')
     num_flows = len(between) + 1
     if x.ndim != 5 or x.shape[1] <= num_flows:
         raise ValueError(
-            f"x has shape {x.shape}; it must be [batch, time, H, W, C] with more than {num_flows} "
-            "frames, as each flow takes one"
+            f"x has shape {x.shape}; it must be [batch, time, H, W, C] with at least "
+            f"{num_flows + 1} frames, because each flow uses up one"
         )
     features = x.shape[-1] if module.features is None else module.features
     if module.fusion == "residual" and features != x.shape[-1]:
         raise ValueError(
-            f"features is {features} and x has {x.shape[-1]}; with fusion='residual' they are "
-            "added and must be the same: leave features at None"
+            f"features is {features} and x has {x.shape[-1]} channels; with fusion='residual' the "
+            "flow is added to x, so they must be equal: leave features at None"
         )
     y = jnp.asarray(x, module.dtype)
     for index, width in enumerate((*between, features)):
@@ -195,7 +199,7 @@ def _layer(module: nn.Module, x: Array, between: tuple[int, ...], train: bool) -
         axis_name=module.axis_name,
         name="norm",
     )(y)
-    # One flow is added to the frame that it starts at, as in the authors' code, and not to a mean.
+    # In the authors' code too, a single flow is added to the frame at which it starts.
     frames = range(1 if num_flows == 1 else num_flows + 1)
     under = sum(x[:, t : x.shape[1] - num_flows + t] for t in frames) / len(frames)
     return jax.nn.relu(jnp.asarray(under, module.dtype) + y)

@@ -1,10 +1,10 @@
-"""Residual blocks and the ResNet encoder, in any number of dimensions.
+"""Residual blocks and the ResNet encoder, in 2D and 3D.
 
-One block serves 2D and 3D: the convolution and the normalisation are injected, and the number of
-dimensions is the length of `strides`. Source: He et al., Deep Residual Learning, 2016, section 3.3
-and Table 1; the 3D extension is that of ActionFlowNet section 3.1 (k x k kernels become k x k x 3).
-Convolutions in two steps, (2+1)D: Tran et al., A Closer Look at Spatiotemporal Convolutions, 2018,
-section 3.5.
+The same blocks serve 2D and 3D: convolution and normalization are injected, and the length of
+`strides` is the number of dimensions. Sources: He et al., Deep Residual Learning, 2016, section 3.3
+and Table 1; for 3D, ActionFlowNet section 3.1 (k x k kernels become k x k x 3); for (2+1)D, which
+factorizes convolutions into two steps, Tran et al., A Closer Look at Spatiotemporal Convolutions,
+2018, section 3.5.
 """
 
 from collections.abc import Callable
@@ -20,13 +20,13 @@ Layer = Callable[..., Any]
 
 
 class Conv2Plus1D(nn.Module):
-    """A 3D convolution in two steps, over space and then over time, with norm and ReLU between.
+    """(2+1)D convolution: over space, normalization and ReLU, then over time.
 
     Attributes:
         features: output channels.
-        kernel_size, strides: of the 3D convolution, (time, height, width).
-        middle: channels between the steps.
-        conv, norm: injected, as for `BasicBlock`.
+        kernel_size, strides: of the 3D convolution that is factorized, (time, height, width).
+        middle: channels between the two steps.
+        conv, norm: make the layers, as in `BasicBlock`.
     """
 
     features: int
@@ -45,20 +45,20 @@ class Conv2Plus1D(nn.Module):
 
 
 def middle_channels(channels: int, features: int) -> int:
-    """As many between the steps of a (2+1)D 3x3x3 convolution that it has no more parameters."""
+    """Computes the `middle` with which a (2+1)D convolution has at most the 3x3x3's parameters."""
     return 27 * channels * features // (9 * channels + 3 * features)
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3(x3) convolutions and a shortcut.
+    """Residual block of two 3x3(x3) convolutions and a shortcut.
 
     Attributes:
         features: output channels.
-        strides: stride of the first convolution along each axis of space (and time).
-        conv: `conv(features, kernel_size, strides, name=...)`.
-        norm: `norm(name=...)`.
-        factorize: each 3x3x3 convolution in two steps; the second has as many channels between
-            them as the first, though more may come in, as in torchvision.
+        strides: of the first convolution, one number per axis of (time and) space.
+        conv: makes a convolution: `conv(features, kernel_size, strides, name=...)`.
+        norm: makes a normalization layer: `norm(name=...)`.
+        factorize: replace each 3x3x3 convolution by a (2+1)D one. Both have the `middle` computed
+            for the first, even if the numbers of their input channels differ, as in torchvision.
     """
 
     features: int
@@ -86,9 +86,10 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3(x3) and 1x1 convolutions and a shortcut; four times `features` come out.
+    """Residual block of 1x1, 3x3(x3) and 1x1 convolutions, with 4 * `features` output channels.
 
-    The stride is that of the middle convolution, as in torchvision. Attributes as of `BasicBlock`.
+    The middle convolution has the stride, as in torchvision. The attributes are those of
+    `BasicBlock`.
     """
 
     features: int
@@ -112,19 +113,19 @@ class Bottleneck(nn.Module):
 
 
 class ResNetEncoder(nn.Module):
-    """Stem, pooling and four residual stages; returns the output of each, finest first.
+    """ResNet encoder: stem, pooling and residual stages; returns the output of each, finest first.
 
     Attributes:
-        block: `BasicBlock`, `Bottleneck`, or one with the same attributes.
-        stem_pool: 3x3 max pooling over height and width after the stem.
-        stem_middle: channels between the two steps of a (2+1)D stem; None = one convolution.
-        insert: `insert(index, x)` replaces what comes out of the stem (index 0, before its pooling)
-            and of each stage (1 to 4), on its way to the next; None leaves it.
         stem_kernel, stem_strides: of the first convolution, e.g. (3, 7, 7) and (1, 2, 2).
         stage_strides: strides of the first block of each stage.
-        conv, norm: injected, as for `BasicBlock`.
-        width: channels of the stem and of the first stage; each later stage doubles.
-        stage_sizes: blocks in each stage; (2, 2, 2, 2) is ResNet-18.
+        conv, norm: make the layers, as in `BasicBlock`.
+        width: channels of the stem and of the first stage; each later stage doubles them.
+        stage_sizes: number of blocks per stage; (2, 2, 2, 2) is ResNet-18.
+        block: `BasicBlock`, `Bottleneck`, or a block with the same attributes.
+        stem_pool: apply 3x3 max pooling over height and width after the stem.
+        stem_middle: channels between the two steps of a (2+1)D stem; None: one convolution.
+        insert: `insert(index, x)` replaces the output of the stem (index 0, before the pooling) and
+            of each stage (index 1 to 4) before the next stage; None changes nothing.
     """
 
     stem_kernel: tuple[int, ...]
@@ -168,10 +169,10 @@ class ResNetEncoder(nn.Module):
 
 
 def max_pool_frames(x: Float[Array, "*lead h w c"]) -> Float[Array, "*lead h2 w2 c"]:
-    """3x3 max pooling with stride 2 and padding 1 over height and width, never over time.
+    """Computes 3x3 max pooling with stride 2 and padding 1 over height and width, not over time.
 
-    Written as maxima of strided slices, first of rows, then of columns: on a CPU the gradient is
-    several times faster than that of a window reduction.
+    It is computed as maxima of strided slices, first of rows, then of columns: on the CPU, the
+    gradient is several times faster than that of a window reduction.
     """
     for axis in (x.ndim - 3, x.ndim - 2):
         size = (x.shape[axis] - 1) // 2 + 1

@@ -1,8 +1,8 @@
-"""VGG-16, and the poolings that it shares with C3D.
+"""VGG-16, and the pooling and dense layers that it shares with C3D.
 
-Simonyan and Zisserman: Very Deep Convolutional Networks for Large-Scale Image Recognition, 2015,
-Table 1, column D. The adaptive pooling before the dense layers is torchvision's: at 224 x 224 it
-changes nothing.
+Source: Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition,
+2015, Table 1, column D. The adaptive pooling before the dense layers is torchvision's; it changes
+nothing at 224 x 224.
 """
 
 from typing import Any
@@ -15,21 +15,22 @@ from jaxtyping import Array, Float
 from afn_jax.nn.conv import he_normal
 from afn_jax.nn.conv2d import Conv2D
 
-VGG16_STAGES = (2, 2, 3, 3, 3)  # convolutions before each pooling; channels 64 128 256 512 512
+VGG16_STAGES = (2, 2, 3, 3, 3)  # convolutions per stage; channels 64 128 256 512 512
 
 
 def max_pool_halves(
     x: Float[Array, "b *space c"], *, axes: tuple[int, ...], keep_last: bool = False
 ) -> Float[Array, "b *space2 c"]:
-    """Max pooling of size and stride 2 along `axes`.
+    """Computes max pooling with window and stride 2 along `axes`.
 
-    Written as maxima of strided slices: on a CPU its gradient is ten times faster than that of a
-    window reduction.
+    It is computed as maxima of strided slices: on the CPU, the gradient is ten times faster than
+    that of a window reduction.
 
     Args:
         x: images or clips.
-        axes: of `x`, those that are halved.
-        keep_last: an odd last row is pooled on its own (Caffe) and not left out (PyTorch).
+        axes: axes of `x` to halve.
+        keep_last: pool an odd last row alone, as Caffe does, instead of dropping it, as PyTorch
+            does.
     """
     for axis in axes:
         if keep_last and x.shape[axis] % 2:
@@ -43,15 +44,22 @@ def max_pool_halves(
 def adaptive_average_pool(
     x: Float[Array, "b *space c"], size: tuple[int, ...]
 ) -> Float[Array, "b *space2 c"]:
-    """Means over `size` windows along each axis of space, as alike as possible, PyTorch's way.
+    """Computes PyTorch's adaptive average pooling: means over `size` windows along each axis.
 
-    Window i of m over n pixels is floor(i n / m) up to ceil((i + 1) n / m): windows overlap where m
-    does not divide n, and repeat pixels where n is smaller than m.
+    Window i of m over n pixels extends from floor(i n / m) to ceil((i + 1) n / m): windows overlap
+    if m does not divide n, and repeat pixels if n is smaller than m.
+
+    Args:
+        x: images or clips, channels last.
+        size: number of windows along each axis between batch and channels.
+
+    Raises:
+        ValueError: if `size` does not have one number per axis.
     """
     if len(size) != x.ndim - 2:
         raise ValueError(
-            f"size: got {size} for an input of shape {x.shape}; give one number for each axis "
-            "between batch and channels"
+            f"size: got {size} for an input of shape {x.shape}; pass one number per axis between "
+            "batch and channels"
         )
     for axis, windows in enumerate(size, start=1):
         length = x.shape[axis]
@@ -66,12 +74,14 @@ def adaptive_average_pool(
 
 
 class VGG16(nn.Module):
-    """Images `[batch, H, W, channels]`, normalised, 32 x 32 or larger -> logits `[batch, classes]`.
+    """VGG-16: normalized images `[batch, H, W, channels]` to logits `[batch, classes]`.
+
+    Images must be 32 x 32 or larger.
 
     Attributes:
         num_classes: size of the logits.
-        width: channels of the first stage; 64 in the paper. The dense layers have 64 times that.
-        dropout_rates: after fc6 and fc7; .5 in the paper, (.9, .8) for the temporal stream of
+        width: channels of the first stage, 64 in the paper; the dense layers have 64 * `width`.
+        dropout_rates: after fc6 and fc7; 0.5 in the paper, (0.9, 0.8) for the temporal stream of
             Hidden Two-Stream.
         dtype: of the computation; parameters and logits stay float32.
     """
@@ -85,7 +95,7 @@ class VGG16(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b classes"]:
         if min(x.shape[1:3]) < 32:
             raise ValueError(
-                f"frames: got height and width {x.shape[1:3]}, but five poolings halve them: give "
+                f"frames: got height and width {x.shape[1:3]}, but five poolings halve them: pass "
                 "32 x 32 or larger."
             )
         x = x.astype(self.dtype)
@@ -119,7 +129,7 @@ def dense_layers(
     dropout_rates: tuple[float, float],
     dtype: Any,
 ) -> Float[Array, "b classes"]:
-    """fc6, fc7 and the classifier: layers of the module in whose `__call__` this is called."""
+    """Applies fc6, fc7 and the classifier as layers of the calling module (inside `nn.compact`)."""
     x = x.reshape(x.shape[0], -1)
     for name, rate in zip(("fc6", "fc7"), dropout_rates, strict=True):
         x = nn.relu(nn.Dense(hidden, dtype=dtype, kernel_init=he_normal, name=name)(x))

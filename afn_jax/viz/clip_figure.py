@@ -9,8 +9,8 @@ import numpy as np
 from afn_jax.ops.flow_color import flow_to_rgb
 
 MIN_HEIGHT, MAX_HEIGHT = 64, 128  # px of a picture on the page
-STILL = 0.5  # px: flows are never scaled up further than this, or noise would look like motion
-# From no error to the largest: dark to light, so that it is readable in grayscale too.
+STILL = 0.5  # px: full saturation never means less than this, or noise would look like motion
+# From no error to the largest, dark to light: readable in grayscale too.
 HEAT = np.array([(14, 12, 34), (84, 20, 104), (186, 48, 86), (244, 128, 44), (252, 244, 176)])
 HATCH_DARK, HATCH_LIGHT, HATCH_PERIOD = 142, 170, 6
 
@@ -22,11 +22,11 @@ def fit(
 
     Args:
         pictures: `[T, H, W, C]`, any real type.
-        min_height: lower pictures are enlarged to at least this.
-        max_height: higher pictures are reduced to at most this.
+        min_height: pictures below this height are enlarged to at least this height.
+        max_height: pictures above this height are reduced to at most this height.
 
     Returns:
-        `[T, h, w, C]` of the same type, with h = H * k or ceil(H / k) for a whole number k.
+        `[T, h, w, C]` of the same type, with h = H * k or ceil(H / k) for an integer k.
     """
     height, width = pictures.shape[1:3]
     if height < min_height:
@@ -79,7 +79,7 @@ def flow_pictures(
     Args:
         flow: `[T, H, W, 2]`; values that are not finite are hatched.
         max_magnitude: magnitude in pixels shown at full saturation.
-        mask: `[T, H, W]`, False is hatched; None: nothing is.
+        mask: `[T, H, W]`; pixels that are False are hatched. None: no others are.
         **size: `min_height` and `max_height` of `fit`.
 
     Returns:
@@ -104,8 +104,8 @@ def error_pictures(
     Args:
         flow: predicted, `[T, H, W, 2]`.
         target: true, `[T, H, W, 2]`.
-        max_error: error in pixels of the lightest color.
-        mask: `[T, H, W]`, False is hatched; None: nothing is.
+        max_error: error in pixels shown in the lightest color.
+        mask: `[T, H, W]`; pixels that are False are hatched. None: all finite targets are shown.
         **size: `min_height` and `max_height` of `fit`.
 
     Returns:
@@ -113,7 +113,7 @@ def error_pictures(
     """
     error = np.linalg.norm(np.asarray(flow, np.float32) - target, axis=-1)
     valid = _valid(target, mask)
-    error = np.where(np.isnan(error), np.inf, error)  # a NaN prediction is infinitely wrong
+    error = np.where(np.isnan(error), np.inf, error)  # a NaN prediction has infinite error
     heat = heat_colors(np.where(valid, error, 0) / max_error)
     return _fit_known(heat, valid, **size)
 
@@ -121,15 +121,15 @@ def error_pictures(
 def mean_endpoint_error(
     flow: np.ndarray, target: np.ndarray, mask: np.ndarray | None = None
 ) -> np.ndarray:
-    """Computes the mean endpoint error at each time.
+    """Computes the mean endpoint error of each flow field.
 
     Args:
-        flow: predicted, `[T, H, W, 2]`; a value that is not finite is infinitely wrong.
-        target: true, `[T, H, W, 2]`; values that are not finite don't count.
-        mask: `[T, H, W]`, True where `target` is to be trusted; None: everywhere.
+        flow: predicted, `[T, H, W, 2]`; values that are not finite have infinite error.
+        target: true, `[T, H, W, 2]`; values that are not finite are ignored.
+        mask: `[T, H, W]`, True where `target` is valid; None: everywhere.
 
     Returns:
-        `[T]` px, NaN at a time without any trusted pixel.
+        `[T]` px, NaN at times without a valid pixel.
     """
     valid = _valid(target, mask)
     error = np.linalg.norm(

@@ -1,4 +1,4 @@
-"""A confusion matrix as SVG text: rows are true classes, columns are predicted ones."""
+"""Confusion matrix as SVG text: rows are true classes, columns are predicted classes."""
 
 import html
 from collections.abc import Sequence
@@ -7,25 +7,25 @@ import numpy as np
 
 from afn_jax.viz.curves import text_width
 
-MOST_NUMBERS = 25  # classes above which the cells are too small to hold their counts
-LONGEST_NAME = 26  # letters
+MOST_NUMBERS = 25  # with more classes the cells are too small for their counts
+LONGEST_NAME = 26  # characters
 
 
 def confusion_matrix(confusion: np.ndarray, class_names: Sequence[str]) -> str:
-    """Draws counts as squares, darker the larger their share of the true class.
+    """Draws counts as squares that are more opaque the larger their share of the true class.
 
-    Right answers (the diagonal) are blue, wrong ones orange. Up to 25 classes each square holds its
-    count; above, the count of each square appears under the pointer.
+    Correct predictions (the diagonal) are blue, wrong ones orange. With up to 25 classes, each
+    square shows its count; with more, the count appears in a tooltip.
 
     Args:
         confusion: `[classes, classes]` counts, [true, predicted].
-        class_names: one for each class.
+        class_names: one per class.
 
     Returns:
         An `<svg>` element.
 
     Raises:
-        ValueError: `confusion` is not a square of counts with one row for each class.
+        ValueError: if `confusion` is not a square matrix of counts with one row per class.
     """
     counts = check_confusion(confusion, class_names)
     num_classes = len(class_names)
@@ -36,8 +36,8 @@ def confusion_matrix(confusion: np.ndarray, class_names: Sequence[str]) -> str:
     widest = max(text_width(_shorten(name), font_size) for name in class_names)
     left, top = widest + 34, widest + 34
     side = cell * num_classes
-    faintest = 0.04 if numbers else 0.2  # without a number, a single clip must still be seen
-    # A class without clips must not divide by zero.
+    faintest = 0.04 if numbers else 0.2  # without numbers, a single clip must still be visible
+    # The maximum avoids division by zero for classes without clips.
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
 
     parts = [
@@ -68,7 +68,8 @@ def confusion_matrix(confusion: np.ndarray, class_names: Sequence[str]) -> str:
         x, y = left + cell * column, top + cell * row
         opacity = faintest + (1 - faintest) * share[row, column]
         hue = "var(--series-1, #2563c9)" if row == column else "var(--series-2, #d9622b)"
-        tip = f"{class_names[row]} taken for {class_names[column]}: {count} of {counts[row].sum()}"
+        true, predicted = class_names[row], class_names[column]
+        tip = f"{true} predicted as {predicted}: {count} of {counts[row].sum()}"
         parts.append(
             f'<g><title>{html.escape(tip)}</title><rect x="{x + 0.5:.1f}" y="{y + 0.5:.1f}" '
             f'width="{cell - 1:.1f}" height="{cell - 1:.1f}" '
@@ -90,7 +91,7 @@ def check_confusion(confusion: np.ndarray, class_names: Sequence[str]) -> np.nda
     """Returns `confusion` as `[classes, classes]` int64.
 
     Raises:
-        ValueError: another shape, or values that are not counts.
+        ValueError: if the shape is wrong or values are not counts.
     """
     confusion = np.asarray(confusion)
     num_classes = len(class_names)
@@ -104,8 +105,8 @@ def check_confusion(confusion: np.ndarray, class_names: Sequence[str]) -> np.nda
     counts = np.nan_to_num(confusion, nan=-1, posinf=-1, neginf=-1).astype(np.int64)
     if not np.array_equal(counts, confusion) or (counts < 0).any():
         raise ValueError(
-            "confusion: got values that are no counts, but each must be a whole number from zero "
-            "up; pass counts, not shares."
+            "confusion: got values that are not counts, but each must be a non-negative integer; "
+            "pass counts, not fractions."
         )
     return counts
 

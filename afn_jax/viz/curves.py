@@ -1,7 +1,7 @@
-"""Line charts as SVG text, to be put into a page as they are.
+"""Line charts as SVG text, to be pasted into an HTML page.
 
-Colours are CSS variables with a default (`--series-1` ...), text and axes take the page's text
-colour: a chart follows a dark page by itself.
+Colors are CSS variables with defaults (`--series-1` ...), and text and axes have the page's text
+color, so charts also suit dark pages.
 """
 
 import dataclasses
@@ -22,11 +22,11 @@ class Series:
     """One line of a chart.
 
     Attributes:
-        label: what the legend says.
+        label: text in the legend.
         x: `[N]`, ascending.
         y: `[N]`; values that are not finite leave a gap.
-        smooth: draw a moving average, with the raw values faint behind it.
-        reference: a dashed grey line, to compare the others with.
+        smooth: draw a moving average over the raw values, which are faint.
+        reference: draw a dashed gray line with which the others are compared.
     """
 
     label: str
@@ -37,14 +37,14 @@ class Series:
 
 
 def moving_average(values: np.ndarray, window: int) -> np.ndarray:
-    """The mean of the finite values at most `window // 2` places away, NaN where there is none.
+    """Computes the mean of the finite values at most `window // 2` positions away.
 
     Args:
         values: `[N]`.
-        window: number of values; at the ends there are fewer.
+        window: number of values in a mean; fewer at the ends.
 
     Returns:
-        `[N]` float64.
+        `[N]` float64, NaN where no value in the window is finite.
     """
     values = np.asarray(values, np.float64)
     finite = np.isfinite(values)
@@ -59,7 +59,7 @@ def moving_average(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def round_ticks(low: float, high: float, count: int = 5) -> np.ndarray:
-    """About `count` round numbers (1, 2 or 5 times a power of ten apart) from `low` to `high`."""
+    """Returns about `count` round numbers from `low` to `high`, 1, 2 or 5 * 10**n apart."""
     rough = (high - low) / count
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999) * power
@@ -83,15 +83,15 @@ def line_chart(
         title: above the chart.
         x_label: below it.
         y_label: beside it.
-        y_range: the y axis; None fits the lines, from zero on if nothing is negative. Single raw
-            values of a smoothed line may leave the chart.
-        log_y: a logarithmic y axis; values that are not positive leave a gap.
+        y_range: limits of the y axis; None fits the lines, starting at zero if nothing is negative.
+            Single raw values of a smoothed line may lie outside.
+        log_y: use a logarithmic y axis; values that are not positive leave a gap.
 
     Returns:
         An `<svg>` element.
 
     Raises:
-        ValueError: no series, or one whose x and y differ in length.
+        ValueError: if there are no series, or x and y of a series differ in length.
     """
     if not series:
         raise ValueError("series: got none, but a chart needs at least one line.")
@@ -143,7 +143,7 @@ def line_chart(
         f'<text transform="translate(14 {top + plot_height / 2:g}) rotate(-90)" '
         f'text-anchor="middle">{html.escape(y_label)}</text>'
     )
-    # An inner svg cuts off what leaves it.
+    # The inner svg clips the lines to the plot area.
     parts.append(
         f'<svg x="{LEFT}" y="{top}" width="{plot_width}" height="{plot_height}" fill="none" '
         'stroke-linejoin="round">'
@@ -162,7 +162,7 @@ def line_chart(
 
 
 def tick_text(value: float) -> str:
-    """A round number, short: 0.25, 500, 20k, 1.5M."""
+    """Formats a round number briefly: 0.25, 500, 20k, 1.5M."""
     value = float(f"{value:.6g}")
     for limit, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= limit:
@@ -171,7 +171,7 @@ def tick_text(value: float) -> str:
 
 
 class _Line:
-    """A series with its values as they are drawn: on the axis' scale, smoothed."""
+    """A series and the values to draw: on the scale of the axis, and smoothed if asked."""
 
     def __init__(self, series: Series, log_y: bool):
         self.series = series
@@ -181,7 +181,7 @@ class _Line:
         if log_y:
             raw = np.log10(raw, where=raw > 0, out=np.full_like(raw, np.nan))
         self.raw = raw
-        # A 25th of the points: enough to see a trend, too little to hide an instability.
+        # A window of 1/25 of the points shows a trend without hiding instabilities.
         self.y = moving_average(raw, max(3, len(raw) // 25)) if series.smooth else raw
 
 
@@ -193,7 +193,7 @@ def _x_limits(lines: list[_Line]) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
     if high == low:
         return low - 0.5, low + 0.5
-    return low, high + 0.015 * (high - low)  # room for the last point's mark
+    return low, high + 0.015 * (high - low)  # room for the marker of the last point
 
 
 def _y_limits(lines: list[_Line], y_range, log_y: bool) -> tuple[float, float]:
@@ -240,7 +240,7 @@ def _draw(line: _Line, color: str, place, *, faint: bool) -> str:
         return ""
     x, y = place(line.x, line.raw if faint else line.y)
     drawn = np.isfinite(x) & np.isfinite(y)
-    # A jump in numbering starts a new piece of the line.
+    # Missing points split the line into pieces.
     pieces = np.split(np.flatnonzero(drawn), np.flatnonzero(np.diff(np.flatnonzero(drawn)) > 1) + 1)
     path = "".join(
         "M" + "L".join(f"{x[index]:.1f} {y[index]:.1f}" for index in piece)
@@ -267,7 +267,7 @@ def _draw(line: _Line, color: str, place, *, faint: bool) -> str:
 
 
 def _legend(series: Sequence[Series]) -> tuple[str, int]:
-    """The legend below the title, and its height in px."""
+    """Returns the legend, which goes below the title, and its height in px."""
     x, y, parts = LEFT, 34, []
     for line, color in zip(series, _colors(series), strict=True):
         width = 30 + text_width(line.label, 12)
@@ -283,5 +283,5 @@ def _legend(series: Sequence[Series]) -> tuple[str, int]:
 
 
 def text_width(text: str, font_size: float) -> float:
-    """A guess of how many px `text` takes: SVG can't measure it."""
+    """Estimates the width of `text` in px, which SVG cannot measure."""
     return sum(1.0 if ord(letter) > 0x2E80 else 0.62 for letter in text) * font_size

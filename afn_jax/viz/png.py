@@ -1,4 +1,4 @@
-"""An image as a PNG inside a `data:` address, so that a page needs no second file."""
+"""Images as PNG `data:` URIs, which put them into a page without another file."""
 
 import base64
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def png_data_uri(image: np.ndarray) -> str:
-    """Encodes a picture without loss.
+    """Encodes an image losslessly.
 
     Args:
         image: `[H, W, 3]` RGB or `[H, W, 4]` RGBA, uint8.
@@ -15,7 +15,7 @@ def png_data_uri(image: np.ndarray) -> str:
         `data:image/png;base64,...`, to be used as the `src` of an `<img>`.
 
     Raises:
-        ValueError: `image` has another shape or type.
+        ValueError: if `image` has a different shape or type.
     """
     import cv2  # here, so that `afn_jax.viz` can be imported without the `train` extra
 
@@ -27,7 +27,7 @@ def png_data_uri(image: np.ndarray) -> str:
         or not image.size
     ):
         raise ValueError(
-            f"image: got shape {image.shape} and type {image.dtype}, but a picture is "
+            f"image: got shape {image.shape} and type {image.dtype}, but an image must be "
             "[H, W, 3] RGB or [H, W, 4] RGBA in uint8; scale it to 0..255 and cast it."
         )
     to_bgr = cv2.COLOR_RGB2BGR if image.shape[-1] == 3 else cv2.COLOR_RGBA2BGRA

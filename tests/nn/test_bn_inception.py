@@ -1,4 +1,4 @@
-"""BN-Inception: its sizes at even and odd images."""
+"""Sizes of BN-Inception's features for even and odd images."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""3D convolutions: both implementations against plain loops, and against each other."""
+"""3D convolutions: both implementations compared with plain loops and with each other."""
 
 import functools
 import itertools
@@ -16,7 +16,7 @@ CONV_TRANSPOSE3D = jax.jit(conv_transpose3d, static_argnames=("upsample_time", "
 
 
 def loop_conv3d(x, kernel, strides):
-    """The definition, one multiplication at a time (zeros outside)."""
+    """Computes the convolution by its definition, tap by tap, with zeros outside."""
     half = [(size - 1) // 2 for size in kernel.shape[:3]]
     sizes = [(size - 1) // stride + 1 for size, stride in zip(x.shape[1:4], strides, strict=True)]
     out = np.zeros((len(x), *sizes, kernel.shape[-1]))
@@ -29,7 +29,7 @@ def loop_conv3d(x, kernel, strides):
 
 
 def loop_conv_transpose3d(x, kernel, doubling):
-    """Each input pixel is spread over the outputs by the mirrored kernel."""
+    """Adds each input pixel to the outputs, weighted by the mirrored kernel."""
     sizes = [n * (2 if double else 1) for n, double in zip(x.shape[1:4], doubling, strict=True)]
     out = np.zeros((len(x), *sizes, kernel.shape[-1]))
     mirrored = kernel[::-1, ::-1, ::-1]
@@ -50,11 +50,11 @@ def loop_conv_transpose3d(x, kernel, doubling):
         ((1, 1, 1), (3, 7, 7), (1, 2, 2)),
         ((2, 3, 4), (1, 1, 1), (2, 2, 2)),
         ((5, 4, 3), (3, 3, 3), (2, 2, 2)),
-        # More than `FEW_PIXELS` of output.
+        # Outputs of more than `FEW_PIXELS` pixels.
         ((3, 5, 6), (1, 3, 3), (1, 1, 1)),
         ((4, 5, 6), (3, 3, 3), (2, 1, 1)),
         ((3, 9, 10), (3, 7, 7), (1, 2, 2)),
-        # Taps that meet nothing but padding, of time and of a picture.
+        # Temporal and spatial taps that only see padding.
         ((1, 5, 6), (3, 3, 3), (1, 1, 1)),
         ((2, 5, 6), (3, 3, 3), (2, 1, 1)),
         ((2, 18, 1), (5, 3, 5), (1, 1, 2)),
@@ -65,7 +65,7 @@ def loop_conv_transpose3d(x, kernel, doubling):
         ((2, 15, 16), (3, 3, 3), (1, 1, 1)),
     ],
 )
-def test_conv3d_is_the_sum_over_taps(size, taps, strides, float64):
+def test_conv3d_matches_loops(size, taps, strides, float64):
     random = np.random.default_rng(0)
     x, kernel = random.normal(size=(2, *size, 3)), random.normal(size=(*taps, 3, 2))
     expected = loop_conv3d(x, kernel, strides)
@@ -76,7 +76,7 @@ def test_conv3d_is_the_sum_over_taps(size, taps, strides, float64):
 
 @pytest.mark.parametrize("size", [(1, 1, 1), (3, 2, 4)])
 @pytest.mark.parametrize("upsample_time", [True, False])
-def test_conv_transpose3d_spreads_each_pixel(size, upsample_time, float64):
+def test_conv_transpose3d_matches_loops(size, upsample_time, float64):
     random = np.random.default_rng(0)
     x = random.normal(size=(2, *size, 3))
     kernel = random.normal(size=(4 if upsample_time else 3, 4, 4, 3, 2))
@@ -134,8 +134,8 @@ def test_parameters_do_not_depend_on_the_implementation():
 
 
 @pytest.mark.parametrize("upsample_time", [True, False])
-def test_initial_transposed_convolutions_keep_the_variance_of_relus(upsample_time):
-    """He: a layer after ReLUs doubles the mean square, as zeros halve it."""
+def test_initial_transposed_convolutions_preserve_the_mean_square_after_relu(upsample_time):
+    """He initialization doubles the mean square, because ReLU halves it."""
     x = jax.nn.relu(jax.random.normal(jax.random.key(0), (2, 4, 12, 12, 32)))
     layer = ConvTranspose3D(32, upsample_time=upsample_time)
     y, _ = jax.jit(layer.init_with_output)(jax.random.key(1), x)
@@ -143,7 +143,7 @@ def test_initial_transposed_convolutions_keep_the_variance_of_relus(upsample_tim
     assert 0.8 < float(inner.var() / (2 * (x**2).mean())) < 1.2
 
 
-def test_wrong_arguments_are_named(untyped):
+def test_rejects_wrong_taps_and_unknown_implementations(untyped):
     x, kernel = jnp.ones((1, 2, 4, 4, 3)), jnp.ones((3, 4, 4, 3, 2))
     with pytest.raises(ValueError, match=r"kernel: got taps \(3, 4, 4\), expected \(4, 4, 4\)"):
         conv_transpose3d(x, kernel, upsample_time=True)

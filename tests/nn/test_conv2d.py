@@ -1,4 +1,4 @@
-"""The 2D convolutions by definition."""
+"""2D convolutions, compared with their definitions."""
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +13,8 @@ def features(*shape):
 
 
 @pytest.mark.parametrize("implementation", ["native", "folded"])
-def test_transposed_convolution_spreads_each_input_over_the_kernel(implementation):
-    """Stride 2, padding 1: input i reaches outputs 2 i - 1 to 2 i + 2."""
+def test_transposed_convolution_matches_loops(implementation):
+    """With stride 2 and padding 1, input i contributes to outputs 2 i - 1 to 2 i + 2."""
     x = features(2, 3, 2, 5)
     layer = ConvTranspose2D(4, use_bias=True, implementation=implementation)
     params = layer.init(jax.random.key(0), x)["params"] | {"bias": jnp.arange(4.0)}
@@ -28,7 +28,7 @@ def test_transposed_convolution_spreads_each_input_over_the_kernel(implementatio
     np.testing.assert_allclose(layer.apply({"params": params}, x), expected, atol=1e-5)
 
 
-def test_convolution_pads_alike_on_both_sides_at_stride_2():
+def test_convolution_pads_both_sides_equally_at_stride_2():
     x = features(1, 6, 6, 1)
     layer = Conv2D(1, (3, 3), (2, 2))
     params = {"kernel": jnp.zeros((3, 3, 1, 1)).at[1, 1].set(1)}

@@ -1,4 +1,4 @@
-"""The (2+1)D pieces: their steps against XLA's 3D convolution, their shapes by hand."""
+"""(2+1)D layers: values compared with XLA's 3D convolution, and shapes of the kernels."""
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ def convolve(x, kernel, strides):
     )
 
 
-def test_a_separable_convolution_is_space_then_relu_then_time():
+def test_separable_convolution_is_space_then_relu_then_time():
     x = jax.random.normal(jax.random.key(0), (1, 5, 6, 7, 3))
     layer = separable_conv(Conv3D, no_norm)(4, (3, 3, 3), (2, 2, 2), name="conv")
     result, variables = jax.jit(layer.init_with_output)(jax.random.key(1), x)
@@ -33,7 +33,7 @@ def test_a_separable_convolution_is_space_then_relu_then_time():
 
 
 @pytest.mark.parametrize("kernel", [(1, 1, 1), (3, 1, 1), (1, 7, 7)])
-def test_what_has_one_step_only_keeps_it(kernel):
+def test_kernels_without_time_or_space_stay_one_convolution(kernel):
     layer = separable_conv(Conv3D, no_norm)(4, kernel, (1, 1, 1), name="conv")
     variables = jax.eval_shape(layer.init, jax.random.key(0), jnp.zeros((1, 2, 4, 4, 3)))
     assert variables["params"]["kernel"].shape == (*kernel, 3, 4)

@@ -156,7 +156,7 @@ def test_the_finest_level_can_be_left_out_and_bad_arguments_are_named():
     assert "decoder0" not in variables["params"]
     with pytest.raises(ValueError, match="finest_level: got 3, allowed are 0 to 2"):
         CoarseToFineFlow(**SMALL, finest_level=3).init(jax.random.key(0), clip())
-    with pytest.raises(ValueError, match="frames: got 1 a clip"):
+    with pytest.raises(ValueError, match="frames: got 1 per clip"):
         CoarseToFineFlow(**SMALL).init(jax.random.key(0), clip(time=1))
 
 

@@ -1,4 +1,4 @@
-"""Pictures of clips against loops and hand-computed values."""
+"""Images of clips, compared with loops and hand-computed values."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from afn_jax.viz import (
 SAME_SIZE = {"min_height": 1}
 
 
-def test_fit_repeats_each_pixel_of_a_small_picture():
+def test_fit_repeats_pixels_of_small_pictures():
     picture = np.random.default_rng(0).integers(0, 256, (2, 5, 3, 3)).astype(np.uint8)
     big = fit(picture, min_height=12)
     assert big.shape == (2, 15, 9, 3) and big.dtype == np.uint8
@@ -23,26 +23,26 @@ def test_fit_repeats_each_pixel_of_a_small_picture():
         np.testing.assert_array_equal(big[:, y, x], picture[:, y // 3, x // 3])
 
 
-def test_fit_averages_blocks_of_a_large_picture():
+def test_fit_averages_blocks_of_large_pictures():
     picture = np.random.default_rng(0).uniform(size=(1, 7, 4, 1)).astype(np.float32)
     small = fit(picture, min_height=1, max_height=4)
     assert small.shape == (1, 4, 2, 1)
     assert small[0, 0, 1, 0] == pytest.approx(picture[0, :2, 2:].mean())
-    # The odd last row is its own neighbour.
+    # The odd last row is paired with itself.
     assert small[0, 3, 0, 0] == pytest.approx(picture[0, 6, :2].mean())
 
 
-def test_fit_leaves_a_picture_that_fits():
+def test_fit_returns_pictures_that_fit_unchanged():
     picture = np.zeros((1, 64, 40, 3), np.uint8)
     assert fit(picture) is picture
 
 
-def test_fit_rounds_bytes_to_the_nearest():
+def test_fit_rounds_uint8_means_to_nearest():
     picture = np.array([0, 255, 255, 255], np.uint8).reshape(1, 2, 2, 1)
     assert fit(picture, min_height=1, max_height=1).item() == 191  # 191.25
 
 
-def test_flow_scale_is_the_fastest_trusted_true_motion():
+def test_flow_scale_is_the_largest_valid_true_motion():
     target = np.zeros((1, 4, 4, 2))
     target[0, 0, 0] = (3, 4)
     target[0, 1, 1] = (30, 40)
@@ -50,12 +50,11 @@ def test_flow_scale_is_the_fastest_trusted_true_motion():
     mask[0, 1, 1] = False
     assert flow_scale(None, target, mask) == pytest.approx(5)
     assert flow_scale(target, target) == pytest.approx(50)
-    assert flow_scale(target * 100, target, mask) == pytest.approx(
-        5
-    )  # the prediction is no measure
+    # The prediction does not count where the true flow is known.
+    assert flow_scale(target * 100, target, mask) == pytest.approx(5)
 
 
-def test_flow_scale_without_motion_does_not_blow_up_noise():
+def test_flow_scale_has_a_minimum_without_motion():
     still = np.full((1, 4, 4, 2), 1e-4)
     assert flow_scale(still, still * 0) == 0.5
     assert flow_scale(still, None) == 0.5
@@ -64,9 +63,9 @@ def test_flow_scale_without_motion_does_not_blow_up_noise():
     assert flow_scale(np.full((1, 4, 4, 2), np.nan), None) == 0.5
 
 
-def test_flow_to_the_right_is_red_and_half_as_fast_half_as_strong():
+def test_flow_to_the_right_is_red_and_saturation_is_proportional_to_magnitude():
     flow = np.zeros((1, 1, 3, 2), np.float32)
-    # A trace down as well: the wheel has its seam exactly on the right.
+    # Slightly downward too, because the seam of the wheel is exactly on the right.
     flow[0, 0, 1] = (2, 0.01)
     flow[0, 0, 2] = (3.99, 0.01)
     still, half, full = flow_pictures(flow, max_magnitude=4, **SAME_SIZE)[0, 0].astype(int)
@@ -87,8 +86,8 @@ def test_unknown_flow_is_gray():
     assert len(np.unique(picture[:6, :6])) == 2  # stripes
 
 
-def test_a_block_of_a_reduced_picture_is_of_its_known_pixels():
-    """Of four pixels one is known, as in the truth of a laser: the block has its colour."""
+def test_reduced_blocks_use_only_valid_pixels():
+    """If one pixel of four is valid, as in LiDAR ground truth, the block has that pixel's color."""
     size = dict(min_height=1, max_height=2)
     mask = np.zeros((1, 4, 4), bool)
     mask[0, 0, 0] = mask[0, 1, 2:] = True
@@ -105,7 +104,7 @@ def test_a_block_of_a_reduced_picture_is_of_its_known_pixels():
     np.testing.assert_allclose(colors[0, 1], (255, 0, 0), atol=2)
 
 
-def test_error_is_dark_where_right_light_where_wrong_gray_where_unknown():
+def test_error_is_dark_at_zero_light_at_the_maximum_and_gray_where_unknown():
     target = np.zeros((1, 1, 5, 2))
     flow = target.copy()
     flow[0, 0, 1] = (3, 4)
@@ -116,17 +115,17 @@ def test_error_is_dark_where_right_light_where_wrong_gray_where_unknown():
     np.testing.assert_array_equal(picture[0], (14, 12, 34))
     np.testing.assert_array_equal(picture[1], (186, 48, 86))  # 5 of 10 px
     np.testing.assert_array_equal(picture[2], (252, 244, 176))
-    np.testing.assert_array_equal(picture[3], (252, 244, 176))  # no number is as wrong as can be
+    np.testing.assert_array_equal(picture[3], (252, 244, 176))  # NaN counts as infinite error
     assert np.ptp(picture[4]) == 0
 
 
-def test_heat_grows_lighter():
+def test_heat_colors_get_lighter_with_the_value():
     colors = heat_colors(np.linspace(0, 1, 50)).astype(int)
     brightness = colors @ (0.299, 0.587, 0.114)
     assert (np.diff(brightness) > 0).all()
 
 
-def test_mean_endpoint_error_against_a_loop():
+def test_mean_endpoint_error_matches_a_loop():
     rng = np.random.default_rng(0)
     flow, target = rng.normal(size=(2, 3, 4, 5, 2))
     mask = rng.uniform(size=(3, 4, 5)) < 0.5

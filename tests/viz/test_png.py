@@ -1,4 +1,4 @@
-"""Pictures survive the way into a data address, channel by channel."""
+"""Images in `data:` URIs decode to the same pixels."""
 
 import base64
 
@@ -12,7 +12,7 @@ PREFIX = "data:image/png;base64,"
 
 
 @pytest.mark.parametrize("channels", [3, 4])
-def test_picture_comes_back(channels):
+def test_data_uri_decodes_to_the_same_pixels(channels):
     image = np.random.default_rng(0).integers(0, 256, (5, 7, channels)).astype(np.uint8)
     address = png_data_uri(image)
     assert address.startswith(PREFIX)
@@ -26,6 +26,6 @@ def test_picture_comes_back(channels):
     "image",
     [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)],
 )
-def test_other_arrays_are_refused(image):
+def test_rejects_other_shapes_and_types(image):
     with pytest.raises(ValueError, match=r"image: got shape .* in uint8; scale it"):
         png_data_uri(image)
