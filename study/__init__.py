@@ -1,1 +1,1 @@
-"""The reproduction study: `python -m study`. It stands on top of training and evaluation."""
+"""The reproduction study, `python -m study`: it trains and evaluates the papers' comparisons."""

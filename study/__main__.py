@@ -1,4 +1,4 @@
-"""`python -m study [FINDING ...] [--data NAME --root DIR] [--seeds N] [--minutes M]`."""
+"""Command line: `python -m study [FINDING ...] [--data NAME --root DIR] [--seeds N]`."""
 
 import dataclasses
 import json
@@ -11,40 +11,43 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
+from afn_jax.limits import Limits, check_limits
+from afn_jax.near_names import unknown_name
 from train.errors import exit_cleanly
 
 # Before JAX starts: its CPU cache warns about harmless differences between machines.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-
-DONE, TIME_IS_OVER, STOPPED = 0, 3, 130  # exit codes
+DONE, TIME_IS_UP, STOPPED = 0, 3, 130  # exit codes
 
 
 @dataclasses.dataclass(frozen=True)
 class StudyConfig:
-    """Runs the smallest honest experiment for each finding, and writes docs/reproduction.md."""
+    """Tests each finding of the papers with a small experiment and writes docs/reproduction.md."""
 
     findings: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """Which findings; none means all that the data is for. --list names them."""
+    """Findings to test, see --list; none: all that apply to the data."""
     data: str = "synthetic-motion"
-    """synthetic-motion; arid6; or a name for videos that are split by groups, as ut-interaction."""
+    """synthetic-motion, arid6, or a name for your videos, which are split by their groups: e.g.
+    ut-interaction."""
     root: str = ""
     """Folder of the videos."""
-    seeds: int = 0
-    """Seeds of each arm (in each group of videos). 0: 3 at scale cpu, 5 at scale gpu."""
+    seeds: Annotated[int, Limits(0)] = 0
+    """Seeds per arm and, with groups, per left-out group. 0: 3 at scale cpu, 5 at scale gpu."""
     minutes: float = 50.0
-    """No new run is begun after so many minutes; the exit code is then 3."""
+    """Start no run after this many minutes; the exit code is then 3."""
     scale: Literal["auto", "cpu", "gpu"] = "auto"
-    """cpu: the recipes' toy scales; gpu: larger clips and networks, ten times the steps.
-    auto: gpu where JAX finds a GPU or a TPU."""
+    """cpu: the recipes' toy scales; gpu: larger clips and networks, ten times the steps;
+    auto: gpu if JAX finds a GPU or TPU, else cpu."""
     folder: str = "runs/study"
-    """Where the runs are kept."""
+    """Folder for the runs."""
     page: str = "docs/reproduction.md"
-    """The report. The numbers are in a folder of its name, so a study goes on from a clone too."""
+    """Report to write. The numbers lie in the folder of the same name; they are in version control,
+    so that a clone continues the study."""
     list: bool = False
-    """Only list the findings."""
+    """List the findings and exit."""
     report_only: bool = False
-    """Only write the page, from the results that there are."""
+    """Write the report from the results so far, without running anything."""
 
 
 def main() -> int:
@@ -54,16 +57,13 @@ def main() -> int:
 
         if config.list:
             for key, finding in FINDINGS.items():
-                videos = " (videos too)" if finding.on_videos else ""
+                videos = " (also on videos)" if finding.on_videos else ""
                 print(f"{key:12} {finding.paper}: {finding.says}{videos}")
             return 0
         unknown = sorted(set(config.findings) - set(FINDINGS))
         if unknown:
-            raise ValueError(f"findings: got {unknown[0]!r}, allowed are {', '.join(FINDINGS)}.")
-        if config.seeds < 0:
-            raise ValueError(
-                f"seeds: got {config.seeds}; give 1 or more, 3 for an interval, or 0 for the usual."
-            )
+            raise ValueError(unknown_name("findings", unknown[0], FINDINGS))
+        check_limits(config)
         import jax
 
         from study.results import Results
@@ -83,7 +83,7 @@ def main() -> int:
 
 
 def for_backend(config: StudyConfig, backend: str) -> StudyConfig:
-    """What is left to the machine, filled in."""
+    """Fills in `scale` and `seeds` where they are left to the machine."""
     scale = config.scale
     if scale == "auto":
         scale = "cpu" if backend == "cpu" else "gpu"
@@ -92,10 +92,15 @@ def for_backend(config: StudyConfig, backend: str) -> StudyConfig:
 
 
 def study(config: StudyConfig, data, results) -> int:
-    """All runs that are missing, a seed at a time over all findings.
+    """Runs what is missing: for each seed, all findings.
+
+    Args:
+        config: the settings, from `for_backend`.
+        data: the dataset.
+        results: the runs so far; new ones are added.
 
     Returns:
-        The exit code: DONE, TIME_IS_OVER or STOPPED.
+        The exit code: DONE, TIME_IS_UP or STOPPED.
     """
     import jax
 
@@ -120,12 +125,12 @@ def study(config: StudyConfig, data, results) -> int:
                         continue
                     if time.monotonic() > end:
                         console.print(
-                            f"{config.minutes:g} minutes are over; the same command goes on"
+                            f"{config.minutes:g} minutes are up; the same command continues"
                         )
-                        return TIME_IS_OVER
+                        return TIME_IS_UP
                     if results.was_other(key, name, place, settings):
                         console.print(
-                            f"{key}: {name}, fold {fold}, seed {seed}: its recipe has changed "
+                            f"{key}: {name}, fold {fold}, seed {seed}: its settings have changed "
                             "since it was run; it is run again"
                         )
                     started = time.monotonic()
@@ -137,11 +142,11 @@ def study(config: StudyConfig, data, results) -> int:
                     except Stopped:
                         console.print("stopped and saved; the same command continues from there")
                         return STOPPED
-                    except TrainingStopped as error:  # one arm that diverges stops no other
+                    except TrainingStopped as error:  # the other arms go on
                         console.print(f"{key}: {name}, fold {fold}, seed {seed}: {error}")
                         numbers = {DIVERGED: 1.0}
                     finally:
-                        jax.clear_caches()  # programs of hundreds of runs would fill the memory
+                        jax.clear_caches()  # or programs of hundreds of runs fill the memory
                     results.add(key, name, place, settings, numbers)
                     seconds = time.monotonic() - started
                     console.print(

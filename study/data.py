@@ -1,4 +1,4 @@
-"""What the study runs on: embedded motion, or a folder of videos split by their groups."""
+"""Datasets of the study: embedded motion, or a folder of videos that are split by their groups."""
 
 import dataclasses
 from pathlib import Path
@@ -7,7 +7,8 @@ from afn_jax.data.sources.lists.groups import ucf_group
 from train.config import TrainConfig
 from train.flow_losses import FLOW_LOSSES
 
-VGG_ON_VIDEOS = 0.3  # of the rate; found on one sequence of UT-Interaction left out, seed 0
+# Factor of the learning rate. Found with one sequence of UT-Interaction left out, seed 0.
+VGG_ON_VIDEOS = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,11 +16,11 @@ class StudyData:
     """A dataset of the study.
 
     Attributes:
-        name: of it; of the folder of its runs too.
+        name: the dataset, and the folder of its runs.
         root: folder of the videos; "" for embedded data.
-        lists: folder of its split lists, one a fold.
+        lists: folder of the split lists, one per fold.
         folds: numbers of the lists.
-        dark: whether the videos have to be brightened.
+        dark: the videos need to be brightened.
     """
 
     name: str
@@ -29,11 +30,12 @@ class StudyData:
     dark: bool = False
 
     def adapt(self, config: TrainConfig, fold: int) -> TrainConfig:
-        """The settings of a toy scale, for this data.
+        """Adapts the settings of a toy scale to this data.
 
-        A third of the steps, which is still dozens of epochs of so few videos; the warm-up as long
-        as it was. All of them for what starts late: flow without labels, and VGG16 without norm,
-        which also gets a lower rate: at the toy scale's it falls to chance during the warm-up.
+        On videos, training takes a third of the steps, which is still dozens of epochs of these
+        few videos; the warm-up keeps its length. What starts to learn late keeps all of its
+        steps: flow without labels, and VGG16, which has no normalization. VGG16 also gets a lower
+        learning rate: at that of the toy scale it falls to chance during the warm-up.
         """
         if not self.root:
             return config
@@ -67,21 +69,21 @@ class StudyData:
 
 
 def open_data(name: str, root: str, folder: Path) -> StudyData:
-    """The dataset of that name.
+    """Opens a dataset of the study.
 
     Args:
-        name: "synthetic-motion", "arid6" (its own split), or any other name for a folder of videos
-            called `v_Class_gNN_cNN`, which is split by leaving out one group NN after the other.
+        name: "synthetic-motion", "arid6" (which has its own split), or a name for a folder of
+            videos `v_Class_gNN_cNN`, where each fold leaves out one group NN.
         root: folder of the videos.
-        folder: of the study; lists of groups are written there.
+        folder: folder of the study, where the lists of the folds are written.
 
     Raises:
-        ValueError: no such folder, or no groups in it.
+        ValueError: the folder does not exist, or it has fewer than two groups.
     """
     if name == "synthetic-motion":
         return StudyData(name)
     if not root or not Path(root).is_dir():
-        raise ValueError(f"root: {root!r} is not a folder; give that of the videos of {name}.")
+        raise ValueError(f"root: {root!r} is not a folder. Give the folder of {name}'s videos.")
     if name == "arid6":
         return StudyData(name, root, dark=True)
     lists = folder / name / "lists"
@@ -89,10 +91,13 @@ def open_data(name: str, root: str, folder: Path) -> StudyData:
 
 
 def leave_one_group_out(root: Path, lists: Path) -> tuple[int, ...]:
-    """Writes `trainlistNN.txt` and `testlistNN.txt` that leave out one group each.
+    """Writes `trainlistNN.txt` and `testlistNN.txt` for each group, which is the test set.
 
     Returns:
-        The numbers NN, from 1 on, in the order of the groups.
+        The numbers NN, from 1, in the order of the groups.
+
+    Raises:
+        ValueError: fewer than two groups.
     """
     videos = sorted(
         path.relative_to(root).as_posix()
@@ -102,8 +107,8 @@ def leave_one_group_out(root: Path, lists: Path) -> tuple[int, ...]:
     groups = sorted({ucf_group(name) for name in videos})
     if len(groups) < 2:
         raise ValueError(
-            f"root: {str(root)!r} has videos of {len(groups)} groups; give two or more, with names "
-            "as v_Class_g01_c02.avi, whose g01 is the group."
+            f"root: {str(root)!r} has videos of {len(groups)} groups, but leaving one out needs "
+            "two or more. The group is g01 in names such as v_Class_g01_c02.avi."
         )
     names = sorted({name.split("/")[0] for name in videos})
     lists.mkdir(parents=True, exist_ok=True)

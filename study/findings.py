@@ -1,7 +1,8 @@
-"""What the papers found, as comparisons of runs: values, not code.
+"""The papers' findings as comparisons of runs.
 
-An arm is a chain of stages of a recipe, each with what it changes; the last one is measured. Arms
-with the same first stages share those runs. A claim compares two arms by a number of theirs.
+A finding has arms and claims. An arm is a chain of stages of a recipe, each with its changes; the
+last stage is evaluated. Arms with the same first stages share those runs. A claim compares a number
+of two arms.
 """
 
 import dataclasses
@@ -12,9 +13,9 @@ class Stage:
     """A stage of a recipe with changes.
 
     Attributes:
-        recipe: its name.
-        stage: of the recipe; "" for a recipe without stages.
-        options: fields of the network, FIELD=VALUE, on top of the recipe's.
+        recipe: name of the recipe.
+        stage: name of the stage; "" for a recipe without stages.
+        options: fields of the network, FIELD=VALUE, which are added to those of the recipe.
         changes: dotted fields of the settings and their values.
     """
 
@@ -26,10 +27,10 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class Fused:
-    """The scores of two arms of the same finding, fused 1 to 1.5, as Hidden Two-Stream does.
+    """Late fusion of two arms of the same finding, with Hidden Two-Stream's weights 1 and 1.5.
 
-    Probabilities, as the clips of a video are averaged for every arm here; the paper has scores
-    before softmax for both.
+    It fuses probabilities, which every arm here averages over the clips of a video. The paper uses
+    scores before the softmax for both.
     """
 
     spatial: str
@@ -38,19 +39,20 @@ class Fused:
 
 
 Arm = tuple[Stage, ...] | Fused
-Quantity = tuple[str, str] | float  # (arm, one of its numbers), or a number
+Quantity = tuple[str, str] | float  # (arm, name of one of its numbers), or a constant
 
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """`more` is larger than `less`.
+    """A claim: `more` is larger than `less`.
 
     Attributes:
-        more: of an arm, "top1", "epe", "train_top1" (accuracy on the training clips in the last
-            tenth of the training) or "fall_TERM" (a loss then, over the same in the first tenth).
-        less: likewise.
+        more: an arm with "top1", "epe", "train_top1" (accuracy on the training clips in the last
+            tenth of the training) or "fall_TERM" (a loss in the last tenth of the training divided
+            by the loss in the first tenth).
+        less: the same for the other side.
         within: if not 0, the claim is instead that both differ by no more than this. Guessed: no
-            paper says what it calls close.
+            paper quantifies "close".
         no_worse: the claim is that `more` is larger, or smaller by no more than `within`.
     """
 
@@ -62,14 +64,14 @@ class Claim:
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One finding of a paper; it holds if all of its claims do.
+    """A finding of a paper; it holds if all of its claims hold.
 
     Attributes:
-        paper: and table.
-        says: the finding, in a sentence.
-        claims: what has to be so.
-        arms: what has to be run, by name.
-        on_videos: whether it is tried on real videos too.
+        paper: name of the paper, and its table or figure.
+        says: the finding in one sentence.
+        claims: the comparisons that make up the finding.
+        arms: the runs that the claims compare, by name. Stored results use these names.
+        on_videos: whether the finding is tested on real videos too.
     """
 
     paper: str
@@ -107,7 +109,7 @@ def _rf(*options: str, model: str = "", learning: bool = False) -> tuple[Stage, 
 
 
 def _practice(*options: str, terms: tuple[str, ...] = ()) -> tuple[Stage, ...]:
-    """MotionNet without one of its practices, and the classifier on its flow."""
+    """MotionNet, possibly without one of its practices, and then the classifier on its flow."""
     weights = (("objective.term_weights", terms),) if terms else ()
     return (
         _hts("motionnet", options=options, changes=weights),
@@ -124,18 +126,19 @@ _SCRATCH = Stage("actionflownet", "fine-tune", changes=(("init.run", ""),))
 _MOTIONNET = (_hts("motionnet"),)
 _FLOW_OFF = "composition=none"
 _LEARNING = ("^flow_layer/flow=0.1", ".*=1")
-_EARLY = "flow_after=1"  # after block 3 two maps of 4 x 4 are left of a toy clip: at chance
+_EARLY = "flow_after=1"  # after block 3, a toy clip is down to two 4 x 4 maps: accuracy at chance
 _ON_TVL1 = Stage(
     "representation-flow",
     "mini-kinetics",
     ("composition=tvl1", "flow_after=0", "learned=[]"),
-    (("data.num_frames", 3), ("model.width", 16)),  # as UF-TSN
+    (("data.num_frames", 3), ("model.width", 16)),  # as in UF-TSN
 )
 
 FINDINGS: dict[str, Finding] = {
     "joint": Finding(
         "ActionFlowNet, Table 1",
-        "Learning flow and action together beats fine-tuning a flow network, which beats scratch.",
+        "Joint learning of flow and action beats fine-tuning a flow network, which beats training "
+        "from scratch.",
         (_beats("joint", "fine-tune"), _beats("fine-tune", "scratch")),
         {
             "joint": (*_BEFORE, _afn("joint")),
@@ -146,7 +149,7 @@ FINDINGS: dict[str, Finding] = {
     ),
     "multi-frame": Finding(
         "ActionFlowNet, Table 1",
-        "Many frames beat two.",
+        "Many frames beat two frames.",
         (_beats("many frames", "two frames"),),
         {
             "many frames": (*_BEFORE, _afn("joint")),
@@ -155,7 +158,7 @@ FINDINGS: dict[str, Finding] = {
     ),
     "stacked": Finding(
         "ActionFlowNet, Table 1",
-        "One network for both tasks is as good as two in a row, which have twice its parameters.",
+        "One network for both tasks is as good as two stacked networks with twice the parameters.",
         (_close("one network", "two networks"),),
         {
             "one network": (_afn("flow-2f"), _afn("joint-2f")),
@@ -164,8 +167,8 @@ FINDINGS: dict[str, Finding] = {
     ),
     "chairs": Finding(
         "ActionFlowNet, Table 1",
-        "Flow learned before from other pictures, with true flow, helps, and more than from the "
-        "same ones.",
+        "Pretraining on the true flow of other images helps, and it helps more than pretraining "
+        "on the same images.",
         (
             _beats("other pictures first", "same pictures first"),
             _beats("other pictures first", "at once"),
@@ -178,14 +181,14 @@ FINDINGS: dict[str, Finding] = {
     ),
     "fine-tuning": Finding(
         "Hidden Two-Stream, Table 1",
-        "Tuning MotionNet with all losses (c) is no worse than with the action loss (b), and that "
-        "no worse than fixed (a).",
+        "Fine-tuning MotionNet with all losses (c) is no worse than with the action loss alone "
+        "(b), which is no worse than a fixed MotionNet (a).",
         (_no_worse("(c)", "(b)"), _no_worse("(b)", "(a)")),
         {f"({mode})": (*_MOTIONNET, _hts(f"temporal-{mode}")) for mode in "abc"},
     ),
     "two-stream": Finding(
         "Hidden Two-Stream, Table 1",
-        "Both streams fused beat the temporal one.",
+        "Fusing both streams beats the temporal stream alone.",
         (_beats("fused", "temporal"),),
         {
             "temporal": (*_MOTIONNET, _hts("temporal-c")),
@@ -196,8 +199,8 @@ FINDINGS: dict[str, Finding] = {
     ),
     "practices": Finding(
         "Hidden Two-Stream, Table 2",
-        "Each practice of MotionNet helps: small displacements, SSIM, extra convolutions, "
-        "smoothness, several scales.",
+        "Each of MotionNet's practices helps: small displacements, SSIM, extra convolutions, "
+        "smoothness, multiple scales.",
         tuple(
             _beats("all", f"no {what}")
             for what in (
@@ -211,7 +214,8 @@ FINDINGS: dict[str, Finding] = {
         {
             "all": _practice(),
             "no small displacements": _practice("encoder=large"),
-            "no SSIM": _practice(terms=("smooth=0.1", "ssim=0")),  # as the toy scale has it
+            # The toy scale has this weight of smoothness too.
+            "no SSIM": _practice(terms=("smooth=0.1", "ssim=0")),
             "no extra convolutions": _practice("extra_convolutions=false"),
             "no smoothness": _practice(terms=("smooth=0",)),
             "no scales": _practice("multiscale=false"),
@@ -219,7 +223,7 @@ FINDINGS: dict[str, Finding] = {
     ),
     "uf-tsn": Finding(
         "UF-TSN, Table 2",
-        "The cost volume and the scales each help.",
+        "The cost volume and multiple scales each help.",
         (
             _beats("both", "no scales"),
             _beats("no scales", "neither"),
@@ -234,14 +238,14 @@ FINDINGS: dict[str, Finding] = {
     ),
     "unsupervised": Finding(
         "UF-TSN, Table 2",
-        "Flow learned without labels is as good a classifier's input as TV-L1.",
+        "As input of a classifier, flow learned without labels is as good as TV-L1.",
         (_close("learned", "TV-L1"),),
         {"learned": _uf(), "TV-L1": (_ON_TVL1,)},
         on_videos=True,
     ),
     "depth": Finding(
         "Representation Flow, Table 1",
-        "The layer after a block beats the layer on the frames.",
+        "The flow layer after a block beats the flow layer on the frames.",
         (_beats("after block 2", "on frames"), _beats("after block 2", "without")),
         {
             "after block 2": _rf("flow_after=2"),
@@ -249,13 +253,12 @@ FINDINGS: dict[str, Finding] = {
             "without": _rf(_FLOW_OFF),
         },
     ),
-    # At the paper's share of the rate, .01, tau, lambda and theta cannot move by more than 2 or 3 %
-    # in the 400 steps of the toy scale, whose solver is Adam: where learning them is the question,
-    # they have .1 of it.
+    # At the paper's learning rate factor of 0.01, tau, lambda and theta move by at most 2 to 3 % in
+    # the 400 steps of the toy scale, whose optimizer is Adam. Arms that learn them use factor 0.1.
     "learned": Finding(
         "Representation Flow, Table 2",
-        "Learning the divergence, or tau, lambda and theta, helps; learning the kernels of the "
-        "gradients (Sobel's, in the paper) does not.",
+        "Learning the divergence kernels helps, and so does learning tau, lambda and theta; "
+        "learning the gradient kernels (Sobel in the paper) does not.",
         (
             _beats("divergence", "nothing"),
             _beats("tau, lambda, theta", "nothing"),
@@ -270,7 +273,8 @@ FINDINGS: dict[str, Finding] = {
     ),
     "iterations": Finding(
         "Representation Flow, Table 3",
-        "Accuracy rises with the iterations and levels off; what is learned needs fewer.",
+        "Accuracy rises with the number of iterations and levels off; learned parameters need "
+        "fewer iterations.",
         (
             _beats("10 learned", "1 learned"),
             _close("20 learned", "10 learned"),
@@ -283,7 +287,7 @@ FINDINGS: dict[str, Finding] = {
     ),
     "composition": Finding(
         "Representation Flow, Table 5",
-        "Flow, convolution, flow beats one layer, which beats the flow of the flow.",
+        "Flow-conv-flow beats a single flow layer, which beats flow-of-flow.",
         (_beats("flow-conv-flow", "flow"), _beats("flow", "flow-of-flow")),
         {
             name: _rf(_EARLY, f"composition={name}")
@@ -292,7 +296,7 @@ FINDINGS: dict[str, Finding] = {
     ),
     "3d": Finding(
         "Representation Flow, Tables 6 and 7",
-        "The layer adds to 3D and to (2+1)D networks.",
+        "The flow layer improves 3D and (2+1)D networks.",
         (
             _beats("3D with the layer", "3D"),
             _beats("(2+1)D with the layer", "(2+1)D"),
@@ -307,8 +311,8 @@ FINDINGS: dict[str, Finding] = {
     ),
     "odabasi": Finding(
         "Odabasi, Figures 2 and 3",
-        "The losses of flow and of action fall together, and the accuracy on the training videos "
-        "leaves that on others behind.",
+        "The flow loss and the action loss fall together, and the network overfits: the accuracy "
+        "is higher on the training videos than on held-out videos.",
         (
             Claim(1.0, ("joint", "fall_flow")),
             Claim(1.0, ("joint", "fall_cross_entropy")),

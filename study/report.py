@@ -1,4 +1,4 @@
-"""`docs/reproduction.md`: each finding, its numbers, a picture and a verdict."""
+"""Writes `docs/reproduction.md`: for each finding its numbers, a plot and a verdict."""
 
 import dataclasses
 import html
@@ -13,13 +13,13 @@ from study.verdict import Interval, Verdict, interval, judge, together
 # (fold, seed) -> numbers of one arm
 Numbers = dict[tuple[int, int], dict[str, float]]
 
-DIVERGED = "diverged"  # the one number of a run that came to no end
+DIVERGED = "diverged"  # the only number of a run that diverged
 WIDTH, ROW, LEFT, RIGHT = 560, 26, 190, 20
 
 
 @dataclasses.dataclass(frozen=True)
 class Tried:
-    """A finding on one dataset: the numbers of its arms, by name."""
+    """The results of a finding on one dataset and scale: the numbers of its arms, by name."""
 
     data: str
     scale: str
@@ -27,15 +27,17 @@ class Tried:
 
     @property
     def where(self) -> str:
-        """The dataset, and the scale if it is not the usual one."""
+        """The dataset, with the scale unless it is cpu."""
         return self.data if self.scale == "cpu" else f"{self.data}, scale {self.scale}"
 
     def units(self, quantity: Quantity, shared: Sequence[tuple[int, int]]) -> np.ndarray:
-        """`[units]`: a value for each group of videos, over its seeds; for one group, each seed.
+        """Returns the independent values of a quantity, `[units]`.
+
+        A unit is a fold, whose value is the mean over its seeds; with a single fold, a seed.
 
         Args:
-            quantity: which number.
-            shared: the (fold, seed) that count.
+            quantity: the number of an arm, or a constant.
+            shared: the (fold, seed) pairs to use.
         """
         by_unit: dict[int, list[float]] = {}
         for fold, seed in shared:
@@ -49,7 +51,7 @@ class Tried:
         return len({fold for numbers in self.arms.values() for fold, _ in numbers}) > 1
 
     def common(self, quantities: Sequence[Quantity]) -> list[tuple[int, int]]:
-        """The (fold, seed) that all of these have a number for."""
+        """Returns the (fold, seed) pairs that have a number for each of these quantities."""
         there = [
             {place for place, numbers in self.arms[q[0]].items() if q[1] in numbers}
             for q in quantities
@@ -58,7 +60,7 @@ class Tried:
         return sorted(set.intersection(*there)) if there else []
 
     def verdict(self, claim: Claim) -> tuple[Verdict, Interval | None]:
-        """Of one claim, from paired differences."""
+        """Judges a claim by paired differences. The interval is None if nothing was run."""
         shared = self.common([claim.more, claim.less])
         if not shared:
             return "not run", None
@@ -67,12 +69,12 @@ class Tried:
 
 
 def write_report(tried: dict[str, list[Tried]], remarks: dict[str, str], path: Path) -> None:
-    """Writes the page and a picture for each finding beside it.
+    """Writes the page, and one plot per finding and dataset.
 
     Args:
-        tried: by finding, on each dataset.
-        remarks: by finding, what is to be said of its result.
-        path: of the page; pictures go into a folder of its name.
+        tried: for each finding, its results on each dataset.
+        remarks: for each finding, a comment on its results.
+        path: the page; plots go into the folder of the same name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     pictures = path.with_suffix("")
@@ -96,33 +98,43 @@ def write_report(tried: dict[str, list[Tried]], remarks: dict[str, str], path: P
 
 HEAD = """# Do the papers' findings hold here?
 
-Written by `python -m study`. Nobody's laptop holds UCF101, so each finding is tried with the
-smallest honest experiment: the recipes' toy scales (32 x 32, minutes on two CPU cores) on the
-embedded motion data, and some on real videos (48 x 48, a third of the recipes' steps; all of them
-for UF-TSN's flow and for Hidden Two-Stream, at 0.3 of its streams' rate there; 500 for `3d`
-everywhere). What is compared differs in nothing but what the finding is about, seeds and test clips
-included, unless the finding's section says otherwise. Recipes and arms were tuned on the same
-embedded data, most with seed 0, so that its replications are not all fresh; the rate of Hidden
-Two-Stream's streams on videos with the first sequence of UT-Interaction left out.
+`python -m study` writes this page. It tests each finding of the papers with a small experiment that
+needs no large dataset: the recipes' toy scales (32 x 32, minutes on two CPU cores) on embedded
+motion data, and some findings also on real videos. The arms of a comparison, including their seeds
+and test clips, differ only in what the finding is about, unless its section says otherwise.
 
-"Holds": the 95 % interval (Student's t) of the paired difference is on the right side of zero, or,
-where the paper says "as good as", within 5 points (our choice), or "no worse", not 5 points below.
-"Does not hold": it is on the other side. "Not decided": neither; more seeds would tell.
-Replications are seeds, and where videos are split by leaving out one group after the other, the
-groups; these share most of their training videos, so that their intervals are somewhat too narrow.
-On arid6 all seeds have the same 43 test videos, and the intervals leave out what other videos would
-have changed.
-A small network on small clips is not the paper's: a finding that fails here is a finding
-about this scale.
+On videos, frames are 48 x 48, and training takes a third of the recipe's steps. There are three
+exceptions: UF-TSN's flow and Hidden Two-Stream take all steps, the streams of Hidden Two-Stream
+train at 0.3 of the recipe's learning rate, and `3d` takes 500 steps on every dataset.
 
-    python -m study --list                    # what there is
-    python -m study joint --seeds 3           # run one, and write this page again
+Recipes and arms were tuned on the same embedded data, mostly with seed 0, so not every replication
+is independent of the tuning. The learning rate of Hidden Two-Stream's streams on videos was tuned
+with the first sequence of UT-Interaction left out.
+
+Verdicts are based on the 95 % interval (Student's t) of the paired difference:
+
+- **holds**: the interval is on the claimed side of zero. If the paper says "as good as", it is
+  within 5 points of zero; if "no worse", it is not more than 5 points below zero. The 5 points are
+  our choice.
+- **does not hold**: the interval is entirely outside that range.
+- **not decided**: neither; more replications could decide.
+
+Replications are seeds. On videos that are split by leaving out one group at a time, they are the
+groups. The groups share most of their training videos, so these intervals are somewhat too narrow.
+On arid6, all seeds share the same 43 test videos, so the intervals do not include the variation
+between test videos.
+
+The networks and clips here are much smaller than the papers'. If a finding fails here, that says
+something about this scale only.
+
+    python -m study --list                    # list the findings
+    python -m study joint --seeds 3           # run one finding and write this page again
     python -m study --data ut-interaction --root VIDEOS     # on real videos
-    python -m study --scale gpu --seeds 5     # what a GPU runs unasked: 64 x 64, longer
+    python -m study --scale gpu --seeds 5     # the default on a GPU: 64 x 64, more steps
 
-A study goes on where it was stopped; `--minutes 50` ends it after so long, with exit code 3. What
-has been run is in `results.jsonl` beside the pictures; to run all again, keep it elsewhere:
-`--page again.md --folder runs/again`.
+An interrupted study continues where it stopped. After `--minutes 50` it starts no further run and
+exits with code 3. The results are in `results.jsonl` beside the plots. To repeat all runs, write to
+a different place: `--page again.md --folder runs/again`.
 
 """
 
@@ -168,7 +180,7 @@ def _section(
     if remark:
         lines += [remark, ""]
     if not results:
-        lines += ["Not run yet.", ""]
+        lines += ["Not run.", ""]
     return "\n".join([*lines, f"    python -m study {key}", ""])
 
 
@@ -189,7 +201,7 @@ def _claim_text(claim: Claim) -> str:
 
 
 def _picture(finding: Finding, result: Tried) -> str:
-    """Accuracy of each arm: a dot a replication, a bar for the mean, a band for its interval."""
+    """Plots the accuracy of each arm as SVG: a dot per replication, the mean and its interval."""
     names = [arm for arm in finding.arms if result.arms.get(arm)]
     values = {arm: result.units((arm, "top1"), result.common([(arm, "top1")])) for arm in names}
     height = ROW * len(names) + 62
@@ -234,8 +246,9 @@ def _picture(finding: Finding, result: Tried) -> str:
             'stroke-width="2.5"/>'
         )
     middle = LEFT + scale / 2
-    dot = "a group of videos left out" if result.several_folds() else "a seed"
-    legend = f"dot: {dot}; bar and band: mean and its 95 % interval; dashed: chance"
+    dot = "left-out group" if result.several_folds() else "seed"
+    dashed = "; dashed: chance" if known else ""
+    legend = f"one dot per {dot}; bar and band: mean and 95 % interval{dashed}"
     parts.append(
         f'<text x="{middle:.1f}" y="{bottom + 31}" text-anchor="middle">top-1 accuracy, %</text>'
         f'<text x="{WIDTH / 2}" y="{height - 4}" text-anchor="middle" font-size="11" '

@@ -1,6 +1,7 @@
-"""Runs of the study: an arm is trained stage by stage, evaluated, and its numbers are kept.
+"""Runs of the study: trains an arm stage by stage, evaluates it and stores its numbers.
 
-All is kept by what it is, so that arms share stages, and a study that was stopped goes on.
+The folder of a run is named after its stages, so arms share the runs of their first stages, and a
+study that was interrupted continues.
 """
 
 import dataclasses
@@ -25,7 +26,9 @@ from train.recipes import RECIPES
 from train.writers import read_metrics
 
 NUMBERS = "numbers.json"
-DONE = "done"  # holds when a run was finished; what starts from it keeps this beside its folder
+# DONE, in the folder of a finished run, holds the time at which it finished. A run that starts from
+# another keeps that time beside its folder, in a file that ends in FORMER.
+DONE = "done"
 FORMER = ".former"
 # Settings that may differ between a run folder and the run that belongs there. They say where files
 # are; `init.run_skip` decides only whether starting from the former run is an error.
@@ -40,12 +43,12 @@ SAME_RUN = {
 
 
 class Stopped(Exception):
-    """A signal ended a training; it was saved."""
+    """A signal ended the training, after a checkpoint was saved."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where one replication of an arm is run, and on what."""
+    """Dataset, fold, seed, scale and folder of one replication of an arm."""
 
     folder: Path
     data: StudyData
@@ -54,7 +57,7 @@ class Place:
     scale: str
 
     def run_dir(self, stages: tuple[Stage, ...]) -> Path:
-        """The run of the last of these stages."""
+        """Returns the folder of the last of these stages."""
         name = "_".join(_slug(stage) for stage in stages)
         return (
             self.folder / self.data.name / self.scale / name / f"fold-{self.fold}-seed-{self.seed}"
@@ -62,7 +65,7 @@ class Place:
 
 
 def configure(stages: tuple[Stage, ...], place: Place) -> TrainConfig:
-    """The settings of the last of these stages, which starts from the one before it."""
+    """Returns the settings of the last of these stages, which starts from the one before it."""
     stage = stages[-1]
     config = RECIPES[stage.recipe][stage.stage]["toy"]
     config = place.data.adapt(config, place.fold)
@@ -87,14 +90,14 @@ def configure(stages: tuple[Stage, ...], place: Place) -> TrainConfig:
 
 
 def run_arm(stages: tuple[Stage, ...], place: Place) -> dict[str, float]:
-    """Trains what is missing of an arm, evaluates it, and returns its numbers.
+    """Trains the missing stages of an arm, evaluates the last one and returns its numbers.
 
-    Runs of other settings, as of a recipe that was changed since, and what started from them are
-    removed and trained anew, finished or not.
+    A run whose settings differ, for example because its recipe was changed, is removed and trained
+    again, finished or not; so are the runs that started from it.
 
     Raises:
-        Stopped: a signal came.
-        ValueError: settings that do not fit each other.
+        Stopped: a signal ended the training.
+        ValueError: settings that contradict each other.
     """
     former = ""
     for count in range(1, len(stages) + 1):
@@ -129,7 +132,7 @@ def run_arm(stages: tuple[Stage, ...], place: Place) -> dict[str, float]:
 
 
 def _is_of(config: TrainConfig) -> bool:
-    """Whether the run folder of these settings is empty or holds a run of them."""
+    """Whether the run folder does not exist yet or holds a run with these settings."""
     run_dir = Path(config.run_dir)
     if not (run_dir / CONFIG_FILE).exists():
         return not run_dir.exists()
@@ -141,7 +144,7 @@ def _is_of(config: TrainConfig) -> bool:
 
 
 def fused_arm(fused: Fused, arms: dict[str, Any], place: Place) -> dict[str, float]:
-    """The accuracy of two arms whose scores are fused; what is missing of them is run first."""
+    """Computes the accuracy of two arms' fused scores; missing runs are trained first."""
     streams = []
     for name in (fused.spatial, fused.temporal):
         run_arm(arms[name], place)
@@ -155,9 +158,12 @@ def fused_arm(fused: Fused, arms: dict[str, Any], place: Place) -> dict[str, flo
 
 
 def learning(run_dir: Path) -> dict[str, float]:
-    """Of the rows of training: its last accuracy, and what became of each loss.
+    """Computes numbers from the logged rows of the training.
 
-    `fall_flow` is of the sum of all losses that are not the cross-entropy.
+    Returns:
+        `train_top1`, the accuracy in the last tenth of the rows, and `fall_cross_entropy` and
+        `fall_flow`, which are ratios of a loss in the last tenth to the loss in the first tenth.
+        `fall_flow` is for the sum of all terms but the cross-entropy.
     """
     rows = [row for row in read_metrics(run_dir) if row["split"] == "train"]
     tenth = max(1, len(rows) // 10)
@@ -175,10 +181,10 @@ def learning(run_dir: Path) -> dict[str, float]:
 
 
 def with_fields(config: Any, fields: dict[str, Any]) -> Any:
-    """A copy of nested frozen dataclasses with dotted fields changed.
+    """Returns a copy of nested frozen dataclasses with dotted fields changed.
 
     Raises:
-        ValueError: no such field.
+        ValueError: a field that does not exist.
     """
     for dotted, value in fields.items():
         name, _, rest = dotted.partition(".")
@@ -191,10 +197,10 @@ def with_fields(config: Any, fields: dict[str, Any]) -> Any:
 
 
 def _larger(config: TrainConfig) -> TrainConfig:
-    """For a GPU: 64 x 64, 16 frames instead of several, four times as wide, ten times as long.
+    """Scales a toy run up for a GPU: 64 x 64, 16 frames, four times the width, ten times the steps.
 
-    Hidden Two-Stream sees 11 frames, as in the paper: the window of its MotionNet. Guessed, like
-    the toy scale that it starts from.
+    Networks of one or two frames keep that number. Hidden Two-Stream gets 11 frames, the window of
+    MotionNet in the paper. All factors are guessed, as is the toy scale.
     """
     frames = config.data.num_frames
     if 2 < frames < 16:

@@ -1,4 +1,4 @@
-"""What paired numbers of a few seeds (or groups of videos) say of a claim."""
+"""Verdicts on a claim, from paired differences over a few seeds or groups of videos."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ Verdict = Literal["holds", "does not hold", "not decided", "not run"]
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """A mean and the ends of its 95 % interval (Student's t); the ends are NaN for one value."""
+    """A mean with its 95 % interval (Student's t); the ends are NaN for a single value."""
 
     mean: float
     low: float
@@ -21,14 +21,14 @@ class Interval:
 
 
 def interval(values: Sequence[float], level: float = 0.95) -> Interval:
-    """Of the mean of independent values.
+    """Computes the interval of the mean of independent values.
 
     Raises:
-        ValueError: there are none.
+        ValueError: no values.
     """
     values = np.asarray(values, np.float64)
     if not len(values):
-        raise ValueError("values: got none, but a mean needs at least one.")
+        raise ValueError("values: got none, but a mean needs one or more.")
     mean = float(values.mean())
     if len(values) == 1:
         return Interval(mean, float("nan"), float("nan"), 1)
@@ -37,10 +37,11 @@ def interval(values: Sequence[float], level: float = 0.95) -> Interval:
 
 
 def judge(difference: Interval, within: float = 0.0, no_worse: bool = False) -> Verdict:
-    """Whether more is more, or where `within` is given, whether both are that close.
+    """Judges a claim by the interval of its paired difference.
 
-    With `no_worse`, being more than `within` ahead is as good. Differences that are all the same,
-    as few videos can make them, decide nothing: their interval has no width.
+    The claim is that the difference is positive; with `within`, that it lies between -within and
+    within; with `no_worse` too, that it is at least -within. If all differences are equal, which
+    happens with few videos, the interval has no width and the claim is not decided.
     """
     if difference.count < 2 or difference.high - difference.low < 1e-9:
         return "not decided"
@@ -59,7 +60,7 @@ def judge(difference: Interval, within: float = 0.0, no_worse: bool = False) -> 
 
 
 def together(verdicts: Sequence[Verdict]) -> Verdict:
-    """A finding holds if all its claims do, and does not if one does not."""
+    """Combines the verdicts on the claims of a finding: it holds if all of them hold."""
     for verdict in ("does not hold", "not run", "not decided"):
         if verdict in verdicts:
             return verdict

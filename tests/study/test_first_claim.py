@@ -4,7 +4,7 @@ from study.first_claim import table_of
 
 
 def test_table_has_the_student_t_interval_of_the_mean():
-    """2, 4, 6: mean 4, standard deviation 2, and t is 4.3027 for 2 degrees of freedom."""
+    """2, 4, 6 have mean 4 and standard deviation 2; t is 4.3027 for 2 degrees of freedom."""
     flow = {"epe": 0.5, "zero_flow_epe": 0.75}
     rows = table_of(
         {

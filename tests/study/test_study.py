@@ -1,4 +1,4 @@
-"""The study: its settings, and a small one from end to end."""
+"""The settings of the study's arms, and a small study from end to end."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ from train.recipes import RECIPES
 
 @pytest.mark.parametrize("scale", ["cpu", "gpu"])
 @pytest.mark.parametrize("root", ["", "videos"])
-def test_every_arm_is_a_chain_of_valid_runs_in_folders_of_their_own(tmp_path, scale, root):
+def test_every_arm_is_a_chain_of_valid_runs_in_separate_folders(tmp_path, scale, root):
     data = StudyData("videos" if root else "synthetic-motion", root, "lists" if root else "")
     place = Place(tmp_path, data, 1, 3, scale)
     folders = {}
@@ -46,13 +46,13 @@ def test_every_arm_is_a_chain_of_valid_runs_in_folders_of_their_own(tmp_path, sc
                     str(place.run_dir(arm[: count - 1])) if count > 1 else ""
                 )
                 same = folders.setdefault(config.run_dir, config)
-                assert same == config  # a folder means one thing
+                assert same == config  # a folder never stands for two settings
 
 
 # The same arms at another size take 15 seconds to trace.
 @pytest.mark.parametrize("scale", ["cpu", pytest.param("gpu", marks=pytest.mark.slow)])
-def test_every_arm_is_a_network_that_starts_from_the_one_before(tmp_path, scale):
-    """Without computing: by shapes."""
+def test_every_stage_can_load_the_stage_before_it(tmp_path, scale):
+    """Shapes only, nothing is computed."""
     place = Place(tmp_path, StudyData("synthetic-motion"), 1, 0, scale)
     for finding in FINDINGS.values():
         for arm in finding.arms.values():
@@ -66,7 +66,7 @@ def test_every_arm_is_a_network_that_starts_from_the_one_before(tmp_path, scale)
 
 
 @pytest.mark.parametrize("scale", ["cpu", "gpu"])
-def test_flow_is_judged_by_classifiers_of_one_size(tmp_path, scale):
+def test_classifiers_that_compare_flows_have_equal_sizes(tmp_path, scale):
     place = Place(tmp_path, StudyData("synthetic-motion"), 1, 0, scale)
     learned, tvl1 = (configure(arm, place) for arm in FINDINGS["unsupervised"].arms.values())
     assert learned.data.num_frames == tvl1.data.num_frames == (3 if scale == "cpu" else 16)
@@ -76,7 +76,7 @@ def test_flow_is_judged_by_classifiers_of_one_size(tmp_path, scale):
     assert {c.data.num_frames for c in three_d} == {8 if scale == "cpu" else 16}
 
 
-def test_with_fields_changes_what_it_names_and_nothing_else():
+def test_with_fields_changes_only_the_named_fields():
     config = RECIPES["odabasi"][""]["toy"]
     changed = with_fields(config, {"data.size": (8, 8), "steps": 7})
     differ = {
@@ -87,7 +87,7 @@ def test_with_fields_changes_what_it_names_and_nothing_else():
         with_fields(config, {"data.sise": 1})
 
 
-def test_learning_compares_the_first_tenth_with_the_last(tmp_path):
+def test_learning_compares_the_last_tenth_with_the_first(tmp_path):
     rows = [
         {
             "step": i,
@@ -106,7 +106,7 @@ def test_learning_compares_the_first_tenth_with_the_last(tmp_path):
     assert found["fall_flow"] == pytest.approx((1.0 - 1.1) / (10.0 - 2.0))
 
 
-def test_groups_are_left_out_one_after_the_other(tmp_path):
+def test_each_list_leaves_out_one_group(tmp_path):
     names = [f"{c}/v_{c}_g{g:02d}_c{n:02d}.avi" for c in "BA" for g in (4, 9) for n in (1, 2)]
     for name in names:
         (tmp_path / "videos" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ def test_groups_are_left_out_one_after_the_other(tmp_path):
         leave_one_group_out(lists, tmp_path / "x")
 
 
-def test_a_gpu_runs_the_larger_study_unasked():
+def test_scale_and_seeds_follow_the_backend():
     from study.__main__ import StudyConfig, for_backend
 
     def chosen(backend, **fields):
@@ -141,7 +141,7 @@ def test_a_gpu_runs_the_larger_study_unasked():
 
 @pytest.fixture
 def small_study(tmp_path, monkeypatch):
-    """Two arms of the smallest network and their fusion, as a study of its own."""
+    """A study of two arms with the smallest network, and their fusion."""
     for module in ("train.loop", "eval.predict"):
         monkeypatch.setattr(f"{module}.build_model", build_small_network)
     stages = {"": {"toy": dataclasses.replace(small_config(tmp_path), steps=2, run_dir="")}}
@@ -158,12 +158,11 @@ def small_study(tmp_path, monkeypatch):
     return study_main.StudyConfig(seeds=1, scale="cpu", folder=str(tmp_path / "study"))
 
 
-def test_a_study_runs_keeps_and_goes_on(small_study, tmp_path, monkeypatch):
-    """The second call has nothing left to run."""
+def test_second_call_runs_nothing_again(small_study, tmp_path, monkeypatch):
     page = tmp_path / "page.md"
     results, data = Results(page), StudyData("synthetic-motion")
     soon = dataclasses.replace(small_study, minutes=0.0)
-    assert study_main.study(soon, data, results) == study_main.TIME_IS_OVER
+    assert study_main.study(soon, data, results) == study_main.TIME_IS_UP
     assert study_main.study(small_study, data, results) == study_main.DONE
     results.write_page()
     written = page.read_text()
@@ -176,7 +175,7 @@ def test_a_study_runs_keeps_and_goes_on(small_study, tmp_path, monkeypatch):
     assert page.read_text() == written
 
 
-def test_runs_of_other_settings_are_trained_anew(small_study, tmp_path, monkeypatch):
+def test_runs_with_different_settings_are_trained_again(small_study, tmp_path, monkeypatch):
     trained = []
 
     def counted(config, console):
@@ -194,12 +193,12 @@ def test_runs_of_other_settings_are_trained_anew(small_study, tmp_path, monkeypa
     optim = dataclasses.replace(toy.optim, learning_rate=0.03)
     monkeypatch.setitem(RECIPES["small"], "", {"toy": dataclasses.replace(toy, optim=optim)})
     assert run_arm(stages[:1], place) and len(trained) == 3
-    # What started from the former run is not kept either, with whatever settings.
+    # The run that started from it is trained again too, although its settings are the same.
     assert run_arm(stages, place) and len(trained) == 4
 
 
-def test_what_starts_from_a_run_trained_anew_is_begun_again(small_study, tmp_path, monkeypatch):
-    """A second stage that was stopped half-way has a checkpoint: not to be gone on from."""
+def test_second_stage_restarts_if_the_first_is_trained_again(small_study, tmp_path, monkeypatch):
+    """The second stage was interrupted; its checkpoint comes from the old first stage."""
     changes = (("objective.flow", "none"), ("init.run_skip", ("^flow/",)))
     stages = (Stage("small"), Stage("small", changes=changes))
     place = Place(tmp_path / "study", StudyData("synthetic-motion"), 1, 0, "cpu")
@@ -219,7 +218,7 @@ def test_what_starts_from_a_run_trained_anew_is_begun_again(small_study, tmp_pat
     assert found == [False, False]
 
 
-def test_a_changed_recipe_is_run_again(small_study, tmp_path, monkeypatch, capsys):
+def test_runs_a_changed_recipe_again(small_study, tmp_path, monkeypatch, capsys):
     page, data = tmp_path / "page.md", StudyData("synthetic-motion")
     study_main.study(small_study, data, Results(page))
     assert "run again" not in capsys.readouterr().out
@@ -233,7 +232,7 @@ def test_a_changed_recipe_is_run_again(small_study, tmp_path, monkeypatch, capsy
     monkeypatch.setattr("study.runs.run_arm", lambda *_: {"top1": 0.125})
     monkeypatch.setattr("study.runs.fused_arm", lambda *_: {"top1": 0.25})
     study_main.study(small_study, data, Results(page))
-    assert capsys.readouterr().out.count("its recipe has changed since it was run") == 3
+    assert capsys.readouterr().out.count("its settings have changed since it was run") == 3
     again = Results(page)
     again.write_page()
     assert "| joint | 0.125 | 1 |" in page.read_text()
@@ -241,8 +240,8 @@ def test_a_changed_recipe_is_run_again(small_study, tmp_path, monkeypatch, capsy
     assert "run again" not in capsys.readouterr().out
 
 
-def test_seeds_of_former_settings_are_not_mixed_with_new_ones(small_study, tmp_path, monkeypatch):
-    """Three seeds were run, the recipe changed, and the study was stopped after the first."""
+def test_page_does_not_mix_seeds_of_different_settings(small_study, tmp_path, monkeypatch):
+    """Three seeds were run, the recipe changed, and then only the first seed was run again."""
     page, data = tmp_path / "page.md", StudyData("synthetic-motion")
     found = {0: 0.25, 1: 0.5, 2: 0.75}
     monkeypatch.setattr("study.runs.run_arm", lambda _, place: {"top1": found[place.seed]})
@@ -259,7 +258,7 @@ def test_seeds_of_former_settings_are_not_mixed_with_new_ones(small_study, tmp_p
     assert "| joint | 0.125 | 1 |" in page.read_text()
 
 
-def test_a_run_that_diverges_is_told_and_not_tried_again(small_study, tmp_path, monkeypatch):
+def test_reports_a_diverged_run_and_does_not_repeat_it(small_study, tmp_path, monkeypatch):
     def diverge(stages, place):
         raise TrainingStopped("the loss is not finite")
 
@@ -274,10 +273,8 @@ def test_a_run_that_diverges_is_told_and_not_tried_again(small_study, tmp_path, 
     study_main.study(small_study, StudyData("synthetic-motion"), Results(page))
 
 
-def test_streams_that_are_to_be_fused_are_run_where_only_their_numbers_are_known(
-    tmp_path, monkeypatch
-):
-    """As in a clone: the page has the numbers of others, but not their runs."""
+def test_fusion_trains_streams_whose_run_folders_are_missing(tmp_path, monkeypatch):
+    """A clone of the repository has the numbers of all runs, but not their folders."""
     run = []
     monkeypatch.setattr("study.runs.run_arm", lambda stages, place: run.append(stages))
     names = ("a", "b")
