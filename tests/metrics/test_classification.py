@@ -1,5 +1,6 @@
-"""Accuracy and the confusion matrix, against sorting and counting in numpy."""
+"""Top-k accuracy and the confusion matrix, compared with sorting and counting in NumPy."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,7 @@ from afn_jax.metrics import PerClass, TopK
 
 def example(num_classes, size=40, seed=0):
     random = np.random.default_rng(seed)
-    # Few distinct scores, so that many are equal.
+    # Few distinct scores, so that there are many ties.
     scores = random.integers(4, size=(size, num_classes)).astype(np.float32)
     return scores, random.integers(num_classes, size=size), random.random(size) < 0.7
 
@@ -21,7 +22,7 @@ def top_by_sorting(scores, labels, mask, k):
 
 
 @pytest.mark.parametrize("num_classes", [1, 3, 5, 6, 20])
-def test_top_k_is_that_of_a_stable_sort(num_classes):
+def test_top_k_matches_a_stable_sort(num_classes):
     scores, labels, mask = example(num_classes)
     result = TopK.from_batch(scores, labels, mask).compute()
     for k in (1, 5):
@@ -31,13 +32,13 @@ def test_top_k_is_that_of_a_stable_sort(num_classes):
         assert result["top5"] == 1
 
 
-def test_an_untrained_model_is_not_right_everywhere():
+def test_equal_scores_for_all_classes_are_at_chance():
     labels = np.arange(10)
     result = TopK.from_batch(np.zeros((10, 10)), labels, np.ones(10, bool)).compute()
     assert result == pytest.approx({"top1": 0.1, "top5": 0.5})
 
 
-def test_nan_scores_and_labels_that_are_no_class_are_wrong():
+def test_nan_scores_and_labels_outside_the_classes_are_wrong():
     scores = np.zeros((4, 8), np.float32)
     scores[0] = np.nan
     scores[1, 3] = np.nan
@@ -46,12 +47,12 @@ def test_nan_scores_and_labels_that_are_no_class_are_wrong():
     assert result == {"top1": 0, "top5": 0}
     confusion = PerClass.from_batch(scores, labels, np.ones(4, bool))
     assert confusion.counts.sum() == 2 and confusion.compute()["accuracy"] == 0
-    # Of few classes every label would be in the top five.
+    # With fewer than five classes, every valid label is in the top five.
     few = TopK.from_batch(scores[:3, :3], np.array([0, 1, -1]), np.ones(3, bool)).compute()
     assert few == pytest.approx({"top1": 0, "top5": 1 / 3})
 
 
-def test_the_confusion_matrix_counts_true_then_predicted():
+def test_confusion_matrix_is_indexed_by_true_then_predicted():
     scores, labels, mask = example(4)
     labels[labels == 2] = 3  # a class without examples
     metric = PerClass.from_batch(scores, labels, mask)
@@ -70,7 +71,7 @@ def test_the_confusion_matrix_counts_true_then_predicted():
 
 
 @pytest.mark.parametrize("metric", [TopK, PerClass])
-def test_merging_batches_is_one_big_batch(metric):
+def test_merged_batches_match_one_large_batch(metric):
     scores, labels, mask = example(6)
     mask[:20] = np.random.default_rng(1).random(20) < 0.3  # a mean of means would differ
     whole = metric.from_batch(scores, labels, mask).compute()
@@ -79,11 +80,11 @@ def test_merging_batches_is_one_big_batch(metric):
     for part in parts:
         one = metric.from_batch(scores[part], labels[part], mask[part])
         merged = one if merged is None else merged.merge(one)
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6), merged.compute(), whole)
+    chex.assert_trees_all_close(merged.compute(), whole, rtol=1e-6)
 
 
 @pytest.mark.parametrize("metric", [TopK, PerClass])
-def test_a_sum_over_devices_is_a_merge(metric):
+def test_sum_over_devices_matches_one_large_batch(metric):
     scores, labels, mask = example(6)
     whole = metric.from_batch(scores, labels, mask).compute()
 
@@ -92,36 +93,36 @@ def test_a_sum_over_devices_is_a_merge(metric):
 
     split = [array.reshape(4, 10, *array.shape[1:]) for array in (scores, labels, mask)]
     summed = jax.pmap(step, axis_name="devices", out_axes=None)(*split)
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6), summed.compute(), whole)
+    chex.assert_trees_all_close(summed.compute(), whole, rtol=1e-6)
 
 
 @pytest.mark.parametrize("metric", [TopK, PerClass])
-def test_padding_counts_nothing(metric):
+def test_padding_does_not_count(metric):
     scores, labels, _ = example(6, size=8)
     mask = np.arange(8) < 5
     padded_scores, padded_labels = scores.copy(), labels.copy()
     padded_scores[5:], padded_labels[5:] = np.nan, -1
     padded = metric.from_batch(padded_scores, padded_labels, mask)
     plain = metric.from_batch(scores[:5], labels[:5], mask[:5])
-    jax.tree.map(np.testing.assert_array_equal, padded, plain)
+    chex.assert_trees_all_equal(padded, plain)
 
 
 @pytest.mark.parametrize("metric", [TopK, PerClass])
-def test_nothing_counted_gives_zeros(metric):
+def test_returns_zeros_if_nothing_was_counted(metric):
     scores, labels, _ = example(6, size=3)
     result = metric.from_batch(scores, labels, np.zeros(3, bool)).compute()
-    assert all(np.all(np.asarray(value) == 0) for value in result.values())
+    assert not any(np.any(value) for value in result.values())
 
 
 @pytest.mark.parametrize("metric", [TopK, PerClass])
-def test_low_precision_scores_and_jit(metric):
+def test_bfloat16_scores_under_jit_give_the_same_counts(metric):
     scores, labels, mask = example(6)
     low = jax.jit(metric.from_batch)(jnp.asarray(scores, jnp.bfloat16), labels, mask)
-    jax.tree.map(np.testing.assert_array_equal, low, metric.from_batch(scores, labels, mask))
+    chex.assert_trees_all_equal(low, metric.from_batch(scores, labels, mask))
 
 
 @pytest.mark.parametrize("metric", [TopK, PerClass])
-def test_bad_shapes_are_named(metric):
+def test_rejects_wrong_shapes(metric):
     scores, labels, mask = example(6, size=4)
     for bad in ((scores[0], labels, mask), (scores, labels[:3], mask), (scores, labels, mask[:3])):
         with pytest.raises(ValueError, match="scores have shape .* must be"):

@@ -1,4 +1,4 @@
-"""The endpoint error metric, against numpy means over all valid pixels."""
+"""The endpoint error metric, compared with NumPy means over all valid pixels."""
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ def expected_errors(flow, target, mask):
 
 
 @pytest.mark.parametrize("leading", [(), (3,), (2, 3)])
-def test_it_is_the_mean_over_valid_pixels(leading):
+def test_is_the_mean_over_valid_pixels(leading):
     flow, target, mask = example(*leading)
     result = EndpointErrorMetric.from_batch(flow, target, mask).compute()
     assert result == pytest.approx(expected_errors(flow, target, mask))
@@ -31,7 +31,7 @@ def test_it_is_the_mean_over_valid_pixels(leading):
     assert everywhere == pytest.approx(expected_errors(flow, target, np.ones_like(mask)))
 
 
-def test_by_hand():
+def test_constant_flow_matches_values_computed_by_hand():
     target = np.broadcast_to(np.array([3.0, 4.0], np.float32), (2, 2, 2))
     flow = target + np.array([0, 2], np.float32)
     assert EndpointErrorMetric.from_batch(flow, target).compute() == {
@@ -40,7 +40,7 @@ def test_by_hand():
     }
 
 
-def test_merging_weighs_pixels_not_batches():
+def test_merging_weights_pixels_equally_not_batches():
     flow, target, mask = example(6)
     mask[:4] = False
     mask[0, 0, 0] = True
@@ -55,7 +55,7 @@ def test_merging_weighs_pixels_not_batches():
     assert mean_of_means != pytest.approx(whole["epe"])
 
 
-def test_a_sum_over_devices_is_a_merge():
+def test_sum_over_devices_matches_one_large_batch():
     flow, target, mask = example(4, 2)
 
     def step(*batch):
@@ -65,7 +65,7 @@ def test_a_sum_over_devices_is_a_merge():
     assert summed.compute() == pytest.approx(expected_errors(flow, target, mask))
 
 
-def test_what_the_mask_leaves_out_may_be_anything():
+def test_masked_out_values_have_no_influence():
     flow, target, mask = example(2)
     expected = expected_errors(flow, target, mask)
     target[~mask] = np.nan
@@ -73,21 +73,21 @@ def test_what_the_mask_leaves_out_may_be_anything():
     assert EndpointErrorMetric.from_batch(flow, target, mask).compute() == pytest.approx(expected)
 
 
-def test_nothing_counted_gives_zeros():
+def test_returns_zeros_if_nothing_was_counted():
     flow, target, mask = example(2)
     result = EndpointErrorMetric.from_batch(flow, target, np.zeros_like(mask)).compute()
     assert result == {"epe": 0, "zero_flow_epe": 0}
 
 
-def test_low_precision_sums_in_float32():
-    flow = jnp.full((300, 300, 2), 3.0, jnp.float16)  # sums to far more than float16 holds
+def test_float16_input_is_summed_in_float32():
+    flow = jnp.full((300, 300, 2), 3.0, jnp.float16)  # the sum exceeds the largest float16
     target = jnp.zeros_like(flow)
     metric = EndpointErrorMetric.from_batch(flow, target)
     assert metric.error.sum.dtype == jnp.float32
     assert metric.compute()["epe"] == pytest.approx(3 * np.sqrt(2), rel=1e-5)
 
 
-def test_bad_masks_are_named():
+def test_rejects_masks_of_wrong_dtype_or_shape():
     flow = np.zeros((2, 3, 2), np.float32)
     for metric in (EndpointErrorMetric, FlowOutliersMetric):
         with pytest.raises(

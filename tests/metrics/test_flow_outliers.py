@@ -1,4 +1,4 @@
-"""Fl-all and the pixels above 1, 3 and 5 px, against a loop over pixels."""
+"""Fl-all and the fractions of errors above 1, 3 and 5 px, compared with a loop over pixels."""
 
 import numpy as np
 import pytest
@@ -23,14 +23,14 @@ def by_loop(flow, target, mask):
 
 
 @pytest.mark.parametrize("leading", [(), (3,)])
-def test_each_number_is_that_of_a_loop(leading):
+def test_values_match_a_loop(leading):
     flow, target, mask = example(*leading)
     expected = by_loop(flow, target, mask)
     assert expected["fl_all"] != expected["px3"] and 0 < expected["px5"] < expected["px1"] < 1
     assert FlowOutliersMetric.from_batch(flow, target, mask).compute() == pytest.approx(expected)
 
 
-def test_merging_weighs_pixels():
+def test_merging_weights_pixels_equally():
     flow, target, mask = example(4)
     mask[:2] = False
     mask[0, 0, 0] = True
@@ -41,7 +41,7 @@ def test_merging_weighs_pixels():
     assert first.merge(rest).compute() == pytest.approx(by_loop(flow, target, mask))
 
 
-def test_what_is_no_number_is_wrong_and_what_is_masked_may_be_anything():
+def test_nan_is_an_outlier_and_masked_out_values_have_no_influence():
     flow, target, mask = np.zeros((1, 4, 2)), np.zeros((1, 4, 2)), np.array([[1, 1, 1, 0]], bool)
     flow[0, 0], flow[0, 3] = np.nan, 1e10
     result = FlowOutliersMetric.from_batch(flow, target, mask).compute()

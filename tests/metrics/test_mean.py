@@ -1,3 +1,5 @@
+"""The mergeable mean: masks, merging, empty sums and precision."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,7 +8,7 @@ import pytest
 from afn_jax.metrics import Mean
 
 
-def test_counts_what_the_mask_keeps():
+def test_averages_only_unmasked_values():
     values = jnp.array([[1.0, 2.0], [jnp.nan, 6.0]])
     mean = Mean.from_values(values, jnp.array([[True, True], [False, True]]))
     assert (float(mean.sum), float(mean.count), mean.compute()) == (9.0, 3.0, 3.0)
@@ -19,7 +21,7 @@ def test_merges_parts_of_different_sizes_exactly():
     whole = Mean.from_values(values)
     merged = Mean.from_values(values[:3]).merge(Mean.from_values(values[3:]))
     assert merged.compute() == whole.compute() == 4.5
-    # As a sum over devices does.
+    # A sum over devices merges in the same way.
     parts = jax.vmap(Mean.from_values)(values.reshape(2, 5), np.ones((2, 5), bool))
     assert jax.tree.map(jnp.sum, parts).compute() == 4.5
 
@@ -30,6 +32,6 @@ def test_is_zero_if_nothing_was_counted(zero):
     assert np.isfinite(jax.grad(lambda x: Mean(x, jnp.zeros(())).mean)(1.0))
 
 
-def test_keeps_double_precision_of_numpy_sums():
+def test_keeps_the_double_precision_of_numpy_sums():
     mean = Mean(np.float64(2**24 + 1), np.float64(1))
     assert mean.compute() == 2**24 + 1

@@ -3,6 +3,7 @@
 import functools
 import itertools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -108,8 +109,7 @@ def test_gradients_of_both_implementations_agree(function, taps, length, float64
 
         return jax.jit(jax.grad(loss, (0, 1)))(x, kernel)
 
-    for native, folded in zip(*map(gradients, BOTH), strict=True):
-        np.testing.assert_allclose(native, folded, atol=1e-9, rtol=1e-9)
+    chex.assert_trees_all_close(*map(gradients, BOTH), atol=1e-9, rtol=1e-9)
 
 
 @pytest.mark.parametrize("implementation", BOTH)
@@ -130,7 +130,7 @@ def test_parameters_do_not_depend_on_the_implementation():
         native, folded = (
             jax.jit(make(2, implementation=way).init)(jax.random.key(0), x) for way in BOTH
         )
-        jax.tree.map(np.testing.assert_array_equal, native, folded)
+        chex.assert_trees_all_equal(native, folded)
 
 
 @pytest.mark.parametrize("upsample_time", [True, False])

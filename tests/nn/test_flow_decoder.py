@@ -1,7 +1,8 @@
-"""The flow decoder: against one written out, sizes, the start near zero flow, precision."""
+"""The flow decoder: values, sizes, initial flow near zero, and precision."""
 
 from functools import partial
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -29,7 +30,7 @@ def features(*shape):
 
 
 @pytest.mark.parametrize("smooth", [False, True])
-def test_2d_decoder_is_the_one_written_out(smooth):
+def test_2d_decoder_matches_plain_convolutions(smooth):
     x, skips = features(2, 2, 3, 8), [features(2, 3, 5, 6), features(2, 6, 10, 3)]
     decoder = in_2d((6, 4), flow_channels=4, smooth=smooth)
     flows, variables = jax.jit(decoder.init_with_output)(jax.random.key(0), x, skips)
@@ -52,13 +53,12 @@ def test_2d_decoder_is_the_one_written_out(smooth):
         x = jnp.concatenate([skip, up[:, :height, :width], up_flow[:, :height, :width]], -1)
         x = convolve(x, f"smooth{level}") if smooth else x
         expected.insert(0, convolve(x, f"flow{level}"))
-    assert [flow.shape for flow in flows] == [(2, 6, 10, 4), (2, 3, 5, 4), (2, 2, 3, 4)]
-    for flow, reference in zip(flows, expected, strict=True):
-        np.testing.assert_allclose(flow, reference, atol=1e-4)
+    chex.assert_shape(flows, [(2, 6, 10, 4), (2, 3, 5, 4), (2, 2, 3, 4)])
+    chex.assert_trees_all_close(flows, expected, rtol=0, atol=1e-4)
 
 
-def test_last_flow_has_the_size_of_the_last_skip_starts_near_zero_and_trains_all_parameters():
-    # Odd sizes, as they come from odd frames, and one level that keeps time.
+def test_single_flow_has_the_size_of_the_last_skip_starts_near_zero_and_trains_all_parameters():
+    # Odd sizes, as encoders produce from odd frames, and one level that does not double time.
     x = features(2, 2, 2, 3, 8)
     skips = [features(2, 3, 3, 5, 5), features(2, 3, 6, 10, 3)]
     decoder = in_3d((6, 4), every_size=False, flow_init=NEAR_ZERO)
@@ -75,12 +75,13 @@ def test_last_flow_has_the_size_of_the_last_skip_starts_near_zero_and_trains_all
     assert 0 < float(jnp.abs(flow).max()) < 0.1
     weights = features(*flow.shape)
     loss = jax.jit(jax.grad(lambda params: (apply(params) * weights).sum()))
-    for path, gradient in jax.tree_util.tree_leaves_with_path(loss(variables["params"])):
-        assert np.isfinite(gradient).all(), path
+    gradients = loss(variables["params"])
+    chex.assert_tree_all_finite(gradients)
+    for path, gradient in jax.tree_util.tree_leaves_with_path(gradients):
         assert np.abs(gradient).max() > 0, path
 
 
-def test_3d_decoder_gives_flow_at_every_size_too():
+def test_3d_decoder_predicts_flow_at_every_size():
     x = features(1, 1, 2, 2, 8)
     skips = [features(1, 2, 4, 4, 5), features(1, 2, 8, 8, 3)]
     flows, _ = jax.eval_shape(in_3d((6, 4)).init_with_output, jax.random.key(0), x, skips)
@@ -95,7 +96,7 @@ def test_3d_decoder_gives_flow_at_every_size_too():
     ],
     ids=["2d", "3d"],
 )
-def test_flow_is_float32_under_bfloat16(decoder, x, skip):
+def test_flow_is_float32_in_bfloat16_models(decoder, x, skip):
     arguments = jax.random.key(0), features(*x), [features(*skip)]
     results = jax.eval_shape(decoder.init_with_output, *arguments)
     assert {leaf.dtype for leaf in jax.tree.leaves(results)} == {jnp.dtype("float32")}

@@ -1,4 +1,4 @@
-"""I3D: the published sizes of maps, TensorFlow's padding and the weights of its time average."""
+"""I3D: the published feature map sizes, TensorFlow's padding, and the average over time."""
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +11,8 @@ from afn_jax.nn.pooling import max_pool_same
 from tests.filled_variables import filled_variables
 
 
-def test_sizes_of_figure_3():
-    """Halved in Figure 3: time three times, height and width five times."""
+def test_feature_maps_have_the_sizes_of_figure_3():
+    """In Figure 3, time is halved three times, height and width five times."""
     seen = {}
 
     def run(clip):
@@ -25,13 +25,14 @@ def test_sizes_of_figure_3():
     for name, value in jax.eval_shape(run, jnp.zeros((1, 64, 224, 224, 2))).items():
         if name != "__call__":
             seen[name] = value["__call__"][0].shape[1:4]
-    assert seen["conv1a"] == (33, 113, 113)  # with the one before the first that "SAME" lacks
+    # One more than half: it includes the first window, which `_conv_same` drops.
+    assert seen["conv1a"] == (33, 113, 113)
     assert seen["conv2c"] == (32, 56, 56) and seen["mixed3c_0"] == (32, 28, 28)
     assert seen["mixed4f_0"] == (16, 14, 14) and seen["mixed5c_0"] == (8, 7, 7)
 
 
 @pytest.mark.parametrize("size", [(4, 6, 8), (5, 7, 9), (2, 7, 4), (1, 1, 2)])
-def test_padding_is_that_of_tensorflow(size):
+def test_strided_convolution_pads_like_tensorflow(size):
     x = jax.random.normal(jax.random.key(0), (2, *size, 3))
     layer = Conv3D(4, (7, 7, 7), (2, 2, 2))
     params = filled_variables(layer, x)
@@ -50,15 +51,15 @@ def test_padding_is_that_of_tensorflow(size):
 @pytest.mark.parametrize(
     "window, strides", [((3, 3, 3), (1, 1, 1)), ((1, 3, 3), (1, 2, 2)), ((2, 2, 2), (2, 2, 2))]
 )
-def test_pooling_is_that_of_tensorflow(size, window, strides):
+def test_pooling_pads_like_tensorflow(size, window, strides):
     x = jax.random.normal(jax.random.key(0), (2, *size, 3))
     ones, all_strides = (1, *window, 1), (1, *strides, 1)
     expected = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, ones, all_strides, "SAME")
     np.testing.assert_array_equal(max_pool_same(x, window, strides), expected)
 
 
-def test_scores_are_means_over_windows_of_two_frames():
-    """Without its convolutions: 24 frames end as 3 features, of weights 1/4, 1/2 and 1/4."""
+def test_scores_average_windows_of_two_frames():
+    """24 frames become 3 feature maps, whose weights are 1/4, 1/2 and 1/4."""
     model = InceptionI3D(2, width=4)
     clip = jax.random.uniform(jax.random.key(0), (1, 24, 32, 32, 3))
     variables = filled_variables(model, clip, train=False)

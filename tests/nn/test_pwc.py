@@ -1,5 +1,6 @@
-"""The coarse-to-fine estimator against flows and costs that are known by hand."""
+"""Coarse-to-fine flow: pyramid, warping, costs and residuals, compared with known values."""
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ def clip(time=2, height=16, width=24, channels=3):
 
 
 def with_constant_residuals(variables, residuals):
-    """Every decoder predicts a constant: `residuals[level]`."""
+    """Returns variables with which the decoder of each level predicts `residuals[level]`."""
     params = jax.tree.map(lambda x: x, variables["params"])
     for level, residual in residuals.items():
         head = params[f"decoder{level}"]["flow"]
@@ -28,7 +29,7 @@ def with_constant_residuals(variables, residuals):
     return {"params": params}
 
 
-def test_pyramid_halves_and_starts_with_the_images():
+def test_pyramid_starts_with_the_images_and_halves_the_size_per_level():
     images = clip()[0, :, :13, :9]
     model = FeaturePyramid((4, 6), 2)
     variables = filled_variables(model, images)
@@ -39,31 +40,30 @@ def test_pyramid_halves_and_starts_with_the_images():
     assert kernels["level2_conv1"] == (3, 3, 4, 6) and kernels["level2_conv2"] == (3, 3, 6, 6)
 
 
-def test_decoder_sees_all_that_came_before():
+def test_decoder_is_densely_connected_and_starts_near_zero_flow():
     x = clip()[0]
     model = DenseDecoder((5, 3))
     (features, flow), variables = jax.jit(model.init_with_output)(jax.random.key(1), x)
     inputs = {name: leaf["kernel"].shape[2] for name, leaf in variables["params"].items()}
     assert inputs == {"conv1": 3, "conv2": 3 + 5, "flow": 3 + 5 + 3}
-    assert features.shape == (2, 16, 24, 3) and flow.shape == (2, 16, 24, 2)
-    # It starts near zero flow.
+    chex.assert_shape((features, flow), [(2, 16, 24, 3), (2, 16, 24, 2)])
     assert 0 < np.abs(flow).max() < 0.1
 
 
-def test_a_level_adds_to_twice_the_coarser_flow():
+def test_each_level_adds_its_residual_to_twice_the_coarser_flow():
     model = CoarseToFineFlow(**SMALL)
     variables = filled_variables(model, clip())
     residuals = {2: (1.0, -0.5), 1: (0.25, 0.0), 0: (0.0, 3.0)}
     flows = jax.jit(model.apply)(with_constant_residuals(variables, residuals), clip())
     expected = [(4.5, 1.0), (2.25, -1.0), (1.0, -0.5)]
-    for level, (flow, value) in enumerate(zip(flows, expected, strict=True)):
-        assert flow.shape == (1, 1, 16 >> level, 24 >> level, 2)
+    chex.assert_shape(flows, [(1, 1, 16 >> level, 24 >> level, 2) for level in range(3)])
+    for flow, value in zip(flows, expected, strict=True):
         np.testing.assert_allclose(
             flow, np.broadcast_to(np.array(value, np.float32), flow.shape), atol=1e-5
         )
 
 
-def test_the_second_frame_is_warped_before_it_is_matched():
+def test_second_frame_is_warped_before_matching():
     first = clip(width=32)[:, 0]
     shift = 4  # to the right, one pixel of level 2
     frames = jnp.stack([first, jnp.roll(first, shift, axis=2)], 1)
@@ -85,7 +85,7 @@ def test_the_second_frame_is_warped_before_it_is_matched():
         return seen
 
     seen = decoder_inputs()
-    # Level 0 sees the frame, the upsampled flow and 3 x 3 costs.
+    # The input of level 0 is the frame, the upsampled flow and 3 x 3 costs.
     image, flow, costs = np.split(np.asarray(seen[-1]), (3, 5), axis=-1)
     np.testing.assert_array_equal(image, first)
     np.testing.assert_allclose(
@@ -93,14 +93,14 @@ def test_the_second_frame_is_warped_before_it_is_matched():
     )
     inside = np.s_[:, 1:-1, 1 : -shift - 1]
     np.testing.assert_allclose(costs[..., 4][inside], (first**2).mean(-1)[inside], atol=1e-5)
-    # The top level initialises the flow with zero.
+    # The flow of the coarsest level starts at zero.
     np.testing.assert_array_equal(seen[0][..., 6:8], 0)
 
 
 @pytest.mark.parametrize(
     "switches", [{}, {"multi_scale": False}, {"multi_scale": False, "use_cost_volume": False}]
 )
-def test_backward_flow_is_the_flow_of_the_clip_played_backwards(switches):
+def test_backward_flow_is_the_flow_of_the_reversed_clip(switches):
     frames = clip(time=3, height=13, width=18)
     model = CoarseToFineFlow(**SMALL, **switches)
     variables = filled_variables(model, frames)
@@ -115,7 +115,7 @@ def test_backward_flow_is_the_flow_of_the_clip_played_backwards(switches):
         assert np.abs(flow[:, :2] - flow[:, 2:]).max() > 1e-4
 
 
-def test_ablations_change_what_the_decoders_see():
+def test_ablations_change_the_inputs_of_the_decoders():
     def inputs(**switches):
         model = CoarseToFineFlow(**SMALL, max_displacement=1, **switches)
         variables = jax.eval_shape(model.init, jax.random.key(0), clip())
@@ -123,15 +123,15 @@ def test_ablations_change_what_the_decoders_see():
         assert ("flow" in params["decoder1"]) == switches.get("multi_scale", True)
         return [params[f"decoder{level}"]["conv1"]["kernel"].shape[2] for level in (2, 1, 0)]
 
-    # Features of the first frame, flow, costs or features of the second.
+    # Features of the first frame, flow, and costs or features of the second frame.
     assert inputs() == [6 + 2 + 9, 4 + 2 + 9, 3 + 2 + 9]
     assert inputs(use_cost_volume=False) == [6 + 2 + 6, 4 + 2 + 4, 3 + 2 + 3]
-    # The coarser decoder's 3 features instead of its flow.
+    # The coarser decoder's 3 features replace its flow.
     assert inputs(multi_scale=False) == [6 + 9, 4 + 3 + 9, 3 + 3 + 9]
     assert inputs(multi_scale=False, use_cost_volume=False) == [6 + 6, 4 + 3 + 4, 3 + 3 + 3]
 
 
-def test_recomputing_the_decoders_changes_no_gradient():
+def test_remat_does_not_change_gradients():
     frames = clip()
     variables = filled_variables(CoarseToFineFlow(**SMALL), frames)
 
@@ -143,13 +143,13 @@ def test_recomputing_the_decoders_changes_no_gradient():
 
         return jax.jit(jax.grad(loss))(variables)
 
-    def close(a, b):  # sums of terms that are as large as the largest of their leaf
+    def close(a, b):  # sums of terms as large as the largest value of the leaf
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * np.abs(b).max())
 
     jax.tree.map(close, gradient(False), gradient(True))
 
 
-def test_the_finest_level_can_be_left_out_and_bad_arguments_are_named():
+def test_finest_level_stops_earlier_and_rejects_unknown_levels_and_single_frames():
     model = CoarseToFineFlow(**SMALL, finest_level=1)
     flows, variables = jax.eval_shape(model.init_with_output, jax.random.key(0), clip())
     assert [flow.shape[2:4] for flow in flows] == [(8, 12), (4, 6)]
@@ -161,7 +161,7 @@ def test_the_finest_level_can_be_left_out_and_bad_arguments_are_named():
 
 
 def test_convolutions_are_followed_by_leaky_relus():
-    """A negative value is a tenth of what the convolution gave."""
+    """Negative outputs of the convolutions are divided by ten."""
     x = clip()[:, 0]
     for module, names in (
         (FeaturePyramid((4, 6), 2), ("level1_conv2", "level2_conv2")),

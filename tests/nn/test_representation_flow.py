@@ -1,5 +1,6 @@
-"""The representation flow layer: frames, parameters, independence of examples, fusion."""
+"""The representation flow layer: frames, parameters, independence of examples, and fusion."""
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -37,7 +38,7 @@ def names(params):
 
 
 def set_norm_scale(variables, scale):
-    """The same parameters with a norm that lets the flow through."""
+    """Returns variables whose norm has this scale, so that the flow is not multiplied by 0."""
     norm = dict(variables["params"]["norm"])
     norm["scale"] = jnp.full_like(norm["scale"], scale)
     return {**variables, "params": {**variables["params"], "norm": norm}}
@@ -59,7 +60,7 @@ NORMALIZE = jax.jit(normalize_clip)
 SLOPE = jax.jit(jax.grad(lambda features: jnp.sum(normalize_clip(features))))
 
 
-def test_normalize_clip_maps_each_clip_to_its_range():
+def test_normalize_clip_scales_each_clip_to_0_to_255():
     clip = jnp.asarray([[-2.0, 0.0], [3.0, 8.0]]).reshape(1, 2, 2, 1, 1)
     other = 100 * clip - 7
     normalized = NORMALIZE(jnp.concatenate([clip, other]))
@@ -67,14 +68,14 @@ def test_normalize_clip_maps_each_clip_to_its_range():
     np.testing.assert_allclose(normalized.reshape(2, 4), [expected, expected], rtol=1e-6)
 
 
-def test_normalize_clip_takes_all_frames_and_channels_together(float64):
+def test_normalize_clip_uses_the_range_of_all_frames_and_channels(float64):
     features = np.random.default_rng(0).normal(size=(2, 4, 5, 6, 4))
     low, high = (f(features, (1, 2, 3, 4), keepdims=True) for f in (np.min, np.max))
     expected = 255 * (features - low) / (high - low)
     np.testing.assert_allclose(NORMALIZE(features), expected, rtol=1e-9)
 
 
-def test_normalize_clip_stays_in_range_with_finite_gradients():
+def test_normalize_clip_of_constant_and_extreme_clips_has_finite_gradients():
     for value in (0.0, 5.0, -1e30, 3e38):
         constant = jnp.full((2, 4, 5, 6, 4), value)
         assert not np.any(NORMALIZE(constant)) and not np.any(SLOPE(constant))
@@ -92,7 +93,7 @@ def test_normalize_clip_computes_in_float32(dtype):
 
 
 @pytest.mark.parametrize("kernels, normalize", [("tvl1", True), ("tvl1", False), ("sobel", True)])
-def test_flow_of_features_is_the_flow_of_each_pair_of_frames(kernels, normalize):
+def test_flow_of_features_matches_representation_flow_of_each_pair(kernels, normalize):
     features = 20 * clips(2, 3, 4, 5, 2)
     layer = FlowOfFeatures(num_iterations=3, kernels=kernels, normalize=normalize)
     flow = apply(layer, init(layer, features), features)
@@ -113,7 +114,7 @@ def test_flow_of_features_is_the_flow_of_each_pair_of_frames(kernels, normalize)
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
-def test_what_is_learned_is_a_parameter_and_nothing_else(kernels):
+def test_only_learned_values_are_parameters(kernels):
     for learned in TABLE_2.values():
         layer = FlowOfFeatures(num_iterations=1, learned=learned, kernels=kernels)
         variables = init_shapes(layer, clips(1, 2, 3, 3, 1))
@@ -121,18 +122,18 @@ def test_what_is_learned_is_a_parameter_and_nothing_else(kernels):
         initial = initial_params(kernels)
         shapes = {name: getattr(initial, name).shape for name in learned}
         assert names(variables.get("params", {})) == shapes
-    for name, value in init(layer, clips(1, 2, 3, 3, 1))["params"].items():
-        np.testing.assert_array_equal(value, getattr(initial, name))
+    params = init(layer, clips(1, 2, 3, 3, 1))["params"]
+    chex.assert_trees_all_equal(params, {name: getattr(initial, name) for name in learned})
 
 
-def test_the_default_is_the_best_row_of_table_2():
+def test_default_is_the_best_row_of_table_2():
     assert set(LEARNED_BY_DEFAULT) == set(TABLE_2["divergence + tau, lambda, theta"])
     assert set(LEARNABLE) == set(TABLE_2["all"])
     for layer in (FlowOfFeatures, RepresentationFlow, FlowConvFlow):
         assert layer().learned == LEARNED_BY_DEFAULT
 
 
-def test_the_parameters_of_the_layer_are_two_kernels_and_what_is_learned():
+def test_parameters_are_two_kernels_and_the_learned_values():
     variables = init_shapes(LAYERS["flow"](learned=("tau", "divergence")), clips())
     assert set(variables) == {"params"}
     assert names(variables["params"]) == {
@@ -143,7 +144,7 @@ def test_the_parameters_of_the_layer_are_two_kernels_and_what_is_learned():
     }
 
 
-def test_the_parameters_of_flow_conv_flow_are_those_of_two_flows():
+def test_flow_conv_flow_has_the_parameters_of_two_flows():
     variables = init_shapes(LAYERS["fcf"](learned=("theta",), features=5), clips())
     assert names(variables["params"]) == {
         "reduce_1/kernel": (1, 1, 4, 3),
@@ -177,7 +178,7 @@ def test_residual_fusion_adds_a_norm():
         (FlowConvFlow(channels=3, num_iterations=1, num_flows=3, features=7), 1),
     ],
 )
-def test_each_flow_takes_one_frame(layer, frames):
+def test_each_flow_uses_up_one_frame(layer, frames):
     x = clips()
     output = jax.eval_shape(lambda x: layer.init_with_output(jax.random.key(0), x)[0], x)
     assert output.shape == (2, frames, 5, 6, layer.features or 4)
@@ -193,10 +194,10 @@ def test_each_flow_takes_one_frame(layer, frames):
         ("fcf", "tvl1", "residual"),
     ],
 )
-def test_gradients_reach_every_parameter_and_stay_with_their_example(name, kernels, fusion):
+def test_all_parameters_get_gradients_and_examples_are_independent(name, kernels, fusion):
     layer, x = LAYERS[name](learned=LEARNABLE, kernels=kernels, fusion=fusion), clips()
     variables = init(layer, x)
-    if fusion == "residual":  # at its start nothing passes but the gradient of the scale itself
+    if fusion == "residual":  # initially, only the scale itself has a gradient
         variables = set_norm_scale(variables, 1.0)
 
     @jax.jit
@@ -210,22 +211,23 @@ def test_gradients_reach_every_parameter_and_stay_with_their_example(name, kerne
         return jax.grad(loss, argnums=(0, 1), has_aux=True)(params, x)
 
     (gradients, _), output = train(variables["params"], x)
+    chex.assert_tree_all_finite(gradients)
     for path, gradient in jax.tree_util.tree_leaves_with_path(gradients):
-        assert np.all(np.isfinite(gradient)) and np.any(gradient != 0), path
+        assert np.any(gradient != 0), path
 
     evaluate = jax.jit(lambda x: layer.apply(variables, x))
     changed = x.at[1].set(1000 * x[1] + 5)
     results = [(evaluate(x), evaluate(changed))]
-    if fusion == "none":  # the norm of training is over the batch
+    if fusion == "none":  # in training, the norm depends on the whole batch
         results.append((output, train(variables["params"], changed)[1]))
     for result, other in results:
         np.testing.assert_allclose(other[0], result[0], rtol=1e-5, atol=1e-5)
         assert not np.allclose(other[1], result[1])
 
-    # No motion, no output; and to be added to, the clip itself.
+    # Without motion the output is 0, or the clip itself with residual fusion.
     gradients, output = train(variables["params"], jnp.full_like(x, 3.0))
     np.testing.assert_array_equal(output, 0 if fusion == "none" else 3)
-    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradients))
+    chex.assert_tree_all_finite(gradients)
 
 
 @pytest.mark.parametrize("name, lost", [("flow", 1), ("fcf", 2)])
@@ -233,12 +235,12 @@ def test_gradients_reach_every_parameter_and_stay_with_their_example(name, kerne
 def test_residual_fusion_starts_without_the_flow(name, lost, train):
     x, layer = clips(), LAYERS[name](fusion="residual")
     output, _ = apply(layer, init(layer, x), x, train=train, mutable=["batch_stats"])
-    # Flow-conv-flow is added to the mean of the frames that it is of: avg_pool3d(x, (3, 1, 1)).
+    # Flow-conv-flow is added to the mean of the frames it covers: avg_pool3d(x, (3, 1, 1)).
     under = x[:, :-1] if lost == 1 else (x[:, :-2] + x[:, 1:-1] + x[:, 2:]) / 3
     np.testing.assert_allclose(output, np.maximum(under, 0), rtol=1e-6, atol=1e-7)
 
 
-def test_residual_fusion_is_relu_of_the_sum_with_the_normalized_flow():
+def test_residual_fusion_is_relu_of_frames_plus_normalized_flow():
     x = clips()
     alone, fused = LAYERS["flow"](), LAYERS["flow"](fusion="residual")
     variables = set_norm_scale(init(fused, x), 0.7)
@@ -271,11 +273,11 @@ def test_bfloat16_convolves_in_bfloat16_and_computes_flow_in_float32():
     pairs = (255 * (reduced - low) / (high - low)).astype(np.float32)
     expected = representation_flow(pairs[:, :-1], pairs[:, 1:], num_iterations=3)
     expected = np.concatenate([expected[..., 0], expected[..., 1]], axis=-1)
-    # In bfloat16 pixels of 255 are one apart, and flow would be off by tenths of a pixel.
+    # Near 255, bfloat16 values are 1 apart, which would change the flow by tenths of a pixel.
     np.testing.assert_allclose(inside["flow"], expected, atol=1e-3)
 
 
-def test_evaluation_may_take_other_iterations_with_the_same_parameters():
+def test_parameters_do_not_depend_on_the_number_of_iterations():
     x = clips()
     for layer in (make() for make in LAYERS.values()):
         assert names(init_shapes(layer.clone(num_iterations=6), x)) == names(init_shapes(layer, x))
@@ -292,7 +294,7 @@ def test_learned_parameters_change_the_flow():
         assert not np.allclose(changed, expected), name
 
 
-def test_pmap_over_four_devices_is_one_large_batch():
+def test_pmap_over_four_devices_matches_one_large_batch():
     x, together = clips(4, 1, 3, 4, 5, 4), LAYERS["flow"](fusion="residual")
     variables = set_norm_scale(init(together, x[:, 0]), 1.0)
     apart = together.clone(axis_name="batch")
@@ -304,11 +306,11 @@ def test_pmap_over_four_devices_is_one_large_batch():
     )(variables, x)
     expected, expected_state = apply(together, variables, x[:, 0], **options)
     np.testing.assert_allclose(outputs[:, 0], expected, rtol=1e-3, atol=1e-3)
-    for state, leaf in zip(*map(jax.tree.leaves, (states, expected_state)), strict=True):
-        np.testing.assert_allclose(state, np.stack([leaf] * 4), rtol=1e-4, atol=1e-5)
+    on_four = jax.tree.map(lambda leaf: np.stack([leaf] * 4), expected_state)
+    chex.assert_trees_all_close(states, on_four, rtol=1e-4, atol=1e-5)
 
 
-def test_two_layers_make_flow_of_flow():
+def test_two_layers_compute_flow_of_flow():
     features = clips(2, 4, 5, 6, 3)
     layer = nn.Sequential([FlowOfFeatures(num_iterations=2), FlowOfFeatures(num_iterations=2)])
     variables = init(layer, features)
@@ -322,12 +324,29 @@ def test_two_layers_make_flow_of_flow():
 
     gradients, flow_of_flow = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
     assert flow_of_flow.shape == (2, 2, 5, 6, 12)
-    for gradient in jax.tree.leaves(gradients):
-        assert np.all(np.isfinite(gradient)) and np.any(gradient != 0)
+    chex.assert_tree_all_finite(gradients)
+    assert all(np.any(gradient != 0) for gradient in jax.tree.leaves(gradients))
     first = FlowOfFeatures(num_iterations=2)
     flow = apply(first, {"params": variables["params"]["layers_0"]}, features)
     second = apply(first, {"params": variables["params"]["layers_1"]}, flow)
     np.testing.assert_allclose(flow_of_flow, second, rtol=1e-3, atol=1e-3)
+
+
+def test_is_traced_once_for_initial_and_updated_parameters():
+    """Initial parameters with another dtype or weak type would compile the program twice."""
+    chex.clear_trace_counter()
+    layer, x = LAYERS["flow"](learned=LEARNABLE), clips(1, 2, 4, 5, 4)
+
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def gradient(params, x):
+        return jax.grad(lambda params: jnp.sum(layer.apply({"params": params}, x) ** 2))(params)
+
+    params = init(layer, x)["params"]
+    updated = jax.tree.map(lambda p, g: p - 1e-3 * g, params, gradient(params, x))
+    gradient(updated, x + 1)
+    with pytest.raises(AssertionError, match="traced > 1 times"):
+        gradient(params, clips(2, 2, 4, 5, 4))
 
 
 @pytest.mark.parametrize(
@@ -353,12 +372,12 @@ def test_two_layers_make_flow_of_flow():
         (FlowConvFlow, dict(fusion="sum"), (1, 3, 3, 3, 1), "fusion is 'sum'"),
     ],
 )
-def test_bad_input_is_named(layer, options, shape, message, untyped):
+def test_rejects_wrong_shapes_and_unknown_options(layer, options, shape, message, untyped):
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(layer(**options).init, jax.random.key(0), jnp.zeros(shape))
 
 
-def test_flow_conv_flow_is_its_parts_one_after_the_other():
+def test_flow_conv_flow_matches_its_layers_in_sequence():
     x, layer = clips(), LAYERS["fcf"]()
     variables = init(layer, x)
     params = variables["params"]

@@ -1,4 +1,4 @@
-"""Pooling, residual block, encoder: against Linen's own layers and hand-made cases."""
+"""Pooling, residual block and encoder, compared with Linen's layers and plain convolutions."""
 
 from functools import partial
 
@@ -16,15 +16,15 @@ def reference_pool(x):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 3), (7, 8), (16, 16)])
-def test_pooling_is_that_of_linen(size):
+def test_pooling_matches_linen(size):
     x = jax.random.normal(jax.random.key(0), (2, *size, 3))
     np.testing.assert_array_equal(max_pool_frames(x), reference_pool(x))
-    # Frames of a clip are pooled one by one.
+    # Each frame of a clip is pooled separately.
     clip = jnp.stack([x, -x], 1)
     np.testing.assert_array_equal(max_pool_frames(clip)[:, 1], reference_pool(-x))
 
 
-def test_pooling_has_the_gradient_of_linen():
+def test_pooling_gradient_matches_linen():
     x = jax.random.normal(jax.random.key(0), (2, 7, 8, 3))  # no ties
 
     def gradient(pool):
@@ -33,7 +33,7 @@ def test_pooling_has_the_gradient_of_linen():
     np.testing.assert_allclose(gradient(max_pool_frames), gradient(reference_pool), atol=1e-6)
 
 
-def test_pooling_shares_the_gradient_of_ties_and_stays_finite():
+def test_pooling_gradient_is_finite_and_complete_at_ties():
     gradient = jax.jit(jax.grad(lambda x: max_pool_frames(x).sum()))(jnp.zeros((1, 4, 4, 1)))
     assert np.isfinite(gradient).all()
     np.testing.assert_allclose(gradient.sum(), 4, rtol=1e-6)
@@ -44,7 +44,7 @@ def no_norm(name):
 
 
 @pytest.mark.parametrize("strides", [(1, 1, 1), (2, 2, 2)])
-def test_block_is_two_convolutions_and_a_shortcut(strides):
+def test_block_matches_two_convolutions_and_a_shortcut(strides):
     x = jax.random.normal(jax.random.key(0), (2, 3, 5, 6, 4))
     features = 4 if strides == (1, 1, 1) else 8
     block = BasicBlock(features, strides, Conv3D, no_norm)
@@ -64,7 +64,7 @@ def test_block_is_two_convolutions_and_a_shortcut(strides):
     np.testing.assert_allclose(result, expected, atol=1e-4)
 
 
-def test_encoder_gives_the_stem_and_each_stage():
+def test_encoder_returns_the_stem_and_each_stage():
     norm = batch_norm(train=False, dtype=jnp.float32, axis_name=None)
     encoder = ResNetEncoder(
         stem_kernel=(3, 7, 7),
@@ -77,11 +77,6 @@ def test_encoder_gives_the_stem_and_each_stage():
     )
     x = jax.ShapeDtypeStruct((1, 8, 64, 32, 3), jnp.float32)
     features, variables = jax.eval_shape(encoder.init_with_output, jax.random.key(0), x)
-    assert [f.shape for f in features] == [
-        (1, 8, 32, 16, 4),
-        (1, 8, 16, 8, 4),
-        (1, 4, 8, 4, 8),
-        (1, 2, 4, 2, 16),
-        (1, 1, 2, 1, 32),
-    ]
+    expected = [(8, 32, 16, 4), (8, 16, 8, 4), (4, 8, 4, 8), (2, 4, 2, 16), (1, 2, 1, 32)]
+    assert [f.shape for f in features] == [(1, *shape) for shape in expected]
     assert "res3_1" in variables["params"] and "res2_1" not in variables["params"]

@@ -1,4 +1,4 @@
-"""VGG-16 and its poolings: PyTorch's windows, published counts, hand-made cases."""
+"""VGG-16 and its pooling: PyTorch's windows, number of parameters, widths and dropout."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 
 @pytest.mark.parametrize("size", [(7, 7), (14, 14), (3, 2), (1, 1), (9, 10)])
-def test_adaptive_pooling_is_that_of_pytorch(size):
+def test_adaptive_pooling_matches_pytorch(size):
     x = np.random.default_rng(0).normal(size=(2, *size, 3)).astype(np.float32)
     pooled = torch.nn.functional.adaptive_avg_pool2d(torch.tensor(x).permute(0, 3, 1, 2), (7, 7))
     np.testing.assert_allclose(
@@ -20,7 +20,7 @@ def test_adaptive_pooling_is_that_of_pytorch(size):
     )
 
 
-def test_adaptive_pooling_of_clips():
+def test_adaptive_pooling_pools_clips_and_rejects_missing_axes():
     x = jnp.arange(8.0).reshape(1, 4, 1, 2, 1)
     np.testing.assert_array_equal(adaptive_average_pool(x, (2, 1, 1)).ravel(), [1.5, 5.5])
     with pytest.raises(ValueError, match="size: got"):
@@ -29,7 +29,7 @@ def test_adaptive_pooling_of_clips():
 
 @pytest.mark.parametrize("keep_last", [False, True])
 @pytest.mark.parametrize("size", [(4, 6), (5, 7), (2, 3)])
-def test_max_pooling_is_that_of_pytorch(size, keep_last):
+def test_max_pooling_matches_pytorch(size, keep_last):
     x = np.random.default_rng(0).normal(size=(2, *size, 3)).astype(np.float32)
     pooled = torch.nn.functional.max_pool2d(
         torch.tensor(x).permute(0, 3, 1, 2), 2, ceil_mode=keep_last
@@ -41,7 +41,7 @@ def test_max_pooling_is_that_of_pytorch(size, keep_last):
 
 
 @pytest.mark.parametrize("size", [(32, 50), (256, 340)])
-def test_published_number_of_parameters_at_any_size(size):
+def test_has_the_published_number_of_parameters_at_any_size(size):
     x = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
     logits, variables = jax.eval_shape(
         lambda x: VGG16(1000).init_with_output(jax.random.key(0), x, train=False), x
@@ -65,7 +65,7 @@ def test_width_scales_every_layer():
     assert shapes["classifier"] == (128, 5)
 
 
-def test_each_dense_layer_has_its_own_dropout():
+def test_each_dense_layer_has_its_dropout_rate():
     x = jax.random.normal(jax.random.key(0), (1, 32, 32, 3))
     params = filled_variables(VGG16(3, width=1), x, train=False)
 
@@ -88,6 +88,6 @@ def test_each_dense_layer_has_its_own_dropout():
     assert six < 1.0 and seven == 1.0
 
 
-def test_too_small_frames_are_refused():
+def test_rejects_frames_below_32_x_32():
     with pytest.raises(ValueError, match="32 x 32 or larger"):
         VGG16(3, width=1).init(jax.random.key(0), jnp.zeros((1, 31, 64, 3)), train=False)
