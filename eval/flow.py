@@ -1,22 +1,23 @@
-"""Optical flow against ground truth: `python -m eval flow --dataset sintel --root DIR --run DIR`.
+"""Evaluates optical flow against ground truth: `python -m eval flow`.
 
-Protocol: every pair of neighbouring frames with ground truth counts, whole frames, no crop. `epe`,
-the mean endpoint error, is over all pixels of all pairs; `epe_per_pair` is the mean of the pairs'
-own, as tables of Middlebury have it. `fl_all` (KITTI 2015: error above 3 px and 5 %) and `px1`,
-`px3`, `px5` (error above 1, 3, 5 px) are shares of pixels. Each again for pixels that the next
-frame shows and for those that it hides, where the dataset tells, and by true speed, in the bins of
-Sintel.
+Every pair of neighboring frames with ground truth counts, in whole frames without cropping. `epe`
+is the mean endpoint error over the pixels of all pairs; `epe_per_pair` averages the endpoint errors
+of the pairs, as the tables of Middlebury do. `fl_all` (KITTI 2015: error above 3 px and 5 %) and
+`px1`, `px3`, `px5` (error above 1, 3, 5 px) are shares of pixels. All but `epe_per_pair` are also
+computed for pixels that are visible or occluded in the next frame, if the dataset has this
+information, and by true speed, in Sintel's bins.
 
-A network of more than two frames sees the neighbours of the pair. Where the dataset has too few,
-frames are repeated to fill the clip: its flow is not at its best there, and the report says so.
+A network of more than two frames also receives the neighbors of the pair. If the dataset has too
+few frames, they are repeated to fill the clip. This lowers the quality, and the report says so.
 """
 
 import dataclasses
+import functools
 import json
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import numpy as np
@@ -34,90 +35,114 @@ from afn_jax.data.sources.flow.sequence import (
     check_size,
 )
 from afn_jax.data.sources.spec import SourceSpec
-from afn_jax.metrics import FlowOutliersMetric
+from afn_jax.limits import Limits, check_limits
+from afn_jax.metrics import FlowOutliersMetric, Mean
 from afn_jax.near_names import unknown_name
-from eval.flow_methods import FlowMethod, create_method
+from eval.flow_methods import METHODS, FlowMethod, create_method
 from eval.flow_report import FlowExample, write_flow_report
 
-SPEEDS = {"s0_10": (0, 10), "s10_40": (10, 40), "s40": (40, np.inf)}  # px a frame, as Sintel's
-OPTIONS = {"pass": "render", "count-invalid": "count_invalid", "annotations": "annotations"}
+SPEEDS = {"s0_10": (0, 10), "s10_40": (10, 40), "s40": (40, np.inf)}  # px per frame, as in Sintel
+OPTIONS = ("render", "count_invalid", "annotations")  # fields that only some datasets have
 NUMBERS = ("epe", "fl_all", "px1", "px3", "px5")
 
 _count = jax.jit(FlowOutliersMetric.from_batch)
+
+
+def flow_dataset_names(option: str | None = None) -> list[str]:
+    """Returns the names of the datasets with true flow, or of those that have an option."""
+    return [
+        name
+        for name, spec in SOURCES.items()
+        if spec.ground_truth is not None and (option is None or option in spec.options)
+    ]
+
+
+def _help(text: str, option: str | None = None):
+    return tyro.conf.arg(help=f"{text} ({', '.join(flow_dataset_names(option))}).")
 
 
 @dataclasses.dataclass(frozen=True)
 class FlowConfig:
     """Evaluates the flow of a run, or of a classical method, against ground truth."""
 
-    dataset: str
-    """Name of a dataset with true flow, such as sintel; an unknown name lists them."""
+    dataset: Annotated[str, _help("Name of a dataset with true flow")]
     root: str
-    """Where it is unpacked."""
-    method: Literal["run", "tvl1", "dis", "zero"] = "run"
-    """A run, our TV-L1, OpenCV's DIS (medium), or no motion at all."""
+    """Folder of the dataset."""
+    method: Literal["run", *METHODS] = "run"
+    """A run, TV-L1 of this library, OpenCV's DIS (preset medium), or zero flow."""
     run: str = ""
-    """Folder of the run."""
-    render: Annotated[Literal["clean", "final"], tyro.conf.arg(name="pass")] = "clean"
-    """sintel: which rendering."""
-    count_invalid: bool = False
-    """sintel: let pixels count whose flow is marked as invalid, as many evaluations do."""
+    """Folder of the run, for method run."""
+    render: Annotated[
+        Literal["clean", "final"],
+        tyro.conf.arg(name="pass"),
+        _help("Rendering of the frames", "render"),
+    ] = "clean"
+    count_invalid: Annotated[
+        bool, _help("Also count pixels whose flow is marked as invalid", "count_invalid")
+    ] = False
     split: Literal["default", "train", "test", "all"] = "default"
-    """default: the official validation pairs if there are any (flying-chairs). Otherwise all pairs,
-    or, for a run that was trained on this dataset, the scenes that it was not trained on."""
-    annotations: str = ""
-    """flying-chairs: the file of the official split, if it is not beside the pairs."""
-    most: int = 0
-    """Only so many pairs, evenly spaced; 0 means all."""
-    examples: int = 3
-    """So many of the worst, and of the best pairs, are shown in the report."""
+    """default: the official validation pairs, if there are any; otherwise all pairs or, for a run
+    that was trained on this dataset, the held-out scenes."""
+    annotations: Annotated[
+        str, _help("File of the official split, if it is not beside the pairs", "annotations")
+    ] = ""
+    most: Annotated[int, Limits(0)] = 0
+    """Number of pairs, evenly spaced; 0: all."""
+    examples: Annotated[int, Limits(0)] = 3
+    """Number of worst pairs, and of best pairs, to show in the report."""
     out: str = ""
-    """Folder for flow.json and flow.html; default: RUN/flow-DATASET or runs/flow-METHOD-DATASET."""
+    """Folder for flow.json and flow.html. Default: RUN/flow-DATASET or runs/flow-METHOD-DATASET."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """Two neighbouring frames of a sequence: `index` and the next."""
+    """Two neighboring frames of a sequence: frame `index` and the next one."""
 
     sequence: FlowSequence
     index: int
 
     @property
     def name(self) -> str:
-        """Identifies it within the dataset."""
+        """The name of the pair, unique within the dataset."""
         return self.sequence.frame_name(self.index)
 
 
 @dataclasses.dataclass(frozen=True)
 class PairResult:
-    """What one pair came to: `metrics` and `zero_flow_error` are sums over its pixels."""
+    """Result for one pair.
+
+    Attributes:
+        pair: the pair.
+        metrics: over the pixels of each group of `masks`.
+        zero_flow_error: endpoint error of zero flow over all pixels that count.
+        repeated: whether frames were repeated to fill the clip.
+    """
 
     pair: Pair
     metrics: dict[str, FlowOutliersMetric]
-    zero_flow_error: float
+    zero_flow_error: Mean
     repeated: bool
 
     @property
     def epe(self) -> float:
-        """Mean endpoint error; infinite if the prediction is no number."""
+        """The mean endpoint error; infinite if the prediction is not finite."""
         epe = self.metrics["all"].compute()["epe"]
         return epe if np.isfinite(epe) else np.inf
 
 
 def run_flow(config: FlowConfig, console: Console | None = None) -> dict:
-    """Evaluates; writes `flow.json` and `flow.html` and returns the former.
+    """Evaluates a method, and writes `flow.json` and `flow.html`.
+
+    Returns:
+        The contents of `flow.json`.
 
     Raises:
-        ValueError: settings that cannot be, a folder that is not the dataset, a run without flow,
-            or no pair that can be read.
-        CheckpointError: the run has no checkpoint that can be read.
+        ValueError: invalid settings, a folder without the dataset, a run without flow, or no
+            readable pair.
+        CheckpointError: the run has no readable checkpoint.
     """
     console = console or Console(stderr=True)
-    if config.most < 0 or config.examples < 0:
-        raise ValueError(
-            f"most and examples: got {config.most} and {config.examples}, but each must be 0 or "
-            "more."
-        )
+    check_limits(config)
     method = create_method(config.method, config.run)
     split = _split(config, method)
     dataset = open_dataset(config, split)
@@ -129,23 +154,26 @@ def run_flow(config: FlowConfig, console: Console | None = None) -> dict:
         (results if isinstance(item, PairResult) else damaged).append(item)
     if not results:
         raise ValueError(
-            f"root: none of the {len(pairs)} pairs in {config.root!r} can be read, the first: "
-            f"{damaged[0].reason}. Check that the dataset is complete."
+            f"root: none of the {len(pairs)} pairs in {config.root!r} can be read (first: "
+            f"{damaged[0].reason}). Check that the dataset is complete."
         )
     summary, groups = summarize(results)
     repeated = sum(result.repeated for result in results)
-    notes = [*method.notes(), f"Pairs of {config.dataset}{_which(config)}: {len(results)}."]
+    notes = [
+        *method.notes(),
+        f"Number of pairs of {config.dataset}{_which(config)}: {len(results)}.",
+    ]
     if config.dataset in method.trained_on:
-        which = "the run was not trained on these" if split == "test" else "some trained the run"
-        notes.append(f"Split {split} of {config.dataset}: {which}.")
-    told = sum("occluded" in result.metrics for result in results)
-    if 0 < told < len(results):
-        notes.append(f"What is occluded is known for {told} of them.")
+        seen = "not trained on these pairs" if split == "test" else "trained on some of these pairs"
+        notes.append(f"Split {split} of {config.dataset}: the run was {seen}.")
+    with_occlusion = sum("occluded" in result.metrics for result in results)
+    if 0 < with_occlusion < len(results):
+        notes.append(f"Occlusions are known for {with_occlusion} of them.")
     if repeated:
         notes.append(
-            f"For {repeated} of them the dataset has too few frames for a clip of "
-            f"{method.num_frames}: frames were repeated, which the network never saw in training, "
-            "so the numbers are no measure of how it does on video."
+            f"For {repeated} of them, the dataset has too few frames for a clip of "
+            f"{method.num_frames}, so frames were repeated. The network never saw repeated frames "
+            "in training: the numbers do not show how it performs on video."
         )
     ranked = sorted(results, key=lambda result: -result.epe)
     worst = ranked[: config.examples]
@@ -186,7 +214,7 @@ def run_flow(config: FlowConfig, console: Console | None = None) -> dict:
         console.print(note, highlight=False, soft_wrap=True)
     if skipped:
         console.print(
-            f"warning: {len(skipped)} not counted, first: {skipped[0].path} ({skipped[0].reason})",
+            f"warning: {len(skipped)} skipped, first: {skipped[0].path} ({skipped[0].reason})",
             style="yellow",
             soft_wrap=True,
         )
@@ -194,7 +222,7 @@ def run_flow(config: FlowConfig, console: Console | None = None) -> dict:
 
 
 def flow_line(values: dict) -> str:
-    """The one line that scripts read: `epe=0.62 epe_per_pair=0.6 ... pairs=8 report=...`."""
+    """Returns the result as one line: `epe=0.62 epe_per_pair=0.6 ... pairs=8 report=...`."""
     names = ("epe", "epe_per_pair", "zero_flow_epe", "fl_all", "px1", "px3", "px5")
     numbers = [f"{name}={values[name]:.4g}" for name in names]
     numbers += [f"epe_{group}={v['epe']:.4g}" for group, v in values["groups"].items()]
@@ -202,20 +230,15 @@ def flow_line(values: dict) -> str:
 
 
 def flow_dataset(name: str) -> SourceSpec:
-    """Returns what `SOURCES` has about a dataset with true flow.
+    """Returns the entry of `SOURCES` for a dataset with true flow.
 
     Raises:
-        ValueError: there is no such dataset; the message suggests near names.
+        ValueError: unknown name, or a dataset without true flow; the message suggests near names.
     """
     known = flow_dataset_names()
     if name not in known:
         raise ValueError(unknown_name("dataset", name, known))
     return SOURCES[name]
-
-
-def flow_dataset_names() -> list[str]:
-    """Returns the names of the datasets with true flow."""
-    return [name for name, spec in SOURCES.items() if spec.ground_truth is not None]
 
 
 def _split(config: FlowConfig, method: FlowMethod) -> str:
@@ -226,25 +249,25 @@ def _split(config: FlowConfig, method: FlowMethod) -> str:
 
 
 def open_dataset(config: FlowConfig, split: str) -> FlowDataset:
-    """Opens the dataset of the settings, with its sequences in one piece.
+    """Opens the dataset of the settings.
 
     Raises:
-        ValueError: no such dataset, an option that it does not have, or not its files.
+        ValueError: unknown dataset, an option that it does not have, or missing files.
     """
     spec, options = flow_dataset(config.dataset), {}
-    for flag, field in OPTIONS.items():
-        value = getattr(config, field)
-        if field in spec.options:
-            options[field] = value
-        elif value != getattr(FlowConfig, field):
+    for name, value, default in _fields(config):
+        if name in spec.options:
+            options[name] = value
+        elif name in OPTIONS and value != default:
             raise ValueError(
-                f"{flag}: got {value!r}, but {config.dataset} has no such option; leave it out."
+                f"{_flag(name)}: got {value!r}, but {config.dataset} has no such option; leave it "
+                "out."
             )
     return spec.ground_truth(config.root, split=split, **options)
 
 
 def choose_pairs(dataset: FlowDataset, most: int) -> list[Pair]:
-    """All pairs with ground truth, or `most` of them, evenly spaced; 0 means all."""
+    """Returns `most` of the pairs with ground truth, evenly spaced; 0 returns all."""
     pairs = [Pair(sequence, i) for sequence in dataset.sequences for i in sequence.pairs]
     if 0 < most < len(pairs):
         chosen = np.linspace(0, len(pairs) - 1, most).round().astype(int)
@@ -253,7 +276,7 @@ def choose_pairs(dataset: FlowDataset, most: int) -> list[Pair]:
 
 
 def evaluate(method: FlowMethod, pairs: list[Pair]) -> Iterator[PairResult | Skipped]:
-    """What each pair comes to; `Skipped` where its files are damaged."""
+    """Yields the result of each pair, or `Skipped` if its files are damaged."""
     for pair in pairs:
         try:
             flow, truth, _, repeated = predict_pair(method, pair)
@@ -265,13 +288,14 @@ def evaluate(method: FlowMethod, pairs: list[Pair]) -> Iterator[PairResult | Ski
             for name, mask in masks(truth).items()
         }
         speed = np.linalg.norm(truth.flow.astype(np.float64), axis=-1)
-        yield PairResult(pair, metrics, float(speed[truth.known].sum()), repeated)
+        zero_flow_error = Mean(float(speed[truth.known].sum()), float(truth.known.sum()))
+        yield PairResult(pair, metrics, zero_flow_error, repeated)
 
 
 def predict_pair(
     method: FlowMethod, pair: Pair
 ) -> tuple[np.ndarray, GroundTruth, np.ndarray, bool]:
-    """The predicted flow of a pair, its truth, its two frames, and whether frames were repeated.
+    """Returns the predicted flow, the truth, the two frames, and whether frames were repeated.
 
     Raises:
         VideoReadError: a file is damaged.
@@ -288,17 +312,17 @@ def predict_pair(
 def place(
     index: int, available: int, num_frames: int, positions: range
 ) -> tuple[np.ndarray, int, bool]:
-    """Which frames of a sequence make the clip in which a method sees a pair.
+    """Chooses the frames of a sequence that form the clip around a pair.
 
     Args:
-        index: of the pair's first frame.
-        available: frames of the sequence.
-        num_frames: frames of a clip.
-        positions: places in a clip that the first frame may have; the middle one is best.
+        index: index of the pair's first frame.
+        available: number of frames of the sequence.
+        num_frames: number of frames per clip.
+        positions: allowed positions of the first frame in the clip; the middle one is preferred.
 
     Returns:
-        `[num_frames]` indices, the place of `index` among them, and whether the sequence was too
-        short: then its first and its last frame are repeated.
+        `[num_frames]` indices, the position of `index` among them, and whether the sequence is too
+        short, so that its first or last frame is repeated.
     """
     middle = positions[len(positions) // 2]
     fitting = [p for p in positions if 0 <= index - p <= available - num_frames]
@@ -308,7 +332,7 @@ def place(
 
 
 def masks(truth: GroundTruth) -> dict[str, np.ndarray]:
-    """The pixels that count in each group: all, visible, occluded, and by speed."""
+    """Returns the mask of each group of pixels: all, visible, occluded, and by speed."""
     speed = np.linalg.norm(truth.flow, axis=-1)
     groups = {"all": truth.known}
     if truth.occluded is not None:
@@ -320,16 +344,17 @@ def masks(truth: GroundTruth) -> dict[str, np.ndarray]:
 
 
 def summarize(results: list[PairResult]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-    """The numbers over all pixels, and those of each group that has any, with its share."""
+    """Returns the numbers over all pixels, and those of each group of pixels with its share."""
     totals: dict[str, FlowOutliersMetric] = {}
     for result in results:
         for name, metric in result.metrics.items():
             totals[name] = totals[name].merge(metric) if name in totals else metric
     count = float(totals["all"].count)
     counted = [result for result in results if result.metrics["all"].count]
+    zero_flow_error = functools.reduce(Mean.merge, (r.zero_flow_error for r in results))
     summary = totals["all"].compute() | {
         "epe_per_pair": float(np.mean([result.epe for result in counted])) if counted else 0.0,
-        "zero_flow_epe": sum(result.zero_flow_error for result in results) / max(count, 1),
+        "zero_flow_epe": zero_flow_error.compute(),
     }
     groups = {
         name: metric.compute() | {"share": float(metric.count) / count}
@@ -356,7 +381,7 @@ def _has_passes(config: FlowConfig) -> bool:
 
 
 def flow_folder(config: FlowConfig) -> Path:
-    """Where `flow.json` and `flow.html` are written."""
+    """Returns the folder of `flow.json` and `flow.html`."""
     if config.out:
         return Path(config.out)
     name = config.dataset + (f"-{config.render}" if _has_passes(config) else "")
@@ -366,11 +391,21 @@ def flow_folder(config: FlowConfig) -> Path:
 
 
 def flow_command(config: FlowConfig) -> str:
-    """What a shell runs for these settings."""
+    """Returns the command line for these settings."""
     words = ["python", "-m", "eval", "flow"]
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if value != field.default:
-            name = {"render": "pass"}.get(field.name, field.name.replace("_", "-"))
-            words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    for name, value, default in _fields(config):
+        if value != default:
+            flag = f"--{_flag(name)}"
+            words += [flag] if value is True else [flag, str(value)]
     return shlex.join(words)
+
+
+def _fields(config: FlowConfig) -> list[tuple[str, Any, Any]]:
+    """Returns the name, the value and the default of each field."""
+    values = dataclasses.asdict(config)
+    return [(field.name, values[field.name], field.default) for field in dataclasses.fields(config)]
+
+
+def _flag(name: str) -> str:
+    """Returns the name of a field on the command line."""
+    return "pass" if name == "render" else name.replace("_", "-")

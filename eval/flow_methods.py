@@ -1,4 +1,4 @@
-"""What `python -m eval flow` can evaluate: the network of a run, TV-L1, DIS, no motion at all."""
+"""Flow methods that `python -m eval flow` evaluates: a run, TV-L1, DIS and zero flow."""
 
 import dataclasses
 from collections.abc import Callable
@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from afn_jax.data.shards.manifest import read_dataset
-from afn_jax.data.sources import create_source
+from afn_jax.data.sources import create_source, source_spec
 from afn_jax.data.teacher import DISTeacher
 from afn_jax.ops import resize_flow
 from afn_jax.tvl1_teacher import TVL1Teacher
@@ -22,17 +21,17 @@ from train.checkpoint import load_config
 from train.config import TrainConfig
 from train.network import build_model
 
-MULTIPLE = 64  # of which frames get to be for a network: the deepest pyramid here halves six times
+MULTIPLE = 64  # of the frame size for networks: the deepest pyramid halves six times
 
 
 class FlowMethod(Protocol):
-    """Predicts the flow between two neighbouring frames of a clip.
+    """Predicts the flow between two neighboring frames of a clip.
 
     Attributes:
-        num_frames: frames of a clip.
-        positions: the frames of a clip whose flow to the next one in the clip it can give.
-        step: of the checkpoint of a run, None of others.
-        trained_on: sources of the data of a run and of those that it started from.
+        num_frames: number of frames per clip.
+        positions: the frames of a clip whose flow to the next frame the method predicts.
+        step: step of a run's checkpoint; None for other methods.
+        trained_on: datasets of a run and of the runs that it started from.
     """
 
     num_frames: int
@@ -41,21 +40,21 @@ class FlowMethod(Protocol):
     trained_on: tuple[str, ...]
 
     def __call__(self, frames: np.ndarray, position: int) -> np.ndarray:
-        """`[num_frames, H, W, 3]` uint8 RGB -> `[H, W, 2]`, from frame `position` to the next."""
+        """Maps `[num_frames, H, W, 3]` uint8 RGB to the flow from frame `position`, `[H, W, 2]`."""
         ...
 
     def notes(self) -> list[str]:
-        """What a reader of the numbers should know."""
+        """Returns remarks for the report."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class PairMethod:
-    """A method that sees two frames: a flow teacher, or a function like one.
+    """A method that takes two frames: a flow teacher, or a function like one.
 
     Attributes:
-        estimate: `[2, H, W, 3]` uint8 -> `[1, H, W, 2]`.
-        note: says what it is.
+        estimate: maps `[2, H, W, 3]` uint8 to `[1, H, W, 2]`.
+        note: description for the report.
     """
 
     estimate: Callable[[np.ndarray], np.ndarray]
@@ -66,49 +65,55 @@ class PairMethod:
     trained_on: tuple[str, ...] = ()
 
     def __call__(self, frames: np.ndarray, position: int) -> np.ndarray:
-        """`[2, H, W, 3]` uint8 RGB -> `[H, W, 2]`."""
+        """Maps `[2, H, W, 3]` uint8 RGB to `[H, W, 2]`."""
         return self.estimate(frames)[0]
 
     def notes(self) -> list[str]:
-        """What it is."""
+        """Returns the description."""
         return [self.note]
 
 
-def create_method(name: str, run: str) -> FlowMethod:
-    """The method "run", "tvl1", "dis" or "zero"; `run` is the folder of the first.
-
-    Raises:
-        ValueError: no such method, or a run that is missing, has no flow, or is not asked for.
-        CheckpointError: the run has no checkpoint that can be read.
-    """
-    if name == "run":
-        if not run:
-            raise ValueError("run: not given; add --run DIR, or --method tvl1, dis or zero")
-        return RunMethod(Path(run))
-    if run:
-        raise ValueError(f"method: got {name!r} and --run {run}; leave one of them out")
-    methods = {
-        "tvl1": lambda: PairMethod(TVL1Teacher(), "TV-L1, afn_jax.ops.tvl1_flow."),
-        "dis": lambda: PairMethod(DISTeacher("medium"), "OpenCV's DIS, preset medium."),
-        "zero": lambda: PairMethod(_no_motion, "No motion anywhere."),
-    }
-    if name not in methods:
-        raise ValueError(f"method: got {name!r}; allowed are run, {', '.join(methods)}")
-    return methods[name]()
-
-
-def _no_motion(frames: np.ndarray) -> np.ndarray:
+def _zero_flow(frames: np.ndarray) -> np.ndarray:
     return np.zeros((1, *frames.shape[1:3], 2), np.float32)
 
 
+# The methods that are not runs.
+METHODS: dict[str, Callable[[], PairMethod]] = {
+    "tvl1": lambda: PairMethod(TVL1Teacher(), "TV-L1 (afn_jax.ops.tvl1_flow)."),
+    "dis": lambda: PairMethod(DISTeacher("medium"), "OpenCV's DIS, preset medium."),
+    "zero": lambda: PairMethod(_zero_flow, "Zero flow."),
+}
+
+
+def create_method(name: str, run: str) -> FlowMethod:
+    """Creates a method.
+
+    Args:
+        name: "run" or a key of `METHODS`.
+        run: folder of the run, for "run" only.
+
+    Raises:
+        ValueError: the run is missing, has no flow, or is given with another method.
+        CheckpointError: the run has no readable checkpoint.
+    """
+    if name == "run":
+        if not run:
+            raise ValueError(f"run: got none; add --run DIR, or --method {' or '.join(METHODS)}.")
+        return RunMethod(Path(run))
+    if run:
+        raise ValueError(f"method: got {name!r} and --run {run}; leave one of them out.")
+    return METHODS[name]()
+
+
 def _sources(settings: TrainConfig) -> tuple[str, ...]:
-    """What a run and the runs before it were trained on, as far as these can still be read."""
+    """Returns the datasets of a run and of the runs before it, as far as these are readable."""
     sources, seen = [], set()
     while True:
         source = settings.data.source
-        if source == "shards":  # of what they were made
+        prepared_from = source_spec(source).prepared_from
+        if prepared_from is not None:
             try:
-                source = read_dataset(settings.data.root).source["source"]
+                source = prepared_from(Path(settings.data.root))
             except (ValueError, KeyError, OSError):
                 pass
         sources.append(source)
@@ -125,8 +130,8 @@ def _sources(settings: TrainConfig) -> tuple[str, ...]:
 class RunMethod:
     """The network of a run folder.
 
-    Frames are resized to the next multiple of `MULTIPLE`, or, for a network that takes one size
-    only, to that; its flow is resized back, values and all.
+    Frames are enlarged to the next multiple of `MULTIPLE`. For a network that takes only one size,
+    they are resized to that size. The flow is resized back, and its values are scaled.
     """
 
     def __init__(self, run_dir: Path):
@@ -134,7 +139,7 @@ class RunMethod:
 
         Raises:
             ValueError: not a run folder, or a network without flow between two frames.
-            CheckpointError: it has no checkpoint that can be read.
+            CheckpointError: the run has no readable checkpoint.
         """
         settings = load_config(run_dir)
         self._size = tuple(settings.data.size)
@@ -142,7 +147,7 @@ class RunMethod:
         self.trained_on = _sources(settings)
         classes = 1
         outputs = self._build(settings, classes)
-        if outputs.logits is not None:  # or else there is no layer that knows of classes
+        if outputs.logits is not None:  # otherwise no layer depends on the number of classes
             classes = _num_classes(run_dir, settings)
             self._build(settings, classes)
         self.positions = self._positions(outputs, settings, run_dir)
@@ -155,7 +160,7 @@ class RunMethod:
         self._sizes: dict[tuple[int, int], tuple[int, int]] = {}
 
     def __call__(self, frames: np.ndarray, position: int) -> np.ndarray:
-        """`[num_frames, H, W, 3]` uint8 RGB -> `[H, W, 2]`."""
+        """Maps `[num_frames, H, W, 3]` uint8 RGB to `[H, W, 2]`."""
         size = frames.shape[1:3]
         if size not in self._sizes:
             self._sizes[size] = self._network_size(size)
@@ -163,17 +168,17 @@ class RunMethod:
         return np.asarray(resize_flow(prediction.flows[0][0, position], size))
 
     def notes(self) -> list[str]:
-        """What it is, and which frames were resized."""
+        """Returns the description of the run, and which frames were resized."""
         changes = [
             f"Frames of {height} x {width} were resized to {new[0]} x {new[1]} for the network, "
-            "and its flow back."
+            "and its flow was resized back."
             for (height, width), new in sorted(self._sizes.items())
             if new != (height, width)
         ]
         return [self._note, *changes]
 
     def _build(self, settings: TrainConfig, classes: int) -> Prediction:
-        """Makes the network, and the shapes of its variables; returns those of its outputs."""
+        """Builds the network and its variables' shapes; returns the shapes of its outputs."""
         self._model = build_model(settings, classes, axis_name=None)
         outputs, self._variables = jax.eval_shape(
             lambda frames: self._model.init_with_output(jax.random.key(0), frames, train=False),
@@ -189,14 +194,14 @@ class RunMethod:
             )
         if self.num_frames < 2:
             raise ValueError(
-                f"run: {run_dir} sees clips of one frame, so its flow goes to a frame that it does "
-                "not see. Give a run of two frames or more."
+                f"run: the clips of {run_dir} have one frame, so its flow leads to a frame that it "
+                "does not see. Give a run with two or more frames per clip."
             )
-        flows = outputs.flows[0].shape[1]
-        # One flow a frame, or one a pair. Networks that take a clip apart, in triplets or segments,
-        # have others; their first flow is that of the first pair too.
-        whole = flows in (self.num_frames, self.num_frames - 1)
-        return range(self.num_frames - 1 if whole else 1)
+        pairs = tuple(range(self.num_frames - 1))
+        # Networks that split a clip into triplets or segments do not predict the flow of every
+        # pair; only their first flow is used, which is that of the first pair.
+        every = self._model.flow_starts(self.num_frames)[: len(pairs)] == pairs
+        return range(len(pairs) if every else 1)
 
     def _network_size(self, size: tuple[int, int]) -> tuple[int, int]:
         wanted = tuple(-(-side // MULTIPLE) * MULTIPLE for side in size)
@@ -214,7 +219,7 @@ class RunMethod:
 
 
 def resize_frames(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """`[T, H, W, 3]` uint8 -> `[T, *size, 3]`."""
+    """Resizes frames: `[T, H, W, 3]` uint8 -> `[T, *size, 3]`."""
     if frames.shape[1:3] == tuple(size):
         return frames
     shrinks = size[0] <= frames.shape[1] and size[1] <= frames.shape[2]
@@ -225,11 +230,11 @@ def resize_frames(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _num_classes(run_dir: Path, settings: TrainConfig) -> int:
-    """How many classes the network of a run was made for."""
+    """Returns the number of classes of a run's dataset."""
     try:
         return len(create_source(settings.data, "test", settings.seed).class_names)
     except (ValueError, OSError) as error:
         raise ValueError(
-            f"run: the network of {run_dir} has as many outputs as its dataset has classes, and "
-            f"that cannot be read: {error}"
+            f"run: the number of outputs of the network of {run_dir} is the number of classes of "
+            f"its dataset, which cannot be read: {error}"
         ) from error

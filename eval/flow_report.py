@@ -1,6 +1,6 @@
 """The report of a flow evaluation: numbers, and pictures of the worst and the best pairs.
 
-One HTML file that holds its own pictures, without scripts, like `eval.report`.
+It is one self-contained HTML file without scripts, like that of `eval.report`.
 """
 
 import dataclasses
@@ -22,22 +22,22 @@ from afn_jax.viz.clip_figure import HATCH_DARK, HATCH_LIGHT, HEAT
 from eval.page import write_page
 
 SHOWN = 30  # rows of the tables of pairs and of skipped files
-MAX_HEIGHT = 220  # px of a picture
+MAX_HEIGHT = 220  # of a picture, in px
 GROUPS = {
     "visible": "visible in the next frame",
     "occluded": "occluded in the next frame",
-    "s0_10": "0 to 10 px a frame",
-    "s10_40": "10 to 40 px a frame",
-    "s40": "40 px a frame and more",
+    "s0_10": "0 to 10 px per frame",
+    "s10_40": "10 to 40 px per frame",
+    "s40": "40 px per frame and more",
 }
 LABELS = {
     "epe": "endpoint error",
-    "fl_all": "Fl: above 3 px and 5 %",
-    "px1": "above 1 px",
-    "px3": "above 3 px",
-    "px5": "above 5 px",
-    "epe_per_pair": "mean of the pairs' endpoint errors",
-    "zero_flow_epe": "endpoint error of no motion",
+    "fl_all": "Fl: error above 3 px and 5 %",
+    "px1": "error above 1 px",
+    "px3": "error above 3 px",
+    "px5": "error above 5 px",
+    "epe_per_pair": "endpoint error, mean over pairs",
+    "zero_flow_epe": "endpoint error of zero flow",
     "share": "share of pixels",
 }
 COLUMNS = ("share", "epe", "fl_all", "px1", "px3", "px5")
@@ -57,10 +57,10 @@ class FlowExample:
     """A pair to show.
 
     Attributes:
-        name: of the pair.
+        name: name of the pair.
         frames: `[2, H, W, 3]` uint8 RGB.
-        flow: predicted, `[H, W, 2]`, (x, y) in pixels.
-        target: true, likewise.
+        flow: predicted flow, `[H, W, 2]`, (x, y) in pixels.
+        target: true flow, likewise.
         known: `[H, W]` bool, True where the target counts.
         epe: mean endpoint error in px.
         fl_all: share of outliers.
@@ -88,26 +88,26 @@ def write_flow_report(
     notes: Sequence[str] = (),
     command: str = "",
 ) -> None:
-    """Writes the report; an older one at `path` is there until the new one is whole.
+    """Writes the report; an older one at `path` stays until the new one is complete.
 
     Args:
         path: the HTML file.
         title: heading of the page.
         summary: the numbers at the top, with the names of `LABELS`.
         groups: numbers of groups of pixels, with the names of `GROUPS`.
-        pairs: (name, endpoint error, Fl) worst first.
-        worst: pairs to show, the worst first.
-        best: likewise, the best first.
-        skipped: (file, reason) of what was left out.
+        pairs: (name, endpoint error, Fl) of each pair, worst first.
+        worst: pairs to show, worst first.
+        best: pairs to show, best first.
+        skipped: (file, reason) of each skipped file.
         notes: sentences below the numbers.
-        command: what to type to get this result again.
+        command: the command that reproduces the result.
     """
     sections = [
         f"<style>\n{STYLE}</style>",
         _summary(summary, notes, command),
         _groups(groups),
-        _examples("The worst pairs", worst, legend=True),
-        _examples("The best pairs", best, legend=not worst),
+        _examples("Worst pairs", worst, legend=True),
+        _examples("Best pairs", best, legend=not worst),
         _pairs(pairs),
         _skipped(skipped),
     ]
@@ -116,8 +116,8 @@ def write_flow_report(
         title,
         sections,
         footer="The endpoint error is the mean distance in pixels between predicted and true flow, "
-        "over all pixels whose true flow is known. Fl is the share of pixels that are wrong by "
-        "more than 3 px and by more than 5 % of the true length.",
+        "over all pixels whose true flow is known. Fl is the share of pixels with an error of more "
+        "than 3 px and more than 5 % of the true length.",
     )
 
 
@@ -139,7 +139,7 @@ def _groups(groups: dict[str, dict[str, float]]) -> str:
         for name, values in groups.items()
     ]
     heads = ["pixels", *(html.escape(LABELS[column]) for column in COLUMNS)]
-    return f"<section><h2>Where it is wrong</h2>{_table(heads, rows)}</section>\n"
+    return f"<section><h2>Errors by occlusion and speed</h2>{_table(heads, rows)}</section>\n"
 
 
 def _pairs(pairs: Sequence[tuple[str, float, float]]) -> str:
@@ -148,7 +148,7 @@ def _pairs(pairs: Sequence[tuple[str, float, float]]) -> str:
         for name, epe, outliers in pairs[:SHOWN]
     ]
     table = _table(["pair", LABELS["epe"], LABELS["fl_all"]], rows)
-    return f"<section><h2>Pairs, worst first</h2>{table}{_more(pairs)}</section>\n"
+    return f"<section><h2>All pairs, worst first</h2>{table}{_more(pairs)}</section>\n"
 
 
 def _skipped(skipped: Sequence[tuple[str, str]]) -> str:
@@ -159,7 +159,7 @@ def _skipped(skipped: Sequence[tuple[str, str]]) -> str:
         for file, reason in skipped[:SHOWN]
     )
     return (
-        f'<section><h2>Not counted ({len(skipped)})</h2><table class="files"><tbody>{rows}</tbody>'
+        f'<section><h2>Skipped ({len(skipped)})</h2><table class="files"><tbody>{rows}</tbody>'
         f"</table>{_more(skipped)}</section>\n"
     )
 
@@ -196,7 +196,7 @@ def _example(example: FlowExample) -> str:
     flow, target, known = example.flow[None], example.target[None], example.known[None]
     scale = flow_scale(flow, target, known)
     first, second = fit(example.frames, **size)
-    full = f"full colour: {scale:.3g} px"
+    full = f"full color: {scale:.3g} px"
     pictures = [
         ("first frame", first),
         ("second frame", second),
@@ -226,10 +226,11 @@ def _legend() -> str:
     dark, light = (f"rgb({gray},{gray},{gray})" for gray in (HATCH_DARK, HATCH_LIGHT))
     stripes = f"repeating-linear-gradient(135deg,{light} 0 2px,{dark} 2px 6px)"
     return (
-        f'<div class="legend">{flow_legend()}<ul><li>Hue: direction; strength of colour: speed. '
-        "Predicted and true flow of a pair have the same scale, the fastest true motion.</li>"
+        f'<div class="legend">{flow_legend()}<ul><li>Hue: direction; saturation: speed. '
+        "Predicted and true flow of a pair have the same scale: the fastest true motion has full "
+        "color.</li>"
         f'<li><span class="key" style="background:linear-gradient(90deg,{ramp})"></span> Endpoint '
-        "error from none (dark) to that same length (light).</li>"
-        f'<li><span class="key" style="background:{stripes}"></span> Flow that is unknown, or not '
-        "a number.</li></ul></div>"
+        "error from 0 px (dark) to the length of the fastest true motion (light).</li>"
+        f'<li><span class="key" style="background:{stripes}"></span> Unknown or '
+        "non-finite flow.</li></ul></div>"
     )

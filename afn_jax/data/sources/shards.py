@@ -201,8 +201,13 @@ def _create(config: DataConfig, split: str, seed: int) -> Shards:
     return source
 
 
+def _prepared_from(root: Path) -> str:
+    return read_dataset(root).source["source"]
+
+
 SOURCE = SourceSpec(
     _create,
     "made by python -m afn_jax.data.prepare; fast to read",
     root="the folder that python -m afn_jax.data.prepare made",
+    prepared_from=_prepared_from,
 )

@@ -34,6 +34,8 @@ class SourceSpec:
         generated: whether videos are rendered on demand, each as long as a clip.
         mirrorable: whether a mirrored clip keeps its class.
         knows_lengths: whether lengths of videos are known without decoding them.
+        prepared_from: returns the name of the dataset that the files under a root were prepared
+            from; None if they are the original files.
     """
 
     create: Callable[[DataConfig, str, int], Source]
@@ -48,3 +50,4 @@ class SourceSpec:
     generated: bool = False
     mirrorable: bool = True
     knows_lengths: bool = True
+    prepared_from: Callable[[Path], str] | None = None
