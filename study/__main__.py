@@ -108,7 +108,7 @@ def study(config: StudyConfig, data, results) -> int:
     from study.report import DIVERGED
     from study.runs import Place, Stopped, fused_arm, run_arm
     from study.settings import settings_of
-    from train.loop import TrainingStopped
+    from train.step_metrics import TrainingStopped
 
     console = Console()
     chosen = config.findings or [

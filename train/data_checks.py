@@ -1,9 +1,18 @@
 """Checks of the training and test data before a run starts."""
 
 from afn_jax.data.source import Source
+from afn_jax.data.sources import source_spec
 from afn_jax.data.sources.video_files import CLASS_MARK
 from train.config import TrainConfig
 from train.flow_losses import FLOW_LOSSES
+
+
+def check_data(config: TrainConfig, source: Source, test_source: Source) -> None:
+    """Raises ValueError if a run cannot train on one of these sources and test on the other."""
+    check_classes(source, test_source)
+    if not source_spec(config.data.source).generated:
+        check_overlap(source, test_source)
+    check_target(config, source)
 
 
 def check_classes(source: Source, test_source: Source) -> None:

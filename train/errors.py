@@ -36,6 +36,6 @@ def _kinds() -> tuple[type[Exception], ...]:
     # Imported once there is an error: these modules take seconds, in which Ctrl-C must be caught.
     from afn_jax.data.source import VideoReadError
     from train.checkpoint import CheckpointError
-    from train.loop import TrainingStopped
+    from train.step_metrics import TrainingStopped
 
     return (ValueError, OSError, VideoReadError, CheckpointError, TrainingStopped, RuntimeError)

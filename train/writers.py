@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,15 @@ def add_skipped(run_dir: Path, skipped: Sequence[Skipped]) -> None:
     write_atomically(run_dir / SKIPPED_FILE, json.dumps(rows, indent=1) + "\n")
 
 
+def warn_of_files(console: Console, files: Sequence[Skipped], what: str) -> None:
+    """Prints how many files there are and the first of them; nothing if there are none."""
+    if files:
+        console.print(
+            f"warning: {len(files)} {what}, first: {files[0].path} ({files[0].reason})",
+            style="yellow",
+        )
+
+
 def read_skipped(run_dir: Path) -> list[Skipped]:
     """Reads the list of skipped files; empty if there is none.
 
@@ -119,9 +129,12 @@ class Terminal:
         self._paused = 0.0
         return speed
 
-    def exclude(self, seconds: float) -> None:
+    @contextmanager
+    def paused(self) -> Iterator[None]:
         """Excludes the time of testing or saving from the speed."""
-        self._paused += seconds
+        started = time.perf_counter()
+        yield
+        self._paused += time.perf_counter() - started
 
     def row(self, step: int, split: str, values: dict[str, float]) -> None:
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())

@@ -19,8 +19,9 @@ from tests.small_run import build_small_network, small_config
 from train import config as config_lib
 from train.graft import graft
 from train.initialize import run_parts
-from train.loop import TrainingStopped, train
+from train.loop import train
 from train.recipes import RECIPES
+from train.step_metrics import TrainingStopped
 
 
 @pytest.mark.parametrize("scale", ["cpu", "gpu"])

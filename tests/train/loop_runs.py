@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from train import loop
+from train import step_metrics
 from train.loop import train
 from train.writers import read_metrics
 
@@ -52,9 +52,9 @@ def elsewhere(config, name, **changes):
 def stop_at(step, monkeypatch, number=signal.SIGTERM):
     """A signal arrives while the metrics of `step` are read."""
 
-    def read(at, metrics, checkpoints, original=loop.read_metrics):
+    def read(at, metrics, checkpoints, original=step_metrics.read_finite):
         if at == step:
             signal.raise_signal(number)
         return original(at, metrics, checkpoints)
 
-    monkeypatch.setattr(loop, "read_metrics", read)
+    monkeypatch.setattr(step_metrics, "read_finite", read)

@@ -26,14 +26,14 @@ from tests.train.loop_runs import (
     saved_steps,
     stop_at,
 )
-from train import loop
+from train import loop, signals
 from train.__main__ import evaluation_of
 from train.checkpoint import CheckpointError, Checkpoints, load_config
 from train.config import OptimConfig
 from train.data_checks import check_overlap
-from train.loop import TrainingStopped
 from train.recipes import RECIPES
 from train.signals import stop_on_signals
+from train.step_metrics import TrainingStopped, read_finite
 from train.writers import read_metrics
 
 pytestmark = pytest.mark.usefixtures("small_network")
@@ -220,7 +220,7 @@ def test_a_failing_evaluation_on_test_clips_loses_no_step(config, monkeypatch):
 def test_a_second_signal_stops_at_once(monkeypatch, second, later):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     now = [100.0]
-    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(signals.time, "monotonic", lambda: now[0])
     with stop_on_signals() as stop:
         assert not stop.requested
         signal.raise_signal(signal.SIGTERM)
@@ -279,7 +279,7 @@ def test_a_nonfinite_gradient_stops_the_run():
     with pytest.raises(
         TrainingStopped, match="gradient is not finite at step 7.*another --run-dir"
     ):
-        loop.read_metrics(7, {"loss": np.float32(1), "gradient_norm": np.float32(np.nan)}, Saved())
+        read_finite(7, {"loss": np.float32(1), "gradient_norm": np.float32(np.nan)}, Saved())
 
 
 @pytest.mark.parametrize("log_every, checkpoint_every", [(1, 1), (100, 1), (100, 100)])

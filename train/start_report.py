@@ -1,0 +1,49 @@
+"""What a run prints before its first step."""
+
+import jax
+from rich.console import Console
+
+from afn_jax.data.source import Source
+from train.config import TrainConfig
+from train.param_groups import describe_groups
+from train.state import TrainState, num_parameters
+from train.writers import warn_of_files
+
+
+def report_start(
+    config: TrainConfig,
+    state: TrainState,
+    source: Source,
+    test_source: Source,
+    devices: list[jax.Device],
+    console: Console,
+    *,
+    fresh: bool,
+) -> None:
+    """Prints the network, the data, the devices, the step, learning rates and skipped files.
+
+    Args:
+        config: the settings of the run.
+        state: the state before the first step.
+        source: the training videos.
+        test_source: the test videos.
+        devices: the devices to train on.
+        console: where to print.
+        fresh: whether the run starts now; False if it resumes.
+    """
+    step = int(state.step)
+    console.print(
+        f"{config.run_dir}: {config.model.name}, {num_parameters(state):,} parameters; "
+        f"{len(source)} training and {len(test_source)} test videos of "
+        f"{len(source.class_names)} classes; {len(devices)} x {devices[0].device_kind}; "
+        + ("fresh start" if fresh else f"resumed at step {step}"),
+        highlight=False,
+        soft_wrap=True,
+    )
+    if config.optim.groups:
+        groups = describe_groups(config.optim.groups, state.params)
+        console.print(f"learning rates:\n{groups}", highlight=False, soft_wrap=True, markup=False)
+    if step >= config.steps:
+        console.print(f"nothing left to do: all {config.steps} steps are done", highlight=False)
+    warn_of_files(console, source.skipped, "training files skipped")
+    warn_of_files(console, test_source.skipped, "test files skipped")

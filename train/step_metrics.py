@@ -1,0 +1,75 @@
+"""The metrics of training steps: read late, checked, and averaged between two rows."""
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+
+from train.checkpoint import Checkpoints
+from train.step import Metrics
+
+
+class TrainingStopped(Exception):
+    """Training cannot continue; the message says why, what is saved and what to try."""
+
+
+class StepMetrics:
+    """The metrics of the steps since the last row.
+
+    The metrics of a step are read only when the next step is under way, so that the devices do not
+    wait for the host.
+    """
+
+    def __init__(self, checkpoints: Checkpoints):
+        self._checkpoints = checkpoints
+        self._newest: tuple[int, Metrics] | None = None  # still being computed
+        self._read: list[dict[str, float]] = []
+
+    def add(self, step: int, metrics: Metrics) -> None:
+        """Reads the metrics of the step before and keeps those of this step for later.
+
+        Raises:
+            TrainingStopped: see `read_finite`.
+        """
+        self.wait()
+        self._newest = (step, metrics)
+
+    def wait(self) -> None:
+        """Waits for the newest step and reads its metrics.
+
+        Raises:
+            TrainingStopped: see `read_finite`.
+        """
+        if self._newest is not None:
+            self._read.append(read_finite(*self._newest, self._checkpoints))
+            self._newest = None
+
+    def mean(self) -> dict[str, float]:
+        """Returns the means over the steps since the last call.
+
+        Raises:
+            TrainingStopped: see `read_finite`.
+        """
+        self.wait()
+        rows, self._read = self._read, []
+        return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def read_finite(step: int, metrics: Any, checkpoints: Checkpoints) -> dict[str, float]:
+    """Waits for the metrics of a step.
+
+    Raises:
+        TrainingStopped: the loss or its gradient is not finite.
+    """
+    values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+    if not (math.isfinite(values["loss"]) and math.isfinite(values["gradient_norm"])):
+        saved = checkpoints.latest_step()
+        terms = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+        raise TrainingStopped(
+            f"the loss or its gradient is not finite at step {step} ({terms}). "
+            + (f"The checkpoint of step {saved} is intact. " if saved else "")
+            + "Try a lower --optim.learning-rate, --optim.warmup-steps, or --optim.clip-norm 1"
+            + (", with another --run-dir." if saved else ".")
+        )
+    return values
