@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,11 +26,12 @@ DONE, TIME_IS_UP, STOPPED = 0, 3, 130  # exit codes
 class StudyConfig:
     """Tests each finding of the papers with a small experiment and writes docs/reproduction.md."""
 
-    findings: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """Findings to test, see --list; none: all that apply to the data."""
+    findings: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[FINDING ...]")
+    ] = ()
+    """Findings to test, see --list. None: all that apply to the data."""
     data: str = "synthetic-motion"
-    """synthetic-motion, arid6, or a name for your videos, which are split by their groups: e.g.
-    ut-interaction."""
+    """synthetic-motion, arid6, or any name for videos that are split by their groups."""
     root: str = ""
     """Folder of the videos."""
     seeds: Annotated[int, Limits(0)] = 0
@@ -37,13 +39,13 @@ class StudyConfig:
     minutes: float = 50.0
     """Start no run after this many minutes; the exit code is then 3."""
     scale: Literal["auto", "cpu", "gpu"] = "auto"
-    """cpu: the recipes' toy scales; gpu: larger clips and networks, ten times the steps;
+    """cpu: the recipes' toy scales.
+    gpu: larger clips and networks, ten times the steps.
     auto: gpu if JAX finds a GPU or TPU, else cpu."""
     folder: str = "runs/study"
     """Folder for the runs."""
     page: str = "docs/reproduction.md"
-    """Report to write. The numbers lie in the folder of the same name; they are in version control,
-    so that a clone continues the study."""
+    """Report to write. The folder of the same name has the numbers and the plots."""
     list: bool = False
     """List the findings and exit."""
     report_only: bool = False
@@ -106,56 +108,63 @@ def study(config: StudyConfig, data, results) -> int:
 
     from study.findings import FINDINGS, Fused
     from study.report import DIVERGED
-    from study.runs import Place, Stopped, fused_arm, run_arm
+    from study.runs import Stopped, fused_arm, run_arm
     from study.settings import settings_of
     from train.step_metrics import TrainingStopped
 
     console = Console()
+    end = time.monotonic() + 60 * config.minutes
+    for key, name, place in _replications(config, data):
+        arms, where = FINDINGS[key].arms, f"{key}: {name}, fold {place.fold}, seed {place.seed}"
+        settings = settings_of(arms[name], arms, place)
+        if results.has(key, name, place, settings):
+            continue
+        if time.monotonic() > end:
+            console.print(f"{config.minutes:g} minutes are up; the same command continues")
+            return TIME_IS_UP
+        if results.was_other(key, name, place, settings):
+            console.print(
+                f"{where}: its settings have changed since it was run; it is run again",
+                soft_wrap=True,
+            )
+        started = time.monotonic()
+        try:
+            if isinstance(arms[name], Fused):
+                numbers = fused_arm(arms[name], arms, place)
+            else:
+                numbers = run_arm(arms[name], place)
+        except Stopped:
+            console.print("stopped and saved; the same command continues from there")
+            return STOPPED
+        except TrainingStopped as error:  # the other arms go on
+            console.print(f"{where}: {error}")
+            numbers = {DIVERGED: 1.0}
+        finally:
+            jax.clear_caches()  # or programs of hundreds of runs fill the memory
+        results.add(key, name, place, settings, numbers)
+        console.print(
+            f"{where}, {time.monotonic() - started:.0f} s: "
+            + json.dumps({k: round(v, 4) for k, v in numbers.items()}),
+            highlight=False,
+            soft_wrap=True,
+        )
+    return DONE
+
+
+def _replications(config: StudyConfig, data) -> Iterator[tuple]:
+    """Yields finding, arm and place of each replication, in the order in which they are run."""
+    from study.findings import FINDINGS
+    from study.runs import Place
+
     chosen = config.findings or [
         key for key, finding in FINDINGS.items() if finding.on_videos or not data.root
     ]
-    end = time.monotonic() + 60 * config.minutes
     for seed in range(config.seeds):
         for fold in data.folds:
             place = Place(Path(config.folder), data, fold, seed, config.scale)
             for key in chosen:
-                for name, arm in FINDINGS[key].arms.items():
-                    settings = settings_of(arm, FINDINGS[key].arms, place)
-                    if results.has(key, name, place, settings):
-                        continue
-                    if time.monotonic() > end:
-                        console.print(
-                            f"{config.minutes:g} minutes are up; the same command continues"
-                        )
-                        return TIME_IS_UP
-                    if results.was_other(key, name, place, settings):
-                        console.print(
-                            f"{key}: {name}, fold {fold}, seed {seed}: its settings have changed "
-                            "since it was run; it is run again"
-                        )
-                    started = time.monotonic()
-                    try:
-                        if isinstance(arm, Fused):
-                            numbers = fused_arm(arm, FINDINGS[key].arms, place)
-                        else:
-                            numbers = run_arm(arm, place)
-                    except Stopped:
-                        console.print("stopped and saved; the same command continues from there")
-                        return STOPPED
-                    except TrainingStopped as error:  # the other arms go on
-                        console.print(f"{key}: {name}, fold {fold}, seed {seed}: {error}")
-                        numbers = {DIVERGED: 1.0}
-                    finally:
-                        jax.clear_caches()  # or programs of hundreds of runs fill the memory
-                    results.add(key, name, place, settings, numbers)
-                    seconds = time.monotonic() - started
-                    console.print(
-                        f"{key}: {name}, fold {fold}, seed {seed}, {seconds:.0f} s: "
-                        + json.dumps({k: round(v, 4) for k, v in numbers.items()}),
-                        highlight=False,
-                        soft_wrap=True,
-                    )
-    return DONE
+                for name in FINDINGS[key].arms:
+                    yield key, name, place
 
 
 if __name__ == "__main__":
