@@ -4,7 +4,7 @@
 
 For each seed, three networks are trained on the same few clips for the same number of steps: flow
 and action jointly, the action alone (same encoder, no decoder), and a 2D ResNet-18 on single
-frames. Each is evaluated on held-out clips. Every run is a `python -m train` run of its own, so an
+frames. Each is evaluated on held-out clips. Every run is a separate `python -m train` run, so an
 interrupted study continues where it stopped. Writes `table.md` and `results.json` into the folder
 of the study.
 """

@@ -132,7 +132,7 @@ something about this scale only.
     python -m study --data ut-interaction --root VIDEOS     # on real videos
     python -m study --scale gpu --seeds 5     # the default on a GPU: 64 x 64, more steps
 
-An interrupted study continues where it stopped. After `--minutes 50` it starts no further run and
+An interrupted study continues where it stopped. After `--minutes 50` it starts no more runs and
 exits with code 3. The results are in `results.jsonl` beside the plots, and the settings of the runs
 are in `settings.jsonl`: a run whose settings have changed since is run again. To repeat all runs,
 write to a different place: `--page again.md --folder runs/again`.
