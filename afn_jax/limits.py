@@ -1,8 +1,8 @@
-"""Bounds of settings, written beside their fields and checked in one place."""
+"""Bounds and choices of settings, written beside their fields and checked in one place."""
 
 import dataclasses
 import typing
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,18 +39,22 @@ class Limits:
 
 
 def check_limits(config: Any, prefix: str = "") -> None:
-    """Checks the bounds of all fields of a dataclass, and of dataclasses inside it.
+    """Checks the bounds and the `Literal` choices of a dataclass, and of dataclasses inside it.
 
     Raises:
-        ValueError: a value outside its bounds.
+        ValueError: a value outside its bounds, or none of its choices.
     """
     hints = typing.get_type_hints(type(config), include_extras=True)
     for field in dataclasses.fields(config):
         name, value = prefix + field.name, getattr(config, field.name)
+        hint = hints[field.name]
         if dataclasses.is_dataclass(value):
             check_limits(value, f"{name}.")
             continue
-        for limits in getattr(hints[field.name], "__metadata__", ()):
+        choices = typing.get_args(hint) if typing.get_origin(hint) is Literal else (value,)
+        if value not in choices:
+            raise ValueError(f"{name}: got {value!r}; allowed are {', '.join(map(str, choices))}.")
+        for limits in getattr(hint, "__metadata__", ()):
             if not isinstance(limits, Limits) or value is None:
                 continue
             many = isinstance(value, tuple)

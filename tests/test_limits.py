@@ -1,5 +1,5 @@
 import dataclasses
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pytest
 
@@ -17,6 +17,7 @@ class Outer:
     steps: Annotated[int, Limits(1)] = 1
     inner: Inner = Inner()
     name: str = ""
+    mode: Literal["fast", "exact"] = "fast"
 
 
 @pytest.mark.parametrize("rate", [None, 0.0, 0.999])
@@ -28,6 +29,7 @@ def test_accepts_values_within_their_bounds(rate):
     "config, message",
     [
         (Outer(steps=0), "steps: got 0, but it must be at least 1."),
+        (Outer(mode="slow"), "mode: got 'slow'; allowed are fast, exact."),
         (Outer(inner=Inner(1.0)), "inner.rate: got 1.0, but it must be at least 0 and below 1."),
         (Outer(inner=Inner(float("nan"))), "inner.rate: got nan, but it must"),
         (
@@ -36,6 +38,6 @@ def test_accepts_values_within_their_bounds(rate):
         ),
     ],
 )
-def test_rejects_values_outside_their_bounds(config, message):
+def test_rejects_values_outside_their_bounds_or_choices(config, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         check_limits(config)

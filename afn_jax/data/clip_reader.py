@@ -16,6 +16,7 @@ from afn_jax.data.transforms.crops import CornerCrop, RandomCrop
 from afn_jax.data.transforms.flow_augmentation import FlowNetAugmentation
 from afn_jax.data.transforms.sampling import random_segment_starts
 from afn_jax.data.transforms.views import MIDDLE_CLIP, Views, segment_indices, segments_of
+from afn_jax.limits import check_limits
 
 MOST_DAMAGED_IN_A_ROW = 20
 READER_NICENESS = 10  # of the reading threads, relative to the training
@@ -99,7 +100,8 @@ class ClipReader:
     """
 
     def __init__(self, source: Source, config: DataConfig):
-        """Raises ValueError for settings that contradict each other or the flow of the videos."""
+        """Raises ValueError for wrong settings, or a stride that the flow does not have."""
+        check_limits(config, "data.")
         _check_stride(source[0], config.stride)
         self.source = source
         self.config = config
@@ -213,11 +215,8 @@ def _training_crop(config: DataConfig) -> RandomCrop | CornerCrop | FlowNetAugme
         return RandomCrop(size, config.crop_scales, flip)
     if config.crop == "flownet":
         return FlowNetAugmentation(size, flip_probability=flip)
-    places = {"corners": 5, "corners-13": 13}
-    if config.crop not in places:
-        allowed = ", ".join(("random", "flownet", *places))
-        raise ValueError(f"data.crop: got {config.crop!r}, allowed are {allowed}")
-    return CornerCrop(size, config.crop_scales, config.crop_distortion, places[config.crop], flip)
+    places = {"corners": 5, "corners-13": 13}[config.crop]
+    return CornerCrop(size, config.crop_scales, config.crop_distortion, places, flip)
 
 
 def _brightening(config: DataConfig) -> Callable[[np.ndarray], np.ndarray]:
@@ -225,12 +224,6 @@ def _brightening(config: DataConfig) -> Callable[[np.ndarray], np.ndarray]:
         return _unchanged
     if config.brighten == "auto":
         return _normalized
-    if config.brighten != "gamma":
-        raise ValueError(f"data.brighten: got {config.brighten!r}, allowed are none, gamma, auto")
-    if not config.gamma > 0:
-        raise ValueError(
-            f"data.gamma: got {config.gamma}; give a number above 0, such as 0.4 for dark video"
-        )
     return functools.partial(apply_gamma, gamma=config.gamma)
 
 

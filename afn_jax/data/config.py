@@ -1,6 +1,7 @@
 """Settings for data: which videos to read, how to cut clips from them and how to load them."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -28,7 +29,7 @@ class DataConfig:
     index_cache: str = ""
     """Folder that keeps the frame indices of video files between runs; empty means
     ~/.cache/afn_jax, none keeps nothing."""
-    flow_bound: float = 20.0
+    flow_bound: Annotated[float, Limits(minimum=0, below=math.inf)] = 20.0
     """Folders of frames: displacement in pixels that gray level 255 of a flow picture stands for;
     0 ignores flow pictures."""
     tfds_name: str = "ucf101"
@@ -65,7 +66,7 @@ class DataConfig:
     brighten: Literal["none", "gamma", "auto"] = "none"
     """For dark videos. gamma: the same gamma for all clips; auto: per clip, the gamma that gives it
     a usual mean brightness."""
-    gamma: float = 0.4
+    gamma: Annotated[float, Limits(above=0)] = 0.4
     """brighten gamma: exponent applied to pixel values in [0, 1]; below 1 brightens."""
     teacher: Literal["dis", "tvl1", "device-tvl1", "none"] = "dis"
     """Estimates the flow target of videos without flow: OpenCV's DIS or our TV-L1 while reading, or

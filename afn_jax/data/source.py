@@ -1,6 +1,7 @@
 """The protocols of datasets: a `Source` holds `Video`s, which return `Clip`s."""
 
 import dataclasses
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -55,6 +56,22 @@ class Video(Protocol):
             VideoReadError: the file is damaged.
         """
         ...
+
+
+def checked_indices(indices: np.ndarray, num_frames: int, name: str | Path) -> np.ndarray:
+    """Returns frame numbers as `[T]` int64.
+
+    Raises:
+        ValueError: a number is outside the video, which would otherwise count from its end.
+    """
+    indices = np.asarray(indices, np.int64).reshape(-1)
+    outside = indices[(indices < 0) | (indices >= num_frames)]
+    if outside.size:
+        raise ValueError(
+            f"indices: {outside[0]} is outside {name}, which has {num_frames} frames; allowed are "
+            f"0 to {num_frames - 1}"
+        )
+    return indices
 
 
 @dataclasses.dataclass(frozen=True)

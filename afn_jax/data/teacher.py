@@ -52,17 +52,8 @@ class DISTeacher:
     preset: str = "fast"
     name: ClassVar[str] = "dis"
 
-    def __post_init__(self):
-        if self.preset not in _PRESETS:
-            raise ValueError(f"preset: got {self.preset!r}; allowed are {', '.join(_PRESETS)}")
-
     def __call__(self, frames: np.ndarray) -> np.ndarray:
         """`[N, H, W, 3]` uint8 RGB -> `[N - 1, H, W, 2]` float32, in pixels."""
-        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
-            raise ValueError(
-                f"frames: got {frames.dtype} of shape {frames.shape}; give uint8 RGB of shape "
-                "[N, H, W, 3]"
-            )
         num_frames, height, width, _ = frames.shape
         flows = np.empty((max(num_frames - 1, 0), height, width, 2), np.float32)
         enlarge = -(-_MIN_SIDE // min(height, width))  # rounded up

@@ -163,5 +163,8 @@ def test_create_source():
     config = dataclasses.replace(SMALL, train_videos=16, test_videos=8, stride=1)
     train, test = (create_source(config, split, seed=3) for split in ("train", "test"))
     assert (len(train), len(test), train[0].num_frames, train.seed) == (16, 8, 3, 3)
+    for change in ({"short_side": 0}, {"flow_bound": -1.0}):
+        with pytest.raises(ValueError, match=f"data.{next(iter(change))}: got .* at least"):
+            create_source(dataclasses.replace(config, **change), "train", 0)
     with pytest.raises(ValueError, match="data.source: got 'youtube'. Allowed are"):
         create_source(dataclasses.replace(config, source="youtube"), "train", 0)

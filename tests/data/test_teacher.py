@@ -94,11 +94,7 @@ def test_matches_opencv():
     np.testing.assert_array_equal(DISTeacher("medium")(frames)[0], solver.calc(*gray, None))
 
 
-def test_rejects_unknown_names_and_wrong_frames():
+def test_rejects_unknown_names():
     with pytest.raises(ValueError, match="teacher: got 'raft'. Allowed are dis, tvl1"):
         create_teacher("raft")
-    with pytest.raises(ValueError, match="preset: got 'slow'; allowed are ultrafast, fast, medium"):
-        DISTeacher("slow")
-    with pytest.raises(ValueError, match=r"frames: got float32 of shape \(2, 4, 4, 3\); give"):
-        DISTeacher()(np.zeros((2, 4, 4, 3), np.float32))
     assert {name: create_teacher(name).name for name in TEACHERS} == {"dis": "dis", "tvl1": "tvl1"}

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from afn_jax.data.source import VideoReadError
+from afn_jax.data.source import VideoReadError, checked_indices
 
 # Accept files with titles and comments in any encoding. This is the default from PyAV 19 on, where
 # the argument does not exist.
@@ -131,13 +131,7 @@ def read_frames(
         ValueError: an index is outside the video.
         VideoReadError: one of the frames cannot be decoded.
     """
-    indices = np.asarray(indices, np.int64).reshape(-1)
-    outside = indices[(indices < 0) | (indices >= index.num_frames)]
-    if outside.size:
-        raise ValueError(
-            f"indices: {outside[0]} is outside {path}, which has {index.num_frames} frames; "
-            f"allowed are 0 to {index.num_frames - 1}"
-        )
+    indices = checked_indices(indices, index.num_frames, path)
     wanted, place = np.unique(indices, return_inverse=True)
     size = _resized(index.height, index.width, short_side)
     frames = np.empty((len(wanted), *size, 3), np.uint8)
@@ -317,8 +311,6 @@ def _resized(height: int, width: int, short_side: int | None) -> tuple[int, int]
     """Returns (height, width) scaled to a shorter side of `short_side`."""
     if short_side is None:
         return height, width
-    if short_side < 1:
-        raise ValueError(f"short_side: got {short_side}; give a number of pixels of 1 or more")
     scale = short_side / min(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
 

@@ -11,18 +11,18 @@ import dataclasses
 import re
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from afn_jax.data.config import DataConfig, expand_data_option
 from afn_jax.data.prepare.run import SplitReport, prepare
 from afn_jax.data.shards.flow_codec import FlowFormat
-from afn_jax.data.shards.frame_codec import QUALITIES, FrameFormat
+from afn_jax.data.shards.frame_codec import QUALITIES, Codec, FrameFormat
 from afn_jax.data.shards.manifest import PreparedDataset, StoredFlow, describe_split
 from afn_jax.data.source import Source
 from afn_jax.data.sources import create_source, list_sources
-from afn_jax.limits import check_limits
+from afn_jax.limits import Limits, check_limits
 
 # Fields of `DataConfig` about cutting and reading clips. Shards hold whole videos.
 _OF_CLIPS = (
@@ -41,7 +41,7 @@ class PrepareConfig:
     data: DataConfig = DataConfig()
     splits: tuple[str, ...] = ("train", "test")
     """Splits to prepare."""
-    codec: Literal["jpeg", "h264", "vp9"] = "jpeg"
+    codec: Codec = "jpeg"
     """Compression of the frames."""
     quality: int | None = None
     """Quality of the frames. jpeg: 1 (small) to 100 (best), default 95; h264: 51 to 0, default 20;
@@ -53,7 +53,7 @@ class PrepareConfig:
     or KITTI .png files such as '/flow/{name}/{frame:06d}.flo'. {name} is the video's path without
     its extension, {stem} the last part of it; {frame} is the first frame of the pair counted from
     0, {frame1} counted from 1."""
-    flow_stride: int = 1
+    flow_stride: Annotated[int, Limits(1)] = 1
     """Distance in frames between the two frames of a pair."""
     flow_bound: float = 20.0
     """Largest stored displacement in pixels, per component."""
@@ -63,7 +63,7 @@ class PrepareConfig:
     """Shards per split; default: chosen by the number of frames."""
     shard: str = "1/1"
     """Share of this run, as i/n: the i-th of n runs that share the work."""
-    workers: int | None = None
+    workers: Annotated[int | None, Limits(1)] = None
     """Worker processes; default: one per core."""
     seed: int = 0
     """Seed of sources that generate their videos."""
@@ -118,7 +118,7 @@ def _describe(options: PrepareConfig) -> tuple[dict[str, Source], PreparedDatase
                 f"data.{name}: got {getattr(config, name)}, but shards hold whole videos; leave "
                 "it out here and give it to python -m train"
             )
-    check_limits(config, "data.")
+    check_limits(options)
     quality = QUALITIES[options.codec][0] if options.quality is None else options.quality
     frames = FrameFormat(options.codec, quality, options.group)
     flow = None
@@ -140,9 +140,9 @@ def _describe(options: PrepareConfig) -> tuple[dict[str, Source], PreparedDatase
 
 
 def _part(text: str) -> tuple[int, int]:
-    """Parses i/n. Raises ValueError; `prepare` checks the range."""
+    """Parses i/n. Raises ValueError unless i is from 1 to n."""
     match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if not match:
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise ValueError(f"shard: got {text!r}; give i/n with i from 1 to n, such as 1/4")
     return int(match[1]), int(match[2])
 

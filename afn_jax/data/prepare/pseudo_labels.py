@@ -47,8 +47,6 @@ def create_flow_origin(kind: str, stride: int) -> FlowOrigin:
     Raises:
         ValueError: unknown kind or malformed pattern, or a stride that does not fit.
     """
-    if stride < 1:
-        raise ValueError(f"flow stride: got {stride}; give 1 or more frames")
     if kind == "own":
         if stride != 1:
             raise ValueError(
@@ -68,8 +66,6 @@ class OwnFlow:
     lookahead: int = 0
 
     def __call__(self, video: Video, clip: Clip, start: int, stop: int) -> Flows:
-        if clip.flows is None:
-            raise VideoReadError(f"{video.name} has no flow of its own")
         masks = [None] * len(clip.flows) if clip.flow_mask is None else clip.flow_mask
         return list(zip(clip.flows, masks, strict=True))
 

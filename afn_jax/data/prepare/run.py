@@ -76,17 +76,11 @@ def prepare(
         A report on each split, including the shards of other parts and earlier runs.
 
     Raises:
-        ValueError: an argument is wrong, or no video of a split can be read.
+        ValueError: the flow or the folder does not fit, or no video of a split can be read.
         OSError: a shard cannot be written.
         RuntimeError: another run works on the same part, or a worker process was killed.
     """
     folder = Path(folder)
-    if not 1 <= part[0] <= part[1]:
-        raise ValueError(
-            f"shard: got {part[0]}/{part[1]}; give i/n with i from 1 to n, such as 1/4"
-        )
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers: got {workers}; give 1 or more")
     _check_flow(dataset, sources)
     claim_folder(folder, dataset)
     with _alone(folder, part):

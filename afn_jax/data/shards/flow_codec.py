@@ -14,9 +14,12 @@ rows. A flow that is zero everywhere has r = 0 and no image.
 import dataclasses
 import struct
 import zlib
+from typing import Annotated
 
 import cv2
 import numpy as np
+
+from afn_jax.limits import Limits, check_limits
 
 _HEADER = struct.Struct("<fI")
 _ZERO, _LEVELS = 128, 127
@@ -31,14 +34,11 @@ class FlowFormat:
         quality: JPEG quality for flow that uses the whole range, 1 to 100.
     """
 
-    bound: float = 20.0
-    quality: int = 95
+    bound: Annotated[float, Limits(above=0, below=1e4)] = 20.0
+    quality: Annotated[int, Limits(1, 100)] = 95
 
     def __post_init__(self):
-        if not 0 < self.bound < 1e4:
-            raise ValueError(f"bound: got {self.bound}; give a number of pixels, such as 20")
-        if not 1 <= self.quality <= 100:
-            raise ValueError(f"quality: got {self.quality}; give 1 to 100, such as 95")
+        check_limits(self)
 
 
 def encode_flow(flow: np.ndarray, known: np.ndarray | None, form: FlowFormat) -> bytes:
@@ -49,13 +49,8 @@ def encode_flow(flow: np.ndarray, known: np.ndarray | None, form: FlowFormat) ->
         known: `[H, W]` bool, False where the flow is unknown; None: all known. Flow that is not
             finite or exceeds the bound is always unknown.
         form: the bound and the quality.
-
-    Raises:
-        ValueError: flow of another shape.
     """
     flow = np.asarray(flow, np.float32)
-    if flow.ndim != 3 or flow.shape[-1] != 2 or not flow.size:
-        raise ValueError(f"flow: got shape {flow.shape}; give [H, W, 2]")
     usable = (np.abs(flow) <= form.bound).all(-1)  # False for NaN too
     if known is not None:
         usable &= known

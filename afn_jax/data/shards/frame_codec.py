@@ -8,11 +8,15 @@ but decode a group from its first frame to the last one requested.
 import dataclasses
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from typing import Annotated, Literal
 
 import av
 import cv2
 import numpy as np
 
+from afn_jax.limits import Limits, check_limits
+
+Codec = Literal["jpeg", "h264", "vp9"]
 # Default, best and worst quality. For video codecs this is the constant rate factor: low is good.
 QUALITIES = {"jpeg": (95, 100, 1), "h264": (20, 0, 51), "vp9": (28, 0, 63)}
 # Encoding happens once, so it may be slow; "cpu-used" 4 is a guess between speed and size.
@@ -33,20 +37,17 @@ class FrameFormat:
         group: frames that are compressed together.
     """
 
-    codec: str = "jpeg"
+    codec: Codec = "jpeg"
     quality: int = 95
-    group: int = 16
+    group: Annotated[int, Limits(1, 256)] = 16
 
     def __post_init__(self):
-        if self.codec not in QUALITIES:
-            raise ValueError(f"codec: got {self.codec!r}; allowed are {', '.join(QUALITIES)}")
+        check_limits(self)
         lowest, highest = sorted(QUALITIES[self.codec][1:])
         if not lowest <= self.quality <= highest:
             raise ValueError(
                 f"quality: got {self.quality}; {self.codec} takes {lowest} to {highest}"
             )
-        if not 1 <= self.group <= 256:
-            raise ValueError(f"group: got {self.group}; give 1 to 256 frames, such as 16")
 
 
 def encode_frames(frames: np.ndarray, form: FrameFormat) -> list[bytes]:

@@ -17,6 +17,7 @@ from afn_jax.data.sources.lists.video_folder import read_video_folder
 from afn_jax.data.sources.spec import SourceSpec
 from afn_jax.data.sources.video_files import listed_videos
 from afn_jax.data.transforms.views import segments_of
+from afn_jax.limits import check_limits
 from afn_jax.near_names import unknown_name
 
 SOURCES: dict[str, SourceSpec] = {
@@ -78,8 +79,9 @@ def create_source(config: DataConfig, split: str, seed: int) -> Source:
     """Opens the "train" or "test" split of the dataset that `config` names.
 
     Raises:
-        ValueError: unknown name, no usable videos, or all of them shorter than a clip.
+        ValueError: a wrong setting or name, no usable videos, or all of them shorter than a clip.
     """
+    check_limits(config, "data.")
     spec = source_spec(config.source)
     if spec.root and not config.root:
         raise ValueError(

@@ -24,7 +24,7 @@ from collections import defaultdict
 import cv2
 import numpy as np
 
-from afn_jax.data.source import Clip, Video, VideoReadError
+from afn_jax.data.source import Clip, Video, VideoReadError, checked_indices
 from afn_jax.data.sources.catalogue import NUMBERED_PICTURE
 from afn_jax.data.transforms.crops import SpatialTransform
 
@@ -93,12 +93,7 @@ class FrameFolder(Video):
         Raises:
             VideoReadError: a picture is damaged or missing.
         """
-        indices = np.asarray(indices, np.int64).reshape(-1)
-        if ((indices < 0) | (indices >= self.num_frames)).any():
-            raise ValueError(
-                f"indices: {indices.tolist()} are not all inside {self.name}, which has "
-                f"{self.num_frames} frames; allowed are 0 to {self.num_frames - 1}"
-            )
+        indices = checked_indices(indices, self.num_frames, self.name)
         numbers = self.frames.numbers[indices]
         frames = _read(self.frames, numbers, cv2.IMREAD_COLOR_RGB)
         height, width = frames.shape[1:3]

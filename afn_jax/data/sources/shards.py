@@ -13,7 +13,7 @@ from afn_jax.data.shards.flow_codec import decode_flow
 from afn_jax.data.shards.frame_codec import FrameFormat, decode_frames
 from afn_jax.data.shards.manifest import FILE, missing_shards, read_dataset
 from afn_jax.data.shards.record import read_index, read_records, shard_name
-from afn_jax.data.source import Clip, Skipped, Video, VideoReadError
+from afn_jax.data.source import Clip, Skipped, Video, VideoReadError, checked_indices
 from afn_jax.data.sources.spec import SourceSpec
 
 
@@ -57,12 +57,7 @@ class ShardVideo(Video):
             ValueError: an index is outside the video.
             VideoReadError: the shard is damaged.
         """
-        indices = np.asarray(indices, np.int64).reshape(-1)
-        if indices.size and not 0 <= indices.min() <= indices.max() < self.num_frames:
-            raise ValueError(
-                f"indices: got {indices.min()} to {indices.max()}, but {self.name} has the frames "
-                f"0 to {self.num_frames - 1}"
-            )
+        indices = checked_indices(indices, self.num_frames, self.name)
         wanted, place = np.unique(indices, return_inverse=True)
         frames = np.empty((len(wanted), *self.size, 3), np.uint8)
         flows = np.zeros((len(wanted), *self.size, 2), np.float32) if self.has_flow else None

@@ -89,11 +89,6 @@ class SyntheticMotion:
             raise ValueError(
                 f"size: got {self.size}, but synthetic objects need at least (16, 16) pixels."
             )
-        if self.num_videos < 1 or self.num_frames < 1:
-            raise ValueError(
-                "num_videos and num_frames must be at least 1, "
-                f"got {self.num_videos} and {self.num_frames}."
-            )
         if self.radius[1] * (1 + WOBBLE) > 0.45:
             raise ValueError(
                 f"radius: got {self.radius}, but above 0.34 an object would overlap itself "

@@ -106,8 +106,6 @@ class TfdsVideos:
             ModuleNotFoundError: TensorFlow Datasets is not installed.
         """
         check_split(split)
-        if short_side is not None and short_side < 1:
-            raise ValueError(f"short_side: got {short_side}; give a number of pixels of 1 or more")
         tfds = _tensorflow_datasets()
         with _without_tensorflow():
             builder = _prepared_builder(tfds, name, data_dir)

@@ -14,7 +14,7 @@ import numpy as np
 
 from afn_jax.data.config import DataConfig
 from afn_jax.data.files.video import LENIENT, VideoIndex, index_video, read_frames
-from afn_jax.data.source import Clip, Skipped, Video, VideoReadError
+from afn_jax.data.source import Clip, Skipped, Video, VideoReadError, checked_indices
 from afn_jax.data.sources.catalogue import Catalogue
 from afn_jax.data.sources.frame_folder import FrameFolder, find_frames
 from afn_jax.data.sources.index_cache import (
@@ -68,12 +68,7 @@ class VideoFile(Video):
 
     def clip(self, indices: np.ndarray) -> Clip:
         """Returns the frames at `indices`. Raises `VideoReadError` if the file is damaged."""
-        indices = np.asarray(indices, np.int64)
-        if ((indices < 0) | (indices >= self.num_frames)).any():
-            raise ValueError(
-                f"indices: {indices.tolist()} are not all inside {self.name}, which has "
-                f"{self.num_frames} frames; allowed are 0 to {self.num_frames - 1}"
-            )
+        indices = checked_indices(indices, self.num_frames, self.name)
         frames = read_frames(
             self.path, self.index, indices + self.first, short_side=self.short_side
         )
@@ -125,10 +120,6 @@ class VideoFiles:
                 f"root: {root!r} holds only one class, {self.class_names[0]!r}; give the folder "
                 "above, with one subfolder of videos for each of two or more classes"
             )
-        if short_side is not None and short_side < 1:
-            raise ValueError(f"short_side: got {short_side}; give a number of pixels of 1 or more")
-        if not (0 <= flow_bound < math.inf):
-            raise ValueError(f"flow_bound: got {flow_bound}; give pixels, 0 for no flow")
         found = [catalogue.locate(entry, videos) for entry in videos.entries]
         _check_found(root, videos, found)
         indexed = _index_all(

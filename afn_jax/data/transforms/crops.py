@@ -120,10 +120,6 @@ class CenterCrop:
     size: tuple[int, int]
     scale: float = 1.0
 
-    def __post_init__(self):
-        _check_size(self.size)
-        _check_scales((self.scale,))
-
     def draw(
         self, height: int, width: int, rng: np.random.Generator | None = None
     ) -> SpatialTransform:
@@ -145,8 +141,6 @@ def ten_crops(
         size: (height, width) of the results.
         scale: sides of the boxes relative to the largest one; .875 is 224 of 256 pixels.
     """
-    _check_size(size)
-    _check_scales((scale,))
     box = _box(height, width, size, scale, scale)
     return tuple(
         _placed(box, (height, width), place, size, flip)
@@ -171,11 +165,6 @@ class RandomCrop:
     size: tuple[int, int]
     scales: tuple[float, ...] = (1.0, 0.875, 0.75)
     flip_probability: float = 0.5
-
-    def __post_init__(self):
-        _check_size(self.size)
-        _check_scales(self.scales)
-        _check_probability(self.flip_probability)
 
     def draw(self, height: int, width: int, rng: np.random.Generator) -> SpatialTransform:
         """Draws a transform for images of that size."""
@@ -209,15 +198,6 @@ class CornerCrop:
     max_distortion: int = 1
     places: int = 5
     flip_probability: float = 0.5
-
-    def __post_init__(self):
-        _check_size(self.size)
-        _check_scales(self.scales)
-        _check_probability(self.flip_probability)
-        if self.max_distortion < 0:
-            raise ValueError(f"max_distortion: got {self.max_distortion}; give 0 or more")
-        if self.places not in (5, 13):
-            raise ValueError(f"places: got {self.places}; give 5 or 13")
 
     def draw(self, height: int, width: int, rng: np.random.Generator) -> SpatialTransform:
         """Draws a transform for images of that size."""
@@ -253,18 +233,3 @@ def _placed(
     """Puts a box at `place`, in quarters of the free rows and columns (see `CORNERS`)."""
     top, left = ((picture[i] - box[i]) * place[i] // 4 for i in (0, 1))
     return SpatialTransform(top, left, *box, tuple(size), flip)
-
-
-def _check_scales(scales: tuple[float, ...]) -> None:
-    if not scales or not all(0 < scale <= 1 for scale in scales):
-        raise ValueError(f"scales: got {scales}; give one or more numbers above 0 and up to 1")
-
-
-def _check_probability(flip_probability: float) -> None:
-    if not 0 <= flip_probability <= 1:
-        raise ValueError(f"flip_probability: got {flip_probability}; give a number from 0 to 1")
-
-
-def _check_size(size: tuple[int, int]) -> None:
-    if len(size) != 2 or min(size) < 1:
-        raise ValueError(f"size: got {size}; give (height, width), each 1 or more")

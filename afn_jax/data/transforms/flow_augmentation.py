@@ -118,22 +118,6 @@ class FlowNetAugmentation:
     step_translation: float = 0.03  # guessed
     flip_probability: float = 0.5
 
-    def __post_init__(self):
-        if len(self.size) != 2 or min(self.size) < 1:
-            raise ValueError(f"size: got {self.size}; give (height, width), each 1 or more")
-        if len(self.scales) != 2 or not 0 < self.scales[0] <= self.scales[1] <= 1:
-            raise ValueError(
-                f"scales: got {self.scales}; give the smallest and the largest, above 0 and at "
-                "most 1"
-            )
-        for name in ("rotation", "translation", "step_rotation", "step_zoom", "step_translation"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name}: got {getattr(self, name)}; give 0 or more")
-        if not 0 <= self.flip_probability <= 1:
-            raise ValueError(
-                f"flip_probability: got {self.flip_probability}; give a number from 0 to 1"
-            )
-
     def draw(self, height: int, width: int, rng: np.random.Generator) -> MovingView:
         """Draws a view for images of that size."""
         flip = bool(rng.random() < self.flip_probability)

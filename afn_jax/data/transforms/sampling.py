@@ -17,9 +17,6 @@ def clip_indices(start: int, num_frames: int, stride: int, video_frames: int) ->
     Returns:
         `[num_frames]` int64 in `[0, video_frames)`.
     """
-    _check(num_frames=num_frames, stride=stride, video_frames=video_frames)
-    if not 0 <= start < video_frames:
-        raise ValueError(f"start: got {start}; allowed are 0 to {video_frames - 1}")
     return (start + stride * np.arange(num_frames, dtype=np.int64)) % video_frames
 
 
@@ -48,7 +45,6 @@ def covering_clips(video_frames: int, num_frames: int, stride: int) -> int:
     With stride 1 each frame is in at least one clip, and in exactly one if the length of the video
     is a multiple of the clip's. Larger strides leave the frames in between unused.
     """
-    _check(video_frames=video_frames, num_frames=num_frames, stride=stride)
     return -(-video_frames // (num_frames * stride))
 
 
@@ -72,7 +68,6 @@ def uniform_segment_starts(
     Returns:
         `[num_clips, num_segments]` int64, not decreasing along either axis.
     """
-    _check(num_clips=num_clips)
     first, last = _segment_starts(video_frames, num_segments, num_frames, stride)
     if num_clips == 1:
         return ((first + last) // 2)[None]
@@ -89,15 +84,6 @@ def _segment_starts(
     The valid starts of the video are divided evenly. If there are fewer of them than segments, some
     segments share a start; in a video that is shorter than a clip all do.
     """
-    _check(
-        video_frames=video_frames, num_segments=num_segments, num_frames=num_frames, stride=stride
-    )
     starts = max(1, video_frames - (num_frames - 1) * stride)
     bounds = np.arange(num_segments + 1, dtype=np.int64) * starts // num_segments
     return bounds[:-1], np.maximum(bounds[1:] - 1, bounds[:-1])
-
-
-def _check(**values: int) -> None:
-    for name, value in values.items():
-        if value < 1:
-            raise ValueError(f"{name}: got {value}; give 1 or more")

@@ -7,7 +7,7 @@ processes.
 
 import dataclasses
 import zlib
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from afn_jax.data.transforms.sampling import (
     random_segment_starts,
     uniform_segment_starts,
 )
+from afn_jax.limits import Limits, check_limits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,26 +36,16 @@ class Views:
         seed: of random clips and crops.
     """
 
-    clips: int = 1
+    clips: Annotated[int, Limits(1)] = 1
     when: Literal["uniform", "random", "cover"] = "uniform"
     crops: Literal["center", "ten", "random"] = "center"
-    scale: float = 1.0
-    seed: int = 0
+    scale: Annotated[float, Limits(above=0, maximum=1)] = 1.0
+    seed: Annotated[int, Limits(0)] = 0
 
     def __post_init__(self):
         if self.crops == "centre":  # the former spelling, accepted for one release
             object.__setattr__(self, "crops", "center")
-        if self.clips < 1:
-            raise ValueError(f"clips: got {self.clips}; give 1 or more")
-        if self.seed < 0:
-            raise ValueError(f"seed: got {self.seed}; give 0 or more")
-        if not 0 < self.scale <= 1:
-            raise ValueError(f"scale: got {self.scale}; give a number above 0 and up to 1")
-        for name, allowed in (("when", WHEN), ("crops", CROPS)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"{name}: got {getattr(self, name)!r}; allowed are {', '.join(allowed)}"
-                )
+        check_limits(self)
 
     @property
     def crops_per_clip(self) -> int:
@@ -93,8 +84,6 @@ class Views:
         )
 
 
-WHEN = ("uniform", "random", "cover")
-CROPS = ("center", "ten", "random")
 MIDDLE_CLIP = Views()  # center crop
 _STARTS, _PLACES = 0, 1  # separate streams of random numbers
 
@@ -107,7 +96,7 @@ def segments_of(config: DataConfig) -> tuple[int, int]:
     """
     if config.sampling == "clip":
         return 1, config.num_frames
-    if config.num_segments < 1 or config.num_frames % config.num_segments:
+    if config.num_frames % config.num_segments:
         raise ValueError(
             f"data.num_segments: got {config.num_segments}, which does not divide the "
             f"{config.num_frames} frames of a clip. --data.num-frames counts all segments "

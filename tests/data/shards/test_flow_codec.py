@@ -94,9 +94,7 @@ def test_rejects_a_bad_format(change, message):
         dataclasses.replace(FlowFormat(), **change)
 
 
-def test_rejects_wrong_shapes_and_damaged_bytes():
-    with pytest.raises(ValueError, match=r"flow: got shape \(4, 5, 3\)"):
-        encode_flow(np.zeros((4, 5, 3)), None, FlowFormat())
+def test_rejects_damaged_bytes():
     data = encode_flow(smooth_flow(3.0), np.eye(96, 128, dtype=bool), FlowFormat())
     for damaged, size in [(data[:5], (96, 128)), (data[:40], (96, 128)), (data, (96, 120)),
                           (data[:-9], (96, 128))]:  # fmt: skip

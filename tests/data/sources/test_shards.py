@@ -148,7 +148,7 @@ def test_warns_of_flow_estimated_without_brightening(tmp_path, caplog):
 
 def test_rejects_indices_outside_a_video(folder):
     for indices in ([11], [-1], [3, 50]):
-        with pytest.raises(ValueError, match="has the frames 0 to 10"):
+        with pytest.raises(ValueError, match="which has 11 frames; allowed are 0 to 10"):
             Shards(folder)[0].clip(np.array(indices))
 
 

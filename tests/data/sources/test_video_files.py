@@ -90,12 +90,6 @@ def test_rejects_wrong_roots(root):
         VideoFiles(root / "Walk", listed(*videos.entries, anywhere=True))
     # One level too high is no harm where names say which video it is.
     assert len(VideoFiles(root.parent, listed(*videos.entries, anywhere=True))) == 2
-    for settings, message in [
-        ({"short_side": 0}, "short_side: got 0"),
-        ({"flow_bound": -1.0}, "flow_bound: got -1.0"),
-    ]:
-        with pytest.raises(ValueError, match=message):
-            VideoFiles(root, videos, **settings)
 
 
 def test_names_are_unique(root):
@@ -140,7 +134,7 @@ def test_segments(root):
     ]
     frames = source[0].clip(np.array([2, 0])).frames
     np.testing.assert_allclose(frames.mean((1, 2, 3)), [20 + 40, 20 + 20], atol=3)
-    with pytest.raises(ValueError, match=r"\[3\] are not all inside .*allowed are 0 to 2"):
+    with pytest.raises(ValueError, match="indices: 3 is outside .* allowed are 0 to 2"):
         source[0].clip(np.array([3]))
 
 

@@ -38,13 +38,3 @@ def test_brightens_real_dark_video(shared_data):
     assert frames.mean() < 0.2 * 255
     assert apply_gamma(frames, 0.4).mean() > 1.8 * frames.mean()
     assert apply_gamma(frames, normalizing_gamma(frames)).mean() == pytest.approx(102, abs=3)
-
-
-def test_rejects_bad_arguments():
-    frames = np.zeros((2, 3), np.uint8)
-    with pytest.raises(ValueError, match="gamma: got 0; give a number above 0, such as 0.4"):
-        apply_gamma(frames, 0)
-    with pytest.raises(ValueError, match="frames: got float64; give uint8"):
-        apply_gamma(frames / 255, 0.4)
-    with pytest.raises(ValueError, match="mean: got 1; give a number between 0 and 1"):
-        normalizing_gamma(frames, 1)

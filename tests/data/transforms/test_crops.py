@@ -287,18 +287,3 @@ def test_boxes_fit_images_of_any_size(height, width):
         for _ in range(20):
             transform = policy.draw(height, width, rng)
             assert transform.frames(frames).shape == (1, *policy.size, 3)
-
-
-def test_rejects_bad_arguments():
-    with pytest.raises(ValueError, match=r"size: got \(0, 4\); give \(height, width\)"):
-        CenterCrop((0, 4))
-    with pytest.raises(ValueError, match=r"scales: got \(1.5,\); give one or more numbers above 0"):
-        RandomCrop((4, 4), scales=(1.5,))
-    with pytest.raises(ValueError, match="flip_probability: got 2; give a number from 0 to 1"):
-        RandomCrop((4, 4), flip_probability=2)
-    with pytest.raises(ValueError, match=r"scales: got \(0,\); give one or more numbers above 0"):
-        ten_crops(8, 8, (4, 4), 0)
-    with pytest.raises(ValueError, match="max_distortion: got -1; give 0 or more"):
-        CornerCrop((4, 4), max_distortion=-1)
-    with pytest.raises(ValueError, match="places: got 9; give 5 or 13"):
-        CornerCrop((4, 4), places=9)

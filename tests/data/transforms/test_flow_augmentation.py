@@ -185,18 +185,3 @@ def test_flow_of_real_chairs_matches_the_frames(shared_data):
         right = np.abs(warped(out.frames[1], out.flows[0]) - out.frames[0])
         still = np.abs(out.frames[1].astype(float) - out.frames[0])
         assert np.nanmedian(right) < 6 and np.nanmean(right) < 0.6 * still.mean()
-
-
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        ({"size": (0, 4)}, r"size: got \(0, 4\); give \(height, width\)"),
-        ({"scales": (0.5, 1.2)}, r"scales: got \(0.5, 1.2\); give the smallest and the largest"),
-        ({"scales": (1.0, 0.5)}, "scales: got"),
-        ({"rotation": -1}, "rotation: got -1; give 0 or more"),
-        ({"flip_probability": 2}, "flip_probability: got 2; give a number from 0 to 1"),
-    ],
-)
-def test_rejects_bad_settings(settings, message):
-    with pytest.raises(ValueError, match=message):
-        FlowNetAugmentation(**{"size": (4, 4)} | settings)

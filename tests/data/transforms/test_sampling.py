@@ -128,18 +128,3 @@ def test_covering_clips_show_every_frame(num_frames):
         if video_frames % num_frames == 0:
             assert sorted(shown) == list(range(video_frames))
     assert covering_clips(100, 4, 5) == 5
-
-
-def test_rejects_bad_numbers():
-    with pytest.raises(ValueError, match="num_frames: got 0; give 1 or more"):
-        clip_indices(0, 0, 1, 5)
-    with pytest.raises(ValueError, match="stride: got 0"):
-        random_clip_start(5, 2, 0, np.random.default_rng(0))
-    with pytest.raises(ValueError, match="video_frames: got 0"):
-        uniform_clip_starts(0, 2, 1, 3)
-    with pytest.raises(ValueError, match="num_clips: got 0"):
-        uniform_clip_starts(5, 2, 1, 0)
-    with pytest.raises(ValueError, match="num_segments: got 0"):
-        uniform_segment_starts(5, 0, 2, 1, 1)
-    with pytest.raises(ValueError, match="start: got 5; allowed are 0 to 4"):
-        clip_indices(5, 2, 1, 5)

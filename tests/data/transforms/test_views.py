@@ -67,11 +67,11 @@ def test_segments_divide_the_frames_of_a_clip():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"clips": 0}, "clips: got 0; give 1 or more"),
+        ({"clips": 0}, "clips: got 0, but it must be at least 1"),
         ({"when": "often"}, "when: got 'often'; allowed are uniform, random, cover"),
         ({"crops": "five"}, "crops: got 'five'; allowed are center, ten, random"),
-        ({"scale": 1.5}, "scale: got 1.5; give a number above 0 and up to 1"),
-        ({"seed": -1}, "seed: got -1; give 0 or more"),
+        ({"scale": 1.5}, "scale: got 1.5, but it must be at most 1 and above 0"),
+        ({"seed": -1}, "seed: got -1, but it must be at least 0"),
     ],
 )
 def test_rejects_bad_views(change, message):

@@ -41,8 +41,6 @@ def kitti(root: str | Path, *, year: int, split: str = "train", num_frames: int 
         ValueError: an argument is wrong, or the folder is not this dataset.
     """
     root = Path(root)
-    if year not in FRAME_FOLDERS:
-        raise ValueError(f"year: got {year}; allowed are 2012 and 2015")
     training = root if (root / "flow_occ").is_dir() else root / "training"
     if not (training / "flow_occ").is_dir():
         test = root.name == "testing" or (root / "testing").is_dir()

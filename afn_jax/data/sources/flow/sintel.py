@@ -23,7 +23,6 @@ from afn_jax.data.sources.flow.sequence import (
     true_flow,
 )
 
-PASSES = ("clean", "final")
 _FRAME = re.compile(r"frame_(\d+)")
 
 
@@ -48,8 +47,6 @@ def sintel(
         ValueError: an argument is wrong, or the folder is not this dataset.
     """
     root = Path(root)
-    if render not in PASSES:
-        raise ValueError(f"render: got {render!r}; allowed are 'clean' and 'final'")
     training = root if (root / "flow").is_dir() else root / "training"
     for name in ("flow", render):
         if not (training / name).is_dir():

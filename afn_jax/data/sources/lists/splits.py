@@ -34,10 +34,6 @@ def split_by_name(
         The paths of that split, sorted.
     """
     check_split(split)
-    if not 0 < test_fraction < 1:
-        raise ValueError(
-            f"test_fraction: got {test_fraction}; give a fraction between 0 and 1, such as 0.2"
-        )
     group_of = {path: ucf_group(path) or path for path in paths}
     if len(set(group_of.values())) == 1:
         group_of = {path: path for path in paths}
