@@ -159,10 +159,8 @@ def run_flow(config: FlowConfig, console: Console | None = None) -> dict:
         )
     summary, groups = summarize(results)
     repeated = sum(result.repeated for result in results)
-    notes = [
-        *method.notes(),
-        f"Number of pairs of {config.dataset}{_which(config)}: {len(results)}.",
-    ]
+    counted = f"{len(results)} pair{'s' * (len(results) > 1)}"
+    notes = [*method.notes(), f"{config.dataset}{_which(config)}: {counted}."]
     if config.dataset in method.trained_on:
         seen = "not trained on these pairs" if split == "test" else "trained on some of these pairs"
         notes.append(f"Split {split} of {config.dataset}: the run was {seen}.")

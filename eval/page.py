@@ -1,4 +1,4 @@
-"""A page of results: one HTML file, complete in itself, in the style of `report.css`."""
+"""Writes results as one self-contained HTML page in the style of `report.css`."""
 
 import html
 import os
@@ -13,13 +13,13 @@ CSS = Path(__file__).with_name("report.css")
 def write_page(
     path: str | os.PathLike, title: str, sections: Sequence[str], *, footer: str = ""
 ) -> None:
-    """Writes the page; an older one at `path` is there until the new one is whole.
+    """Writes the page; an older one at `path` stays until the new one is complete.
 
     Args:
-        path: the HTML file; its folder is made.
-        title: its heading, plain text.
+        path: the HTML file; its folder is created.
+        title: heading, plain text.
         sections: HTML; empty ones are left out.
-        footer: a paragraph of HTML at the end.
+        footer: HTML of the last paragraph.
     """
     title = html.escape(title)
     page = (
@@ -30,8 +30,8 @@ def write_page(
         + "\n".join(section for section in sections if section)
         + "\n</main>\n<footer>"
         + (f"<p>{footer}</p>" if footer else "")
-        + "<p>Written by afn_jax. This file is complete in itself: no scripts, nothing loaded from "
-        "elsewhere.</p></footer>\n</body>\n</html>\n"
+        + "<p>Written by afn_jax. This file is self-contained: it has no scripts and loads nothing."
+        "</p></footer>\n</body>\n</html>\n"
     )
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

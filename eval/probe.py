@@ -1,23 +1,27 @@
-"""What a run has learned: `python -m eval probe --run DIR`.
+"""Probes what a run has learned: `python -m eval probe`.
 
-Accuracy on frozen, shuffled and reversed clips (motion or appearance?), occlusion maps (where does
-it look?), the quality of the future flow, class-wise gains over another run, and endpoint error
-against accuracy over several runs. One middle clip of each test video, centre crop.
+The probes are accuracy on frozen, shuffled and reversed clips (motion or appearance?), occlusion
+maps (where does it look?), the error of the future flow, gains per class over another run, and
+endpoint error against accuracy over several runs. They use the middle clip of each test video with
+a center crop.
 """
 
 import dataclasses
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+import tyro
 from rich.console import Console
 
 from afn_jax.atomic import write_atomically
 from afn_jax.data.clip_reader import ClipReader
 from afn_jax.data.pipeline import evaluation_batches
-from afn_jax.data.sources import SOURCES, create_source
-from afn_jax.metrics import true_class_rank
+from afn_jax.data.source import Source
+from afn_jax.data.sources import create_source
+from afn_jax.limits import Limits, check_limits
+from afn_jax.metrics import Mean, true_class_rank
 from afn_jax.near_names import unknown_name
 from afn_jax.types import Batch
 from eval.action import example_clips
@@ -35,9 +39,19 @@ from eval.probes import (
     spread,
 )
 from eval.protocols import find_protocol
-from eval.scores import accuracy_interval, aligned, load_scores
+from eval.scores import accuracy_interval, aligned, load_scores, softmax
 from train.checkpoint import load_config
+from train.config import TrainConfig
 from train.objectives import flow_and_target
+
+
+def _flow_datasets() -> dict[str, tuple[str, str]]:
+    """Returns the datasets with true flow: name for the user -> (dataset, rendering of frames).
+
+    "sintel" has the clean pass, "sintel-final" the final pass.
+    """
+    clean = {name: (name, "clean") for name in flow_dataset_names()}
+    return clean | {f"{name}-final": (name, "final") for name in flow_dataset_names("render")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,83 +61,95 @@ class ProbeConfig:
     run: str
     """Folder of the run."""
     what: tuple[Literal["motion", "occlusion", "future"], ...] = ("motion", "occlusion", "future")
-    """Which probes; those that the network cannot answer are left out, with a line that says so."""
+    """Probes to run; those that the network cannot answer are skipped with a message."""
     against: str = ""
-    """Folder of another run: class-wise gains over it. Both need `python -m eval action` first."""
+    """Folder of another run, to report the accuracy gain of each class over it. Both runs must have
+    been evaluated with `python -m eval action`."""
     runs: tuple[str, ...] = ()
-    """Folders of evaluated runs: endpoint error against accuracy over them. RUN=FOLDER takes the
-    error from the flow.json in FOLDER, as of a classical method or of the flow network before."""
-    flow_dataset: str = ""
-    """For runs without FOLDER: take the error of `python -m eval flow --dataset` of this name, as
-    sintel (Table 3; its final pass is sintel-final); default: that of the test clips."""
-    batch_size: int = 32
-    """Clips at a time, over all devices."""
-    examples: int = 6
-    """Test clips with an occlusion map or a future flow in the report."""
-    square: int = 0
-    """Side of the occluding square, in pixels; 0 means a quarter of the shorter side (guessed)."""
-    stride: int = 0
-    """Pixels from one place of it to the next; 0 means half of its side (guessed)."""
+    """Folders of evaluated runs, to compare endpoint error and accuracy over them. RUN=FOLDER takes
+    the endpoint error from FOLDER/flow.json, e.g. that of a classical method."""
+    flow_dataset: Annotated[
+        str,
+        tyro.conf.arg(
+            help="Dataset whose endpoint error, by `python -m eval flow`, is compared for runs "
+            f"without FOLDER ({', '.join(_flow_datasets())}). Empty: the test clips of the run."
+        ),
+    ] = ""
+    batch_size: Annotated[int, Limits(1)] = 32
+    """Clips per batch, over all devices."""
+    examples: Annotated[int, Limits(0)] = 6
+    """Number of test clips with an occlusion map or a future flow in the report."""
+    square: Annotated[int, Limits(0)] = 0
+    """Side of the occluding square, in pixels; 0: a quarter of the shorter side (guessed)."""
+    stride: Annotated[int, Limits(0)] = 0
+    """Largest distance between positions of the square, in pixels; 0: half its side (guessed)."""
     data_root: str = ""
-    """Where the videos are, if not where the run found them."""
+    """Folder of the videos, if they have moved since training."""
     annotations: str = ""
-    """Where their lists are, likewise."""
+    """Lists of the videos, if they have moved since training."""
 
 
 def run_probe(config: ProbeConfig, console: Console | None = None) -> dict:
-    """Probes, writes `probe.json` and `probe.html` into the run's folder, returns the numbers.
+    """Probes a run, and writes `probe.json` and `probe.html` into its folder.
+
+    Returns:
+        The contents of `probe.json`.
 
     Raises:
-        ValueError: no run, or settings that do not fit it.
-        CheckpointError: no readable checkpoint.
+        ValueError: not a run folder, invalid settings, or no test video can be decoded.
+        CheckpointError: the run has no readable checkpoint.
     """
+    check_limits(config)
     console = console or Console(stderr=True)
     run_dir = Path(config.run)
     settings = moved(load_config(run_dir), config.data_root, config.annotations)
-    if settings.objective.flow == "none":  # as in training: nobody reads a teacher's flow
+    if settings.objective.flow == "none":  # as in training: no flow is estimated by a teacher
         data = dataclasses.replace(settings.data, teacher="none")
         settings = dataclasses.replace(settings, data=data)
     if config.flow_dataset and not config.runs:
         raise ValueError(
-            f"flow_dataset: got {config.flow_dataset!r} without runs; give the runs to compare."
+            f"flow_dataset: got {config.flow_dataset!r} without runs; add --runs RUN RUN."
         )
     values: dict = {}
-    if config.against:  # first: these fail early
+    if config.against:  # first, because it fails early
         values["class_gains"] = gains_over(run_dir, Path(config.against), console)
     if config.runs:
-        # A run may be among them with the folder of its flow.
+        # The probed run may be among them, with the folder of its flow.
         named = {Path(_run_and_flow(entry)[0]) for entry in config.runs}
         own = () if run_dir in named else (config.run,)
         values["runs"] = flow_against_accuracy((*own, *config.runs), config.flow_dataset, console)
     source = create_source(settings.data, "test", settings.seed)
     predict, values["step"] = load_predict(run_dir, settings, len(source.class_names))
     starts = starts_of(settings, len(source.class_names))
-    # A network whose flows are not those of all frames one after the other sees no future.
+    # Otherwise the network predicts no future flow.
     all_frames = starts == tuple(range(settings.data.num_frames))
     clips = example_clips(
         predict, source, settings.data, config.examples, starts if all_frames else ()
     )
     if config.examples and not clips:
-        raise ValueError(f"run: not one test video of {config.run} can be read.")
+        raise ValueError(_none_readable(config.run))
     one = predict(np.zeros((1, settings.data.num_frames, *settings.data.size, 3), np.uint8))
     can = {
         "motion": one.logits is not None and settings.data.num_frames > 1,
         "occlusion": one.logits is not None,
-        "future": all_frames and bool(one.flows) and one.flows[0].shape[1] == len(starts),
+        "future": all_frames
+        and len(starts) > 1
+        and bool(one.flows)
+        and one.flows[0].shape[1] == len(starts),
     }
     why = {
-        "motion": "it does not classify clips of several frames",
-        "occlusion": "it does not classify",
-        "future": "it predicts no flow to the frame after the clip",
+        "motion": "the network does not classify clips of several frames",
+        "occlusion": "the network does not classify",
+        "future": "the network does not predict the flow to the frame after the clip",
     }
     for name in config.what:
         if not can[name]:
-            console.print(f"{name}: left out, {why[name]}", highlight=False)
+            console.print(f"{name}: skipped, {why[name]}", highlight=False)
     wanted = {name for name in config.what if can[name]}
-    values |= _over_test_set(predict, source, settings, config.batch_size, wanted)
+    values |= _over_test_set(predict, source, settings, config, wanted)
     if "future" in wanted and "future" not in values:
         wanted.discard("future")
-        console.print("future: left out, the test clips have no flow target", highlight=False)
+        console.print("future: skipped, the test clips have no flow target", highlight=False)
     maps = []
     if "occlusion" in wanted:
         side = min(settings.data.size)
@@ -132,7 +158,7 @@ def run_probe(config: ProbeConfig, console: Console | None = None) -> dict:
         values["occlusion"] = {"square": square, "stride": stride}
         for clip in clips:
             found = occlusion_map(
-                lambda frames: _probabilities(predict(frames)),
+                lambda frames: softmax(np.asarray(predict(frames).logits, np.float64)),
                 clip.frames,
                 clip.label,
                 square=square,
@@ -148,7 +174,7 @@ def run_probe(config: ProbeConfig, console: Console | None = None) -> dict:
 
 
 def probe_line(values: dict) -> str:
-    """The one line that scripts read."""
+    """Returns the result as one line: `top1=0.93 top1_frozen=0.4 ... report=...`."""
     numbers = {}
     for kind, found in values.get("motion", {}).items():
         numbers["top1" if kind == "as it is" else f"top1_{kind}"] = found["top1"]
@@ -161,16 +187,16 @@ def probe_line(values: dict) -> str:
 
 
 def gains_over(run_dir: Path, other: Path, console: Console) -> dict[str, float]:
-    """Accuracy of this run minus that of the other by class name, the largest first.
+    """Computes the accuracy of a run minus that of another, by class name, largest first.
 
-    Both are ranked by what their protocol averages, as their top-1 is.
+    Predictions come from what the protocol of each run averages, as for its top-1 accuracy.
     """
     before, after = aligned([load_scores(other), load_scores(run_dir)])
     for run, scores in ((other, before), (run_dir, after)):
         warn_if_older(run, scores.step, "scores.npz", console)
     if before.protocol != after.protocol:
         _warn(
-            f"gains are between two protocols, {before.protocol} of {other} and "
+            f"the gains compare two protocols, {before.protocol} of {other} and "
             f"{after.protocol} of {run_dir}",
             console,
         )
@@ -186,20 +212,22 @@ def gains_over(run_dir: Path, other: Path, console: Console) -> dict[str, float]
 def flow_against_accuracy(
     entries: tuple[str, ...], flow_dataset: str = "", console: Console | None = None
 ) -> dict:
-    """Endpoint error and accuracy of evaluated runs, and Spearman's correlation (Table 3).
+    """Collects endpoint error and accuracy of runs, with Spearman's rank correlation (Table 3).
 
     Args:
-        entries: folders of runs, or RUN=FOLDER, whose flow.json has the endpoint error.
-        flow_dataset: of the others the error is that of `python -m eval flow` on it, in the folder
-            where that writes it; "": of their test clips.
-        console: is told what was not measured alike, or of an older checkpoint.
+        entries: folders of evaluated runs, or RUN=FOLDER with the endpoint error in
+            FOLDER/flow.json.
+        flow_dataset: dataset of the endpoint error for runs without FOLDER, as measured by
+            `python -m eval flow` in its default folder; "": the test clips of each run.
+        console: prints warnings about results of older checkpoints, and about numbers that were
+            measured in different ways.
 
     Raises:
-        ValueError: something was not evaluated.
+        ValueError: an evaluation is missing.
     """
     console = console or Console(stderr=True)
     rows = []
-    protocols, measured = {}, {}  # what each run was evaluated with
+    protocols, measured = {}, {}  # how the accuracy and the endpoint error of each run came about
     for entry in dict.fromkeys(str(Path(entry)) for entry in entries):
         run, folder = _run_and_flow(entry)
         command = f"python -m eval flow --dataset DATASET --root DIR --run {run} --out {folder}"
@@ -209,7 +237,7 @@ def flow_against_accuracy(
         evaluated = _read(Path(run) / "eval.json", f"python -m eval action --run {run}")
         if "top1" not in evaluated:
             raise ValueError(
-                f"runs: the evaluation of {run} has no accuracy; it does not classify."
+                f"runs: the evaluation of {run} has no accuracy: the run does not classify."
             )
         warn_if_older(run, evaluated.get("step"), "eval.json", console)
         clips = ("dataset", "list_number", "num_videos")
@@ -223,33 +251,27 @@ def flow_against_accuracy(
                 warn_if_older(flow["run"], flow.get("step"), f"{folder}/flow.json", console)
             epe = flow.get("epe")
             measured[run] = f"{flow.get('num_pairs')} pairs of {flow.get('dataset')}"
-            measured[run] += ", invalid pixels too" if flow.get("count_invalid") else ""
+            measured[run] += " with invalid pixels" if flow.get("count_invalid") else ""
         if epe is None:
             raise ValueError(
                 f"runs: the evaluation of {run} has no endpoint error: its test clips have no flow "
-                "target, or it predicts no flow. Evaluate flow with `python -m eval flow --dataset "
-                f"sintel --root SINTEL --run {run}`, or the network whose flow it sees, and add "
-                "--flow-dataset sintel, or give RUN=FOLDER, the folder of that flow.json."
+                "target, or it predicts no flow. Run `python -m eval flow --dataset DATASET --root "
+                f"DIR --run {run}` and add --flow-dataset DATASET. If another network or method "
+                f"provides its flow, evaluate that one and give {run}=FOLDER with the folder of "
+                "its flow.json."
             )
         rows.append({"run": run, "epe": epe, "top1": evaluated["top1"]})
     for what, of_run in (("accuracy", protocols), ("endpoint error", measured)):
         if len(set(of_run.values())) > 1:
             texts = "; ".join(f"{run}: {text}" for run, text in of_run.items())
-            _warn(f"the {what} of the runs is not measured alike: {texts}", console)
+            _warn(f"the {what} of the runs was measured in different ways: {texts}", console)
     correlation = rank_correlation(*([row[name] for row in rows] for name in ("epe", "top1")))
     return {"rows": rows, "rank_correlation": correlation}
 
 
 def _flow_config(dataset: str, run: str) -> FlowConfig:
-    """Returns the settings of the evaluation of a run on a dataset with true flow.
-
-    "sintel" is its clean pass, "sintel-final" its final pass.
-    """
-    known = {name: (name, "clean") for name in flow_dataset_names()}
-    finals = {
-        f"{name}-final": (name, "final") for name in known if "render" in SOURCES[name].options
-    }
-    known |= finals
+    """Returns the settings of the flow evaluation of a run on one of `_flow_datasets`."""
+    known = _flow_datasets()
     if dataset not in known:
         raise ValueError(unknown_name("flow_dataset", dataset, known))
     name, render = known[dataset]
@@ -261,7 +283,7 @@ def _warn(text: str, console: Console) -> None:
 
 
 def _run_and_flow(entry: str) -> tuple[str, str]:
-    """RUN=FOLDER -> (RUN, FOLDER); a folder whose own name has a "=" is a RUN."""
+    """Splits RUN=FOLDER into (RUN, FOLDER); an existing folder with "=" in its name is a RUN."""
     if Path(entry).is_dir():
         return entry, ""
     run, _, folder = entry.partition("=")
@@ -273,19 +295,28 @@ def _read(path: Path, command: str) -> dict:
         return json.loads(path.read_text())
     except (OSError, json.JSONDecodeError):
         raise ValueError(
-            f"runs: {path.parent} has no readable {path.name}. Run `{command}`."
+            f"runs: {path.parent} has no readable {path.name}. Run `{command}` first."
         ) from None
 
 
-def _over_test_set(predict: Predict, source, settings, batch_size: int, wanted: set[str]) -> dict:
-    """The motion and future probes, over the middle clip of every test video."""
+def _none_readable(run: str) -> str:
+    return (
+        f"none of the test videos of {run} can be decoded. Check that the dataset is complete and "
+        "its disk is readable."
+    )
+
+
+def _over_test_set(
+    predict: Predict, source: Source, settings: TrainConfig, config: ProbeConfig, wanted: set[str]
+) -> dict:
+    """Runs the motion and future probes on the middle clip of every test video."""
     if not wanted & {"motion", "future"}:
         return {}
     right: dict[str, list[bool]] = {kind: [] for kind in ORDERS}
     names: list[str] = []
-    errors: dict[str, np.ndarray] = {}
+    errors: dict[str, Mean] = {}
     reader = ClipReader(source, settings.data)
-    batches = evaluation_batches(reader, batch_size=batch_size)
+    batches = evaluation_batches(reader, batch_size=config.batch_size)
     for arrays in batches:
         batch = Batch.from_arrays(arrays)
         counted = batch.mask
@@ -303,8 +334,10 @@ def _over_test_set(predict: Predict, source, settings, batch_size: int, wanted: 
                 right[kind] += is_right[counted].tolist()
         if "future" in wanted and batch.flows is not None:
             flow, target, mask = (np.asarray(x) for x in flow_and_target(prediction, batch))
-            for name, found in future_errors(flow, target, mask).items():
-                errors[name] = errors.get(name, 0) + np.array(found, np.float64)
+            for name, error in future_errors(flow, target, mask).items():
+                errors[name] = errors[name].merge(error) if name in errors else error
+    if len(reader.damaged) == len(source):
+        raise ValueError(_none_readable(config.run))
     values: dict = {}
     if "motion" in wanted:
         values["motion"] = {
@@ -315,11 +348,5 @@ def _over_test_set(predict: Predict, source, settings, batch_size: int, wanted: 
             for kind, answers in right.items()
         }
     if errors:
-        values["future"] = {name: total / max(n, 1) for name, (total, n) in errors.items()}
+        values["future"] = {name: error.compute() for name, error in errors.items()}
     return values
-
-
-def _probabilities(prediction) -> np.ndarray:
-    logits = np.asarray(prediction.logits, np.float64)
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)

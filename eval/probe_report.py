@@ -1,4 +1,4 @@
-"""The page of `python -m eval probe`: bars, occlusion maps over frames, strips with future flow."""
+"""The report of `python -m eval probe`: bars, occlusion maps, and clips with future flow."""
 
 import html
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from afn_jax.viz.curves import Series
 from eval.page import write_page
 from eval.report_clips import ReportExample, clip_section
 
-SHOWN_CLASSES = 20  # of the gains, from each end
+SHOWN_CLASSES = 20  # largest gains, and as many largest losses
 
 
 def write_probe_report(
@@ -23,15 +23,15 @@ def write_probe_report(
     maps: Sequence[np.ndarray],
     strips: Sequence[ReportExample],
 ) -> None:
-    """Writes the page, whole or not at all.
+    """Writes the page, completely or not at all.
 
     Args:
-        path: of the HTML file.
+        path: the HTML file.
         run: folder of the run.
         values: the numbers, as in `probe.json`.
         class_names: by label.
-        clips: what `maps` belong to.
-        maps: `[H, W]` relative loss of confidence, one a clip; none leaves them out.
+        clips: the clips that `maps` belong to.
+        maps: relative loss of confidence `[H, W]`, one map per clip; may be empty.
         strips: clips to show with their future flow.
     """
     sections = [
@@ -54,10 +54,11 @@ def _motion(found: dict | None) -> str:
         for kind, one in found.items()
     )
     return (
-        "<section><h2>Motion or appearance?</h2><p>Accuracy on the test clips, and on the same "
-        "clips with their middle frame repeated, their frames in a random order, and backwards. "
-        "What is left when frozen is appearance; what reversing costs is the direction of motion. "
-        f'In brackets: 95 % intervals over videos.</p><ul class="classes">{rows}</ul></section>'
+        "<section><h2>Motion or appearance?</h2><p>Accuracy on the test clips as they are, frozen "
+        "(the middle frame repeated), shuffled (frames in random order) and reversed. Accuracy on "
+        "frozen clips comes from appearance alone. The loss on reversed clips shows how much the "
+        "network uses the direction of motion. In parentheses: 95 % intervals (bootstrap over "
+        f'videos).</p><ul class="classes">{rows}</ul></section>'
     )
 
 
@@ -77,14 +78,15 @@ def _occlusion(clips, maps, class_names, settings: dict) -> str:
         mark = '<span class="right">✓</span>' if right else '<span class="wrong">✗</span>'
         figures.append(
             f'<tr><th scope="row"><strong>{html.escape(class_names[clip.label])}</strong>'
-            f"{mark} {_percent(float(clip.scores[clip.label]))}, at most {values.max():.2f} lost"
+            f"{mark} {_percent(float(clip.scores[clip.label]))}, largest loss {values.max():.2f}"
             f"</th>{images}</tr>"
         )
     return (
-        "<section><h2>Where it looks</h2><p>How much of the confidence in the true class a black "
-        f"square of {settings['square']} pixels takes away, by where it is (moved by "
-        f"{settings['stride']} pixels at a time, at the same place in all frames): dark nothing, "
-        'light all of it.</p><div class="scroll"><table class="strip"><tbody>'
+        "<section><h2>Where does it look?</h2><p>Relative loss of confidence in the true class "
+        f"when a black square of {settings['square']} x {settings['square']} pixels hides part of "
+        "all frames, at the same position in each. Dark: no loss; light: all confidence is lost. "
+        f"The square moves by at most {settings['stride']} pixels. Beside each clip: confidence in "
+        'the true class without the square.</p><div class="scroll"><table class="strip"><tbody>'
         f"{''.join(figures)}</tbody></table></div></section>"
     )
 
@@ -93,18 +95,19 @@ def _future(errors: dict | None, strips, class_names) -> str:
     if not errors:
         return ""
     names = {
-        "between": "between frames that the network saw",
-        "future": "to the frame after the clip",
-        "persistence": "its flow of the last two frames, taken for the future",
-        "zero": "no motion, as the future",
+        "between": "flow between frames of the clip",
+        "future": "future flow, to the frame after the clip",
+        "persistence": "predicted flow of the last two frames, used as future flow",
+        "zero": "zero flow, used as future flow",
     }
     rows = "".join(
         f"<tr><td>{names[name]}</td><td>{error:.3f} px</td></tr>" for name, error in errors.items()
     )
     clips = "".join(clip_section(clip, class_names) for clip in strips)
     return (
-        "<section><h2>Future flow</h2><p>Endpoint error over all trusted pixels of the test clips. "
-        "A network that sees ahead is below persistence.</p>"
+        "<section><h2>Future flow</h2><p>Endpoint error over all pixels of the test clips whose "
+        "true flow is known. A network that anticipates motion has a lower error for the future "
+        "flow than for the flow of the last two frames.</p>"
         f'<table class="files"><tbody>{rows}</tbody></table>{clips}</section>'
     )
 
@@ -118,11 +121,12 @@ def _gains(gains: dict[str, float] | None) -> str:
     rows = "".join(
         f'<li><span class="name" title="{html.escape(name)}">{html.escape(name)}</span>'
         f"{_bar(abs(gains[name]), 'is-right' if gains[name] >= 0 else 'is-wrong')}"
-        f'<span class="number">{100 * gains[name]:+.1f} points</span></li>'
+        f'<span class="number">{100 * gains[name]:+.1f}</span></li>'
         for name in names
     )
     return (
-        "<section><h2>Gains by class</h2><p>Accuracy of this run minus that of the other.</p>"
+        "<section><h2>Gains per class</h2><p>Accuracy of this run minus that of the other run, in "
+        "percentage points.</p>"
         f'<ul class="classes guesses">{rows}</ul></section>'
     )
 
@@ -144,7 +148,8 @@ def _runs(found: dict | None) -> str:
     )
     return (
         f"<section><h2>Does better flow mean better accuracy?</h2>{chart}"
-        f"<p>Spearman's rank correlation {found['rank_correlation']:.2f} (-1: always).</p>"
+        f"<p>Spearman's rank correlation: {found['rank_correlation']:.2f}. At -1, a lower endpoint "
+        "error always means a higher accuracy.</p>"
         f'<table class="files"><tbody>{listed}</tbody></table></section>'
     )
 

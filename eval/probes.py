@@ -1,6 +1,6 @@
-"""Probes of a network: does it use motion, where does it look, how well does it see ahead?
+"""Probes of a network: use of motion, occlusion maps, future flow, gains per class.
 
-Functions of a predict function and clips; `eval.probe` is the command. Clips are
+These are functions of clips and predictions; `eval.probe` is the command. Clips are
 `[..., T, H, W, 3]` uint8, probabilities `[..., classes]`.
 """
 
@@ -9,34 +9,29 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy import stats
 
+from afn_jax.metrics import Mean
+
 Probabilities = Callable[[np.ndarray], np.ndarray]
 
 ORDERS = ("as it is", "frozen", "shuffled", "reversed")
 
 
 def frame_order(kind: str, num_frames: int, rng: np.random.Generator) -> np.ndarray:
-    """`[num_frames]` frame numbers: what a clip becomes.
+    """Returns the frame numbers of a rearranged clip, `[num_frames]`.
 
     Args:
-        kind: one of `ORDERS`: "frozen" repeats the middle frame, "shuffled" is a random order that
-            is neither the clip's nor its reverse.
-        num_frames: of the clip.
-        rng: of the random order.
-
-    Raises:
-        ValueError: unknown `kind`.
+        kind: one of `ORDERS`. "frozen" repeats the middle frame; "shuffled" is a random order that
+            is neither that of the clip nor its reverse.
+        num_frames: number of frames of the clip.
+        rng: random numbers for "shuffled".
     """
     forward = np.arange(num_frames)
     if kind == "as it is":
         return forward
     if kind == "frozen":
         return np.full(num_frames, num_frames // 2)
-    if kind == "reversed":
+    if kind == "reversed" or num_frames < 3:  # two frames have only one other order
         return forward[::-1]
-    if kind != "shuffled":
-        raise ValueError(f"kind: got {kind!r}, allowed are {', '.join(ORDERS)}")
-    if num_frames < 3:
-        return forward[::-1]  # two frames have no other order
     while True:
         order = rng.permutation(num_frames)
         if (order != forward).any() and (order != forward[::-1]).any():
@@ -44,7 +39,7 @@ def frame_order(kind: str, num_frames: int, rng: np.random.Generator) -> np.ndar
 
 
 def reordered(clips: np.ndarray, kind: str, seeds: Sequence[int]) -> np.ndarray:
-    """Clips `[N, T, ...]` in another order of frames; each shuffle comes from its own seed."""
+    """Rearranges the frames of clips `[N, T, ...]`; `seeds` has one seed per clip for shuffling."""
     num_frames = clips.shape[1]
     return np.stack(
         [
@@ -57,31 +52,29 @@ def reordered(clips: np.ndarray, kind: str, seeds: Sequence[int]) -> np.ndarray:
 def occlusion_map(
     predict: Probabilities, clip: np.ndarray, label: int, *, square: int, stride: int
 ) -> np.ndarray:
-    """How much confidence in `label` a black square takes away, by where it is.
+    """Computes the loss of confidence in a class due to a black square, for each position of it.
 
-    The relative difference `(before - after) / before` of ActionFlowNet section 4.3.1 (after Zeiler
-    and Fergus 2014), the square at the same place in all frames. 1: it hid all that the decision
-    rests on; below 0: it hid what spoke for another class. Side and stride of the square are not in
-    the paper.
+    This is the relative difference `(before - after) / before` of ActionFlowNet section 4.3.1
+    (after Zeiler and Fergus 2014), with the square at the same position in all frames. At 1, the
+    square removes all confidence; below 0, it hides evidence for another class. The paper does not
+    report the side and the stride of the square.
 
     Args:
-        predict: `[N, T, H, W, 3]` uint8 -> `[N, classes]` probabilities.
+        predict: maps `[N, T, H, W, 3]` uint8 to `[N, classes]` probabilities.
         clip: `[T, H, W, 3]` uint8.
         label: the class.
         square: side of the square, in pixels.
-        stride: pixels from one place to the next.
+        stride: largest distance between neighboring positions, in pixels; 1 or more.
 
     Returns:
-        `[rows, columns]` float64. The squares are evenly spread from border to border.
+        `[rows, columns]` float64. The positions are evenly spaced from border to border.
 
     Raises:
-        ValueError: a square that is not inside the picture, or no stride.
+        ValueError: the square is larger than the frames.
     """
     height, width = clip.shape[1:3]
-    if not 1 <= square <= min(height, width):
-        raise ValueError(f"square: got {square}; give 1 to {min(height, width)} pixels")
-    if stride < 1:
-        raise ValueError(f"stride: got {stride}; give 1 pixel or more")
+    if square > min(height, width):
+        raise ValueError(f"square: got {square}, but it must be at most {min(height, width)}.")
     tops, lefts = _places(height, square, stride), _places(width, square, stride)
     before = float(predict(clip[None])[0, label])
     after = np.empty((len(tops), len(lefts)))
@@ -94,14 +87,14 @@ def occlusion_map(
 
 
 def _places(side: int, square: int, stride: int) -> np.ndarray:
-    """Evenly spread starts of squares, at most `stride` apart, from one border to the other."""
+    """Returns evenly spaced starts of squares, at most `stride` apart, from border to border."""
     last = side - square
     count = -(-last // stride) + 1
     return np.rint(np.linspace(0, last, count)).astype(int)
 
 
 def spread(values: np.ndarray, size: tuple[int, int], square: int) -> np.ndarray:
-    """An occlusion map as a picture `[H, W]`: each pixel the mean over the squares that hid it."""
+    """Averages an occlusion map, at each pixel, over the squares that cover it: `[H, W]`."""
     height, width = size
     total, count = np.zeros(size), np.zeros(size)
     tops = np.rint(np.linspace(0, height - square, values.shape[0])).astype(int)
@@ -116,38 +109,40 @@ def spread(values: np.ndarray, size: tuple[int, int], square: int) -> np.ndarray
 def class_gains(
     first: np.ndarray, second: np.ndarray, labels: np.ndarray, num_classes: int
 ) -> np.ndarray:
-    """`[classes]`: accuracy of the second minus that of the first, class by class (Figure 6).
+    """Computes the accuracy of a second run minus that of a first, per class (Figure 6).
 
     Args:
-        first: `[videos]` bool: is the first one right?
-        second: likewise the second.
+        first: `[videos]` bool, whether the first run is right.
+        second: `[videos]` bool, whether the second run is right.
         labels: `[videos]`, 0-based.
-        num_classes: how many there are; NaN for those without a video.
+        num_classes: number of classes.
+
+    Returns:
+        `[classes]`; NaN for classes without a video.
     """
     count = np.bincount(labels, minlength=num_classes)
     gain = np.bincount(labels, second.astype(float) - first.astype(float), num_classes)
     return np.divide(gain, count, out=np.full(num_classes, np.nan), where=count > 0)
 
 
-def future_errors(flows: np.ndarray, targets: np.ndarray, mask: np.ndarray) -> dict[str, tuple]:
-    """(sum, count) of endpoint errors of the future flow and of what it is compared with.
+def future_errors(flows: np.ndarray, targets: np.ndarray, mask: np.ndarray) -> dict[str, Mean]:
+    """Computes the endpoint error of the future flow and of what it is compared with.
 
     Args:
-        flows: `[N, T, H, W, 2]`, predicted; the last one is to the frame after the clip.
-        targets: the same shape.
-        mask: `[N, T, H, W]` bool, where targets are trusted.
+        flows: predicted flow, `[N, T, H, W, 2]` with T of at least 2; the last one leads to the
+            frame after the clip.
+        targets: true flow, the same shape.
+        mask: `[N, T, H, W]` bool, True where the target is valid.
 
     Returns:
-        "between": the flows between frames that the network saw; "future": the last one;
-        "persistence": the network's flow of the last two frames, taken for the future; "zero": no
-        motion, as the future. The last three are over the same pixels.
+        "between": the flows between frames of the clip; "future": the last flow; "persistence": the
+        predicted flow between the last two frames, used as the future flow; "zero": zero flow, used
+        as the future flow. The last three are over the same pixels.
     """
-    if flows.shape[1] < 2:
-        raise ValueError(f"flows: got shape {flows.shape}; a future needs a flow before it")
 
     def error(flow, target, mask):
         distance = np.linalg.norm(np.float64(flow) - target, axis=-1)
-        return float(distance[mask].sum()), int(mask.sum())
+        return Mean(float(distance[mask].sum()), int(mask.sum()))
 
     future, ahead = targets[:, -1], mask[:, -1]
     return {
@@ -159,7 +154,7 @@ def future_errors(flows: np.ndarray, targets: np.ndarray, mask: np.ndarray) -> d
 
 
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
-    """Spearman's rank correlation, -1 to 1; NaN if one of the two does not vary."""
+    """Computes Spearman's rank correlation, in [-1, 1]; NaN if `x` or `y` is constant."""
     if min(len(set(x)), len(set(y))) < 2:
         return float("nan")
     return float(stats.spearmanr(x, y).statistic)

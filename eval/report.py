@@ -1,7 +1,7 @@
-"""The report of a run: one HTML file that holds its own pictures, to be opened, mailed or archived.
+"""The report of a run: one self-contained HTML file, including its images.
 
-`write_report` takes numbers and arrays and knows nothing of models, datasets or run folders. The
-page has no scripts and refers to nothing outside itself.
+`write_report` takes numbers and arrays, independent of models, datasets and run folders. The page
+has no scripts and loads nothing.
 """
 
 import html
@@ -18,16 +18,16 @@ from eval.report_clips import ReportExample, clip_section
 from eval.report_curves import history_charts
 
 FOOTER = (
-    "Accuracy is the share of clips whose most probable class is the true one; the accuracy of "
-    "guessing is one over the number of classes. The endpoint error is the mean distance in pixels "
-    "between predicted and true flow over trusted pixels; predicting no motion at all has the "
-    "endpoint error of zero flow."
+    "Accuracy is the share of videos whose most probable class is the true one; chance is one over "
+    "the number of classes. The endpoint error is the mean distance, in pixels, between predicted "
+    "and true flow, over pixels with valid true flow; that of zero flow is the error of predicting "
+    "no motion."
 )
 SHOWN_SKIPPED = 200  # rows of the table of skipped files
 LABELS = {
     "top1": "top-1 accuracy",
     "top5": "top-5 accuracy",
-    "chance": "accuracy of guessing",
+    "chance": "chance accuracy",
     "epe": "endpoint error of the flow",
     "zero_flow_epe": "endpoint error of zero flow",
     "cross_entropy": "cross-entropy",
@@ -47,34 +47,28 @@ def write_report(
     command: str = "",
     notes: Sequence[str] = (),
 ) -> Path:
-    """Writes the report; an older one at `path` is there until the new one is whole.
+    """Writes the report; an older one at `path` stays until the new one is complete.
 
     Args:
-        path: the HTML file; its folder is made.
+        path: the HTML file; its folder is created.
         title: heading of the page.
         summary: the numbers at the top, in this order. `top1`, `top5`, `chance` and names that end
-            in `accuracy` are shares and shown in percent, names with `epe` are shown in px.
-        history: rows of `metrics.jsonl`: each has `step`, `split` ("train" or what was evaluated)
-            and any numbers; empty leaves the curves out.
+            in `accuracy` are shares, shown in percent; names with `epe` are shown in px.
+        history: rows of `metrics.jsonl`, with `step`, `split` ("train" or the evaluated split) and
+            numbers; empty leaves out the curves.
         class_names: by label.
         confusion: `[classes, classes]` counts, [true, predicted].
-        examples: clips to show, any number.
-        skipped: (file, reason) of what was left out.
-        command: what to type to get this result again.
+        examples: clips to show.
+        skipped: (file, reason) of each skipped file.
+        command: the command that reproduces the result.
         notes: sentences below the numbers.
 
     Returns:
         `path`.
-
-    Raises:
-        ValueError: `confusion` or an example does not fit `class_names`, or a row of `history` has
-            no step.
     """
     path = Path(path)
     class_names = [str(name) for name in class_names]
     counts = check_confusion(confusion, class_names)
-    for example in examples:
-        _check_classes(example, len(class_names))
     sections = [
         _summary_section(summary, command, notes),
         _history_section(history, len(class_names)),
@@ -84,19 +78,6 @@ def write_report(
     ]
     write_page(path, title, sections, footer=FOOTER)
     return path
-
-
-def _check_classes(example: ReportExample, num_classes: int) -> None:
-    if np.shape(example.scores) != (num_classes,):
-        raise ValueError(
-            f"examples: {example.name!r} has scores of shape {np.shape(example.scores)}, but "
-            f"{num_classes} class names need ({num_classes},); pass one probability per class."
-        )
-    if not 0 <= example.label < num_classes:
-        raise ValueError(
-            f"examples: {example.name!r} has label {example.label}, but {num_classes} class names "
-            f"allow 0 to {num_classes - 1}; labels are 0-based."
-        )
 
 
 def _summary_section(summary: dict, command: str, notes: Sequence[str]) -> str:
@@ -128,7 +109,7 @@ def _summary_value(name: str, value) -> str:
     if "epe" in name.split("_"):
         return f"{number:.3g} px"
     if number == int(number) and abs(number) < 1e15:
-        return f"{int(number):,}".replace(",", "\u202f")  # a thin space that does not break
+        return f"{int(number):,}".replace(",", "\u202f")  # a narrow no-break space
     return f"{number:.4g}"
 
 
@@ -138,7 +119,7 @@ def _history_section(history: Sequence[dict], num_classes: int) -> str:
         return ""
     return (
         "<section><h2>Training</h2>"
-        '<p class="faint">Bold: moving average; faint behind it: the values themselves.</p>'
+        '<p class="faint">Bold: moving average; faint: single values.</p>'
         f'<div class="charts">{"".join(f"<div>{chart}</div>" for chart in charts)}</div></section>'
     )
 
@@ -153,19 +134,20 @@ def _classes_section(counts: np.ndarray, class_names: Sequence[str]) -> str:
         if totals[label]:
             number = f"{right[label]}/{totals[label]} = {100 * accuracy[label]:.0f} %"
         else:
-            number = "no clips"
+            number = "no videos"
         width = 100 * max(0.0, accuracy[label])
         rows.append(
             f'<li><span class="name" title="{name}">{name}</span>'
             f'<span class="bar"><span style="width:{width:.1f}%"></span></span>'
             f'<span class="number">{number}</span></li>'
         )
+    matrix = confusion_matrix(counts, class_names)
     return (
-        "<section><h2>Which classes are told apart</h2>"
-        '<p class="faint">Each row is a true class, each column what the model said. Colour: share '
-        "of the row, blue where right, orange where wrong.</p>"
-        f'<div class="told"><div class="scroll">{confusion_matrix(counts, class_names)}</div>'
-        f'<div><h3>Accuracy of each class</h3><ul class="classes">{"".join(rows)}</ul></div>'
+        "<section><h2>Confusion matrix</h2>"
+        '<p class="faint">Rows: true class; columns: predicted class. Color: share of the row, '
+        "blue if right, orange if wrong.</p>"
+        f'<div class="classification"><div class="scroll">{matrix}</div>'
+        f'<div><h3>Accuracy per class</h3><ul class="classes">{"".join(rows)}</ul></div>'
         "</div></section>"
     )
 
@@ -175,7 +157,7 @@ def _examples_section(examples: Sequence[ReportExample], class_names: Sequence[s
         return ""
     clips = "".join(clip_section(example, class_names) for example in examples)
     has_flow = any(clip.flow is not None or clip.target is not None for clip in examples)
-    return f"<section><h2>Clips</h2>{_flow_key() if has_flow else ''}{clips}</section>"
+    return f"<section><h2>Test clips</h2>{_flow_key() if has_flow else ''}{clips}</section>"
 
 
 def _flow_key() -> str:
@@ -184,16 +166,16 @@ def _flow_key() -> str:
     stripes = f"repeating-linear-gradient(135deg,{light} 0 2px,{dark} 2px 6px)"
     return (
         f'<div class="legend">{flow_legend()}<ul>'
-        "<li>Flow says for each pixel of a frame where it is in the next one. Hue: direction; "
-        "strength of colour: speed, full at the number of px given beside each clip; white: no "
+        "<li>Flow is the displacement of each pixel from a frame to the next. Hue: direction; "
+        "saturation: speed, with full color at the number of px given beside each clip; white: no "
         "motion. Predicted and true flow have the same scale.</li>"
         f'<li><span class="key" style="background:linear-gradient(90deg,{ramp})"></span> Endpoint '
-        "error from 0 px (dark) to the same number of px (light); its mean is below each "
-        "picture.</li>"
-        f'<li><span class="key" style="background:{stripes}"></span> Not a number, or true flow '
-        "that is not to be trusted and counts for nothing.</li>"
-        "<li><strong>Future</strong> (framed): the flow to the frame after the clip, which the "
-        "model has not seen.</li></ul></div>"
+        "error from 0 px (dark) to the same number of px (light); the mean is below each image."
+        "</li>"
+        f'<li><span class="key" style="background:{stripes}"></span> Non-finite flow, or pixels '
+        "without valid true flow, which do not count.</li>"
+        "<li><strong>Future</strong> (framed): the flow to the frame after the clip, which is not "
+        "an input of the model.</li></ul></div>"
     )
 
 

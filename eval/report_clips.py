@@ -1,4 +1,4 @@
-"""One clip of a report: its frames, predicted and true flow, error and scores, side by side."""
+"""One clip of a report: frames, predicted and true flow, endpoint error and scores."""
 
 import dataclasses
 import html
@@ -15,8 +15,8 @@ from afn_jax.viz import (
     png_data_uri,
 )
 
-MOST_COLUMNS = 16  # of a longer clip, this many frames are shown
-TOP = 3
+MOST_COLUMNS = 16  # frames shown of a longer clip
+TOP = 3  # classes shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,20 +24,17 @@ class ReportExample:
     """A clip to show.
 
     Attributes:
-        name: of the video.
-        label: 0-based true class.
+        name: name of the video.
+        label: true class, 0-based.
         scores: `[classes]` probabilities.
         frames: `[T, H, W, 3]` uint8 RGB.
-        flow: predicted, `[T, H, W, 2]`, (x, y) in pixels of the frames, the last one to the frame
-            after the clip; or `[T - 1, H, W, 2]` without that one; or None.
-        target: true, like `flow`.
-        flow_mask: `[T, H, W]` bool, as long as `target`: True where it is to be trusted; None:
+        flow: predicted flow, `[T, H, W, 2]`, (x, y) in pixels of the frames, the last one to the
+            frame after the clip; or `[T - 1, H, W, 2]` without the last one; or None.
+        target: true flow, like `flow`.
+        flow_mask: `[T, H, W]` bool, as long as `target`: True where the target is valid; None:
             everywhere.
-        times: `[T]` which frames of a longer clip these are, from 0; then the last flow is not to
-            the frame after the clip. Empty: all of it.
-
-    Raises:
-        ValueError: an array of another shape or type.
+        times: `[T]` numbers of these frames in a longer clip; then the last flow does not lead to
+            the frame after the clip. Empty: the frames are the whole clip.
     """
 
     name: str
@@ -49,45 +46,16 @@ class ReportExample:
     flow_mask: np.ndarray | None = None
     times: tuple[int, ...] = ()
 
-    def __post_init__(self):
-        frames = np.asarray(self.frames)
-        if frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size or frames.dtype != np.uint8:
-            raise ValueError(
-                f"frames of example {self.name!r}: got shape {frames.shape} and type "
-                f"{frames.dtype}, but a clip is [T, H, W, 3] RGB in uint8."
-            )
-        time, height, width = frames.shape[:3]
-        if self.times and len(self.times) != time:
-            raise ValueError(
-                f"times of example {self.name!r}: got {len(self.times)} for {time} frames; give "
-                "one each, or none."
-            )
-        for field, end in (("flow", (2,)), ("target", (2,)), ("flow_mask", ())):
-            value = getattr(self, field)
-            allowed = [(length, height, width, *end) for length in (time, time - 1) if length]
-            if value is not None and np.shape(value) not in allowed:
-                raise ValueError(
-                    f"{field} of example {self.name!r}: got shape {np.shape(value)}, but frames of "
-                    f"shape {frames.shape} allow {' or '.join(map(str, allowed))}; resize it to "
-                    "the frames."
-                )
-        lengths = {len(value) for value in (self.target, self.flow_mask) if value is not None}
-        if len(lengths) > 1 and self.target is not None:
-            raise ValueError(
-                f"flow_mask of example {self.name!r}: got {len(self.flow_mask)} times, but target "
-                f"has {len(self.target)}; cut both alike."
-            )
-
 
 def clip_section(example: ReportExample, class_names: Sequence[str]) -> str:
-    """The HTML of one clip: name, label, best guesses, and a table of pictures.
+    """Returns the HTML of one clip: name, label, most probable classes, and a table of images.
 
     Args:
         example: the clip.
-        class_names: by label, one for each score.
+        class_names: by label.
     """
     scores = np.asarray(example.scores, np.float64)
-    # A score that is not a number can't be the best one.
+    # NaN scores come last.
     order = np.argsort(-np.where(np.isnan(scores), -np.inf, scores), kind="stable")[:TOP]
     is_right = bool(order[0] == example.label) and not np.isnan(scores[order[0]])
     verdict = (
@@ -116,7 +84,7 @@ def _guesses(label: int, scores: np.ndarray, order: np.ndarray, class_names) -> 
 
 
 def _strip(example: ReportExample) -> str:
-    """The table of pictures: a column for each time, a row for each kind."""
+    """Returns the table of images: one column per time, one row per kind of image."""
     num_frames = len(example.frames)
     times = np.unique(np.linspace(0, num_frames - 1, min(num_frames, MOST_COLUMNS)).round())
     times = times.astype(int)
@@ -128,7 +96,7 @@ def _strip(example: ReportExample) -> str:
 
     rows = [_row("frame", "", example.name, times, fit(example.frames, **size))]
     scale = flow_scale(flow, target, mask)
-    full = f"full colour: {scale:.3g} px"
+    full = f"full color: {scale:.3g} px"
     if flow is not None:
         pictures = flow_pictures(flow, max_magnitude=scale, **size)
         rows.append(_row("predicted flow", full, example.name, times, pictures, future))
@@ -158,7 +126,7 @@ def _strip(example: ReportExample) -> str:
 
 
 def _row(title, detail, name, times, pictures, future=None, captions=None) -> str:
-    """One kind of picture `[T or fewer, h, w, 3]` at each of `times`."""
+    """Returns one row of the table: images `[T or fewer, h, w, 3]`, one for each of `times`."""
     height, width = pictures.shape[1:3]
     cells = []
     for time in times:
@@ -179,5 +147,5 @@ def _row(title, detail, name, times, pictures, future=None, captions=None) -> st
 
 def _pixels(error: float) -> str:
     if np.isnan(error):
-        return "–"  # no pixel whose true flow is known
+        return "–"  # no pixel with valid true flow
     return f"{error:.2f} px" if np.isfinite(error) else "not finite"

@@ -1,4 +1,4 @@
-"""The curves of a report, from the rows of `metrics.jsonl`."""
+"""The training curves of a report, from the rows of `metrics.jsonl`."""
 
 from collections.abc import Sequence
 
@@ -6,34 +6,25 @@ import numpy as np
 
 from afn_jax.viz import Series, line_chart
 
-# What a train row holds besides the terms of the loss.
+# Entries of a training row that are not terms of the loss.
 NOT_LOSS = {"step", "epoch", "epe", "zero_flow_epe", "top1", "top5", "accuracy", "seconds", "time"}
 NOT_LOSS_ENDINGS = ("_per_second", "_rate", "_norm", "_seconds", "_accuracy", "_epe", "_count")
-LOG_RATIO = 30.0  # guessed: loss terms further apart than this get a logarithmic axis
+LOG_RATIO = 30.0  # guessed: loss terms with a larger ratio get a logarithmic axis
 
 
 def history_charts(history: Sequence[dict], *, num_classes: int) -> list[str]:
-    """Charts of the loss terms, the accuracy, the endpoint error and the speed, where recorded.
+    """Draws charts of the loss terms, accuracy, endpoint error and speed, as far as recorded.
 
     Args:
-        history: rows with `step`, `split` and numbers; what is not a number is ignored. A step
-            that occurs twice (a run stopped and resumed) counts as it was recorded last.
-        num_classes: guessing is right once in this many times.
+        history: rows with `step`, `split` and numbers; other entries are ignored. If a step occurs
+            twice, because the run was stopped and resumed, the last row counts.
+        num_classes: number of classes, for the accuracy of chance.
 
     Returns:
-        `<svg>` elements, none for an empty history.
-
-    Raises:
-        ValueError: a row without a step.
+        `<svg>` elements; none for an empty history.
     """
-    for number, row in enumerate(history):
-        if not _is_number(row.get("step")):
-            raise ValueError(
-                f"history: row {number} has step {row.get('step')!r}, but each row needs the "
-                "number of the train step it belongs to."
-            )
     splits = list(dict.fromkeys(row.get("split", "train") for row in history))
-    splits.sort(key=lambda split: split != "train")  # train first, the others as they came
+    splits.sort(key=lambda split: split != "train")  # train first, the others in order
     charts = [
         _loss_chart(history),
         _accuracy_chart(history, splits, num_classes),
@@ -70,7 +61,7 @@ def _accuracy_chart(history, splits, num_classes) -> str:
     if not lines:
         return ""
     chance = 100 / num_classes
-    lines.append(_constant(lines, chance, f"guessing ({chance:.3g} %)"))
+    lines.append(_constant(lines, chance, f"chance ({chance:.3g} %)"))
     return line_chart(
         lines, title="Top-1 accuracy", x_label="step", y_label="%", y_range=(0.0, 100.0)
     )
@@ -85,7 +76,7 @@ def _endpoint_error_chart(history, splits) -> str:
     zero = [np.asarray(line.y)[np.isfinite(line.y)] for line in zero if line]
     zero = [values.mean() for values in zero if values.size]
     if zero:
-        # It depends on the clips alone, so the mean over the run is the best estimate.
+        # It depends only on the clips, so the mean over the run is the best estimate.
         lines.append(_constant(lines, zero[0], f"zero flow ({zero[0]:.3g} px)"))
     return line_chart(lines, title="Endpoint error of the flow", x_label="step", y_label="px")
 
@@ -106,7 +97,7 @@ def _series(history, split: str, name: str, label: str, scale: float = 1.0) -> S
     if not values:
         return None
     steps = sorted(values)
-    # Train values come from one batch and are noisy; an evaluation is exact for its step.
+    # Training values are noisy; those of an evaluation are not smoothed.
     return Series(label, steps, [values[step] for step in steps], smooth=split == "train")
 
 
@@ -116,7 +107,7 @@ def _constant(lines: Sequence[Series], value: float, label: str) -> Series:
 
 
 def _far_apart(lines: Sequence[Series]) -> bool:
-    """Whether the terms' typical sizes differ too much for one linear axis."""
+    """Whether the medians of the terms differ too much for a linear axis."""
     middles = [np.median(np.asarray(line.y)[np.isfinite(line.y)]) for line in lines]
     middles = [middle for middle in middles if not np.isnan(middle)]
     return bool(middles) and min(middles) > 0 and max(middles) > LOG_RATIO * min(middles)

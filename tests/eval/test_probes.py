@@ -1,4 +1,4 @@
-"""The probes, on predict functions whose answers are known by hand."""
+"""Tests the probes with prediction functions whose results are known."""
 
 import json
 
@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from afn_jax.data.sources.synthetic_motion import CLASS_NAMES
+from afn_jax.data.source import VideoReadError
+from afn_jax.data.sources.synthetic_motion import CLASS_NAMES, SyntheticVideo
+from afn_jax.metrics import Mean
 from eval.action import ActionConfig, run_action
 from eval.flow import FlowConfig, flow_folder
 from eval.probe import ProbeConfig, flow_against_accuracy, gains_over, probe_line, run_probe
@@ -34,26 +36,21 @@ def test_frame_orders(kind, expected):
 
 
 @pytest.mark.parametrize("num_frames", [3, 4, 8])
-def test_shuffled_is_neither_the_clip_nor_its_reverse(num_frames):
+def test_shuffled_order_is_neither_forward_nor_reversed(num_frames):
     for seed in range(50):
         order = frame_order("shuffled", num_frames, np.random.default_rng(seed)).tolist()
         assert sorted(order) == list(range(num_frames))
         assert order not in (list(range(num_frames)), list(range(num_frames))[::-1])
 
 
-def test_a_shuffle_belongs_to_its_clip_and_not_to_the_batch():
+def test_shuffling_does_not_depend_on_the_batch():
     clips = np.arange(24).reshape(3, 8, 1, 1, 1)
     whole = reordered(clips, "shuffled", [7, 8, 9])
     np.testing.assert_array_equal(whole[1:2], reordered(clips[1:2], "shuffled", [8]))
 
 
-def test_unknown_order_is_refused():
-    with pytest.raises(ValueError, match="kind: got 'sorted', allowed are as it is"):
-        frame_order("sorted", 3, np.random.default_rng(0))
-
-
-def test_the_occlusion_map_finds_the_only_pixel_that_counts():
-    """Confidence .8 while pixel (5, 9) is lit, .2 without it: 0.75 of the confidence is lost."""
+def test_occlusion_map_finds_the_only_relevant_pixel():
+    """Confidence falls from .8 to .2, by 0.75 of it, when pixel (5, 9) is hidden."""
     clip = np.zeros((2, 8, 12, 3), np.uint8)
     clip[:, 5, 9] = 200
 
@@ -70,7 +67,7 @@ def test_the_occlusion_map_finds_the_only_pixel_that_counts():
     assert picture[:4].max() == picture[:, :8].max() == 0
 
 
-def test_squares_reach_the_borders_where_the_stride_does_not_divide():
+def test_squares_reach_the_borders_for_any_stride():
     clip = np.zeros((1, 7, 10, 3), np.uint8)
     hidden = np.zeros((7, 10), bool)
     clip[:] = 1
@@ -83,13 +80,13 @@ def test_squares_reach_the_borders_where_the_stride_does_not_divide():
     assert hidden.all()
 
 
-@pytest.mark.parametrize(
-    "square, stride, name", [(0, 1, "square"), (9, 1, "square"), (2, 0, "stride")]
-)
-def test_squares_that_do_not_fit_are_refused(square, stride, name):
+def test_rejects_squares_out_of_bounds():
     clip = np.zeros((1, 8, 9, 3), np.uint8)
-    with pytest.raises(ValueError, match=f"^{name}: got"):
-        occlusion_map(lambda x: None, clip, 0, square=square, stride=stride)
+    with pytest.raises(ValueError, match="square: got 9, but it must be at most 8"):
+        occlusion_map(lambda x: None, clip, 0, square=9, stride=1)
+    for name in ("square", "stride"):
+        with pytest.raises(ValueError, match=f"{name}: got -1, but it must be at least 0"):
+            run_probe(ProbeConfig("runs/a", **{name: -1}))
 
 
 def test_class_gains():
@@ -99,8 +96,8 @@ def test_class_gains():
     np.testing.assert_allclose(class_gains(first, second, labels, 3), [0.5, np.nan, -0.5])
 
 
-def test_future_errors_by_hand():
-    """Flow (1, 0), then (2, 0), and truth (3, 4) ahead; the masked pixel has nonsense."""
+def test_future_errors():
+    """Flow (1, 0) then (3, 0), true future flow (3, 4); the second pixel is masked."""
     flows = np.zeros((1, 2, 1, 2, 2), np.float32)
     flows[:, 0, ..., 0], flows[:, 1, ..., 0] = 1, 3
     targets = np.zeros_like(flows)
@@ -109,16 +106,14 @@ def test_future_errors_by_hand():
     mask = np.array([True, False]) & np.ones((1, 2, 1, 2), bool)
     found = future_errors(flows, targets, mask)
     assert found == {
-        "between": (1.0, 1),
-        "future": (4.0, 1),
-        "persistence": (pytest.approx(np.hypot(2, 4)), 1),
-        "zero": (5.0, 1),
+        "between": Mean(1.0, 1),
+        "future": Mean(4.0, 1),
+        "persistence": Mean(pytest.approx(np.hypot(2, 4)), 1),
+        "zero": Mean(5.0, 1),
     }
-    with pytest.raises(ValueError, match="flows: got shape"):
-        future_errors(flows[:, :1], targets[:, :1], mask[:, :1])
 
 
-def test_rank_correlation_compares_ranks_and_ties_share_theirs():
+def test_rank_correlation_averages_the_ranks_of_ties():
     assert rank_correlation([1, 2, 50], [3, 2, 1]) == pytest.approx(-1)
     # Ranks 1, 2.5, 2.5, 4 and 1, 2, 3, 4: covariance 4.5 / 4, variances 4.5 / 4 and 5 / 4.
     assert rank_correlation([0, 1, 1, 2], [0, 1, 2, 3]) == pytest.approx(np.sqrt(4.5 / 5))
@@ -129,7 +124,7 @@ def test_rank_correlation_of_constant_values_is_nan():
     assert np.isnan(rank_correlation([1], [1]))
 
 
-def test_the_command_probes_a_run(tmp_path, monkeypatch):
+def test_probes_a_run(tmp_path, monkeypatch):
     for module in ("train.loop", "eval.predict"):
         monkeypatch.setattr(f"{module}.build_model", build_small_network)
     first, second = (small_config(tmp_path / str(steps), steps=steps) for steps in (2, 4))
@@ -145,7 +140,7 @@ def test_the_command_probes_a_run(tmp_path, monkeypatch):
     expected = evaluated[first.run_dir]
     assert values["motion"]["as it is"]["top1"] == pytest.approx(expected["top1"])
     errors = values["future"]
-    # Four flows a clip, the last one ahead; almost all pixels are trusted.
+    # Each clip has four flows, of which the last is the future flow; almost all pixels are valid.
     assert (3 * errors["between"] + errors["future"]) / 4 == pytest.approx(expected["epe"], rel=0.1)
     labels = load_scores(first.run_dir).labels
     per_class = np.bincount(labels, minlength=8)[
@@ -158,11 +153,16 @@ def test_the_command_probes_a_run(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "2" / "probe.json").read_text())["occlusion"]["stride"] == 4
     assert "top1_frozen=" in probe_line(values)
     page = (tmp_path / "2" / "probe.html").read_text()
-    for heading in ("Motion or appearance?", "Where it looks", "Future flow", "Gains by class"):
+    for heading in (
+        "Motion or appearance?",
+        "Where does it look?",
+        "Future flow",
+        "Gains per class",
+    ):
         assert f"<h2>{heading}" in page
 
 
-def test_what_a_network_cannot_answer_is_left_out(tmp_path, monkeypatch):
+def test_skips_probes_that_the_network_cannot_answer(tmp_path, monkeypatch):
     for module in ("train.loop", "eval.predict"):
         monkeypatch.setattr(f"{module}.build_model", build_small_network)
     config = small_config(tmp_path / "flow", steps=1, objective=ObjectiveConfig(action=False))
@@ -170,7 +170,7 @@ def test_what_a_network_cannot_answer_is_left_out(tmp_path, monkeypatch):
     console = Console(record=True, width=200)
     values = run_probe(ProbeConfig(config.run_dir, examples=1), console)
     assert set(values) == {"step", "future", "report"}
-    assert "motion: left out, it does not classify" in console.export_text()
+    assert "motion: skipped, the network does not classify" in console.export_text()
     with pytest.raises(ValueError, match="eval.json. Run `python -m eval action --run"):
         run_probe(ProbeConfig(config.run_dir, runs=(config.run_dir,)))
     with pytest.raises(ValueError, match="flow_dataset: got 'sintel' without runs"):
@@ -184,8 +184,8 @@ def evaluated(folder, **values):
     return str(folder)
 
 
-def test_flow_against_accuracy_takes_the_flow_where_it_was_measured(tmp_path):
-    """ActionFlowNet's Table 3: the error is of Sintel, and classifiers of fixed flow have none."""
+def test_flow_against_accuracy_reads_the_flow_evaluations(tmp_path):
+    """As in ActionFlowNet's Table 3, with errors on Sintel and a classifier of given flow."""
     runs = [evaluated(tmp_path / name, top1=top1) for name, top1 in (("a", 0.517), ("b", 0.696))]
     for run, epe in ((runs[0], 9.12), (runs[1], 11.84), (str(tmp_path / "tvl1"), 6.29)):
         folder = flow_folder(FlowConfig("sintel", "SINTEL", run=run))
@@ -207,15 +207,15 @@ def test_flow_against_accuracy_takes_the_flow_where_it_was_measured(tmp_path):
         flow_against_accuracy(runs, "sintel-final")
     with pytest.raises(ValueError, match="flow_dataset: got 'sintle'. Did you mean sintel"):
         flow_against_accuracy(runs, "sintle")
-    with pytest.raises(ValueError, match="has no endpoint error: .*--flow-dataset sintel"):
+    with pytest.raises(ValueError, match="has no endpoint error: .*--flow-dataset DATASET"):
         flow_against_accuracy((runs[0], on_tvl1))
     with pytest.raises(ValueError, match="flow.json. Run `python -m eval flow --dataset kitti2015"):
         flow_against_accuracy((runs[0],), "kitti2015")
-    with pytest.raises(ValueError, match="has no accuracy; it does not classify"):
+    with pytest.raises(ValueError, match="has no accuracy: the run does not classify"):
         flow_against_accuracy((evaluated(tmp_path / "d", epe=1.0),))
 
 
-def test_what_is_not_measured_alike_or_old_is_told(tmp_path):
+def test_warns_about_different_measurements_and_older_checkpoints(tmp_path):
     runs = [
         evaluated(tmp_path / "a", top1=0.5, epe=1.0, step=10, clips_per_video=25),
         evaluated(tmp_path / "b", top1=0.6, epe=0.9, step=10, clips_per_video=1),
@@ -226,32 +226,29 @@ def test_what_is_not_measured_alike_or_old_is_told(tmp_path):
     (tmp_path / "c" / "flow.json").write_text(json.dumps(written))
     console = Console(record=True, width=500)
     flow_against_accuracy((*runs[:2], f"{runs[2]}={runs[2]}"), "", console)
-    told = console.export_text()
-    assert told.count("belongs to step 10, but the newest checkpoint is of step 20;") == 2
-    assert "the accuracy of the runs is not measured alike" in told
-    assert "the endpoint error of the runs is not measured alike" in told
-    assert "7 pairs of kitti2015" in told
+    printed = console.export_text()
+    assert printed.count("belongs to step 10, but the newest checkpoint is of step 20;") == 2
+    assert "the accuracy of the runs was measured in different ways" in printed
+    assert "the endpoint error of the runs was measured in different ways" in printed
+    assert "7 pairs of kitti2015" in printed
 
 
-def test_runs_on_other_datasets_are_told(tmp_path):
-    def told(**other):
+def test_warns_about_runs_on_different_datasets(tmp_path):
+    def warnings(dataset="ucf101", size=(224, 224)):
         runs = [
-            evaluated(tmp_path / name, top1=0.5, epe=1.0, dataset=dataset, size=size)
-            for name, dataset, size in (
-                ("a", "ucf101", [224, 224]),
-                ("b", other.get("dataset", "ucf101"), other.get("size", [224, 224])),
-            )
+            evaluated(tmp_path / "a", top1=0.5, epe=1.0, dataset="ucf101", size=[224, 224]),
+            evaluated(tmp_path / "b", top1=0.5, epe=1.0, dataset=dataset, size=list(size)),
         ]
         console = Console(record=True, width=500)
         flow_against_accuracy(tuple(runs), "", console)
-        return console.export_text().count("is not measured alike")
+        return console.export_text().count("was measured in different ways")
 
-    assert told() == 0
-    assert told(dataset="hmdb51") == told(size=[112, 112]) == 2
+    assert warnings() == 0
+    assert warnings(dataset="hmdb51") == warnings(size=(112, 112)) == 2
 
 
-def test_gains_are_of_what_the_protocol_averages(tmp_path):
-    """Logits prefer the right class, probabilities the other; only the former count in `uf-tsn`."""
+def test_gains_use_the_scores_that_the_protocol_averages(tmp_path):
+    """Logits are right and probabilities wrong; `uf-tsn` averages logits."""
     fields = dict(
         labels=np.array([0]),
         names=("v",),
@@ -272,4 +269,18 @@ def test_gains_are_of_what_the_protocol_averages(tmp_path):
     assert gains_over(tmp_path / "b", tmp_path / "a", console) == {"x": 1.0}
     assert "warning" not in console.export_text()
     assert gains_over(tmp_path / "b", tmp_path / "c", console) == {"x": 1.0}
-    assert "gains are between two protocols, clips of" in console.export_text()
+    assert "the gains compare two protocols, clips of" in console.export_text()
+
+
+def test_rejects_a_dataset_without_readable_videos(tmp_path, monkeypatch):
+    def damaged(self, indices):
+        raise VideoReadError("damaged")
+
+    monkeypatch.setattr("eval.predict.build_model", build_small_network)
+    monkeypatch.setattr("train.loop.build_model", build_small_network)
+    config = small_config(tmp_path / "run", steps=1)
+    train(config)
+    monkeypatch.setattr(SyntheticVideo, "clip", damaged)
+    for examples in (0, 1):
+        with pytest.raises(ValueError, match="none of the test videos of .* can be decoded"):
+            run_probe(ProbeConfig(config.run_dir, examples=examples))
