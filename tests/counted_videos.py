@@ -16,6 +16,9 @@ SMALL = DataConfig(
 class Counted(Video):
     """A video whose frame t is uniformly gray with value 10 number + t."""
 
+    size = (20, 24)
+    num_classes = 2
+
     number: int
     num_frames: int = 5
     damaged: bool = False
@@ -26,13 +29,13 @@ class Counted(Video):
 
     @property
     def label(self):
-        return self.number % 2
+        return self.number % self.num_classes
 
     def clip(self, indices):
         if self.damaged:
             raise VideoReadError(f"{self.name} is cut off")
         values = (10 * self.number + np.asarray(indices)).astype(np.uint8)
-        return Clip(np.broadcast_to(values[:, None, None, None], (len(values), 20, 24, 3)))
+        return Clip(np.broadcast_to(values[:, None, None, None], (len(values), *self.size, 3)))
 
 
 class CountedSource:

@@ -1,7 +1,7 @@
 """Structural similarity (SSIM) of image patches (Wang et al. 2004)."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -92,34 +92,16 @@ def ssim(
 
 
 def ssim_loss(
-    image1: Float[Array, "*batch h w c"],
-    image2: Float[Array, "*batch h w c"],
-    *,
-    window_size: int = 8,
-    stride: int = 8,
-    c1: float = 1e-4,
-    c2: float = 1e-3,
-    window: Literal["uniform", "gaussian"] = "uniform",
-    edge: Literal["inside", "partial"] = "inside",
+    image1: Float[Array, "*batch h w c"], image2: Float[Array, "*batch h w c"], **options: Any
 ) -> Float[Array, ""]:
     """Computes the mean of `1 - ssim` over patches and channels (Hidden Two-Stream Eq. 4).
 
-    Arguments and errors are those of `ssim`.
+    Options and errors are those of `ssim`.
 
     Returns:
         A scalar in [0, 2]; float32 or higher precision.
     """
-    similarity = ssim(
-        image1,
-        image2,
-        window_size=window_size,
-        stride=stride,
-        c1=c1,
-        c2=c2,
-        window=window,
-        edge=edge,
-    )
-    return masked_mean(1 - similarity)
+    return masked_mean(1 - ssim(image1, image2, **options))
 
 
 def _windows(size: int, window_size: int, stride: int, window: str, edge: str) -> np.ndarray:

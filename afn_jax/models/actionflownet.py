@@ -21,17 +21,17 @@ normalisation of the input (ImageNet's).
 """
 
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from afn_jax.models.contract import VideoNetwork, check_num_frames
+from afn_jax.models.contract import VideoNetwork, check_choice
 from afn_jax.nn.conv import Conv3D, ConvTranspose3D, Implementation
 from afn_jax.nn.flow_decoder import NEAR_ZERO, FlowDecoder
 from afn_jax.nn.normalization import batch_norm, imagenet_normalize
 from afn_jax.nn.resnet import ResNetEncoder
+from afn_jax.ops.checks import check_num_frames
 from afn_jax.types import Prediction
 
 
@@ -51,22 +51,16 @@ class ActionFlowNet(VideoNetwork):
         implementation: of the 3D convolutions, see `afn_jax.nn.conv`.
     """
 
-    num_classes: int
-    width: int = 64
     num_frames: int = 16
     flow_stride: int = 4
-    dropout_rate: float = 0.5
     predict_flow: bool = True
     classify: bool = True
-    dtype: Any = jnp.float32
-    axis_name: str | None = None
     implementation: Implementation = "auto"
 
     @nn.compact
     def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
         check_num_frames(frames, self.num_frames)
-        if self.flow_stride not in (1, 2, 4):
-            raise ValueError(f"flow_stride: got {self.flow_stride}, allowed are 1, 2 and 4.")
+        check_choice("flow_stride", self.flow_stride, (1, 2, 4))
         conv = partial(Conv3D, dtype=self.dtype, implementation=self.implementation)
         norm = batch_norm(train=train, dtype=self.dtype, axis_name=self.axis_name)
         x = imagenet_normalize(frames).astype(self.dtype)

@@ -17,13 +17,12 @@ Guessed: dropout of .5 before the classifier, as ActionFlowNet has it; He et al.
 """
 
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from afn_jax.models.contract import VideoNetwork
+from afn_jax.models.contract import VideoNetwork, check_choice
 from afn_jax.nn.conv2d import Conv2D
 from afn_jax.nn.normalization import batch_norm, imagenet_normalize
 from afn_jax.nn.resnet import BasicBlock, Bottleneck, ResNetEncoder
@@ -52,18 +51,12 @@ class FrameResNet(VideoNetwork):
         depth: 18, 34, 50, 101 or 152.
     """
 
-    num_classes: int
-    width: int = 64
     num_frames: int = 1
-    dropout_rate: float = 0.5
-    dtype: Any = jnp.float32
-    axis_name: str | None = None
     depth: int = 18
 
     @nn.compact
     def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
-        if self.depth not in RESNETS:
-            raise ValueError(f"depth: got {self.depth}, allowed are {', '.join(map(str, RESNETS))}")
+        check_choice("depth", self.depth, RESNETS)
         block, stage_sizes = RESNETS[self.depth]
         batch, time = frames.shape[:2]
         x = imagenet_normalize(frames)

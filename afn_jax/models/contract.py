@@ -7,9 +7,9 @@
 | `model.num_segments` | segments per clip, or None if the network does not split clips |
 | `model.backward_flows` | whether predictions in training contain backward flows too |
 
-A network derives from `VideoNetwork` and overrides only what differs from the defaults there. Every
-network has the fields `num_classes`, `width`, `num_frames`, `dropout_rate`, `dtype` and
-`axis_name`. Training also sets the following fields, if a network has them:
+A network derives from `VideoNetwork`, which declares the fields that every network has, and
+overrides only what differs from the defaults there. Training also sets the following fields, if a
+network has them:
 
 | field | meaning |
 |---|---|
@@ -19,14 +19,24 @@ network has the fields `num_classes`, `width`, `num_frames`, `dropout_rate`, `dt
 | `num_segments` | number of segments that a clip consists of |
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import flax.linen as nn
-from jaxtyping import Array, Float
+import jax.numpy as jnp
 
 
 class VideoNetwork(nn.Module):
     """Base class of all networks: frames `[batch, time, H, W, 3]` in [0, 1] -> `Prediction`.
 
     Attributes:
+        num_classes: size of the logits.
+        width: channels of the first stage; all other widths are proportional to it.
+        num_frames: frames per clip; all segments together, if a clip has several.
+        dropout_rate: dropout rate before the classifier.
+        dtype: dtype of the computation. Parameters, flows and logits stay float32.
+        axis_name: pmap axis over which batch statistics are averaged, or None. Unused by networks
+            without batch normalization.
         num_segments: number of equal parts that a clip consists of; no flow crosses from one part
             to the next. None: the network does not split clips. A network that does has a field of
             this name.
@@ -34,7 +44,14 @@ class VideoNetwork(nn.Module):
             forward flows on the axis of pairs.
     """
 
-    # Not ClassVar: a subclass's field of the same name would then come before `num_classes`.
+    num_classes: int
+    width: int = 64
+    num_frames: int = 1
+    dropout_rate: float = 0.5
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+
+    # Not fields, unless a network declares them as such.
     num_segments = None
     backward_flows = False
 
@@ -53,15 +70,17 @@ class VideoNetwork(nn.Module):
         return tuple(first + t for first in range(0, num_frames, length) for t in range(length - 1))
 
 
-def check_num_frames(frames: Float[Array, "b t h w 3"], num_frames: int, *, least: int = 1) -> None:
-    """Raises ValueError unless clips have `num_frames` frames, and at least `least` of them."""
-    if num_frames < least:
+def check_choice(field: str, value: Any, allowed: Iterable[Any]) -> None:
+    """Raises ValueError if the value of a field is not one of `allowed`."""
+    allowed = tuple(allowed)
+    if value not in allowed:
+        raise ValueError(f"{field}: got {value!r}, allowed are {', '.join(map(repr, allowed))}.")
+
+
+def check_fusion_weights(weights: tuple[float, float]) -> None:
+    """Raises ValueError unless both weights are 0 or more, and at least one is above 0."""
+    if min(weights) < 0 or sum(weights) == 0:
         raise ValueError(
-            f"num_frames: got {num_frames}, but this model needs {least} or more frames per clip. "
-            "Increase num_frames."
-        )
-    if frames.shape[1] != num_frames:
-        raise ValueError(
-            f"frames: got {frames.shape[1]} frames per clip, but the model was made for "
-            f"num_frames={num_frames}. Sample clips of that length, or change the model."
+            f"fusion_weights: got {weights}; give a weight of 0 or more for the spatial and the "
+            "temporal stream, at least one of them above 0."
         )

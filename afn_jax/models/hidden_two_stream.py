@@ -26,14 +26,12 @@ variance, and that is the default. The authors draw the last layer of VGG16 with
 deviation of .001; here it is Flax's default, 1 / sqrt(4096).
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from afn_jax.models.contract import VideoNetwork
+from afn_jax.models.contract import VideoNetwork, check_choice, check_fusion_weights
 from afn_jax.models.i3d import I3D
 from afn_jax.models.motionnet import MotionNet
 from afn_jax.models.streams import (
@@ -41,7 +39,6 @@ from afn_jax.models.streams import (
     FrameClassifier,
     SpatialStream,
     both_rates,
-    check_backbone,
     spatial_rates,
     split_segments,
 )
@@ -102,12 +99,8 @@ def late_fusion(
     Raises:
         ValueError: another `fusion`, or weights that are negative or all 0.
     """
-    if fusion not in FUSIONS:
-        raise ValueError(f"fusion: got {fusion!r}, allowed are {', '.join(map(repr, FUSIONS))}.")
-    if min(weights) < 0 or sum(weights) == 0:
-        raise ValueError(
-            f"fusion_weights: got {weights}; give two numbers, none below 0 and one or both above"
-        )
+    check_choice("fusion", fusion, FUSIONS)
+    check_fusion_weights(weights)
     if fusion != "l1":
         # A stream of weight 0 would give the logarithm of 0.
         pairs = zip((spatial, temporal), weights, strict=True)
@@ -150,8 +143,6 @@ class HiddenTemporal(VideoNetwork):
         axis_name: pmap axis over which batch statistics are averaged, or None.
     """
 
-    num_classes: int
-    width: int = 64
     num_frames: int = 11
     dropout_rate: float | tuple[float, float] | None = None
     backbone: str = "vgg16"
@@ -163,12 +154,10 @@ class HiddenTemporal(VideoNetwork):
     multiscale: bool = True
     deconv_bias: bool = True
     flow_scale: float = 1 / (255 * 0.226)
-    dtype: Any = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
-        check_backbone(self.backbone, (*BACKBONES, "i3d"))
+        check_choice("backbone", self.backbone, (*BACKBONES, "i3d"))
         batch, size = frames.shape[0], frames.shape[2:4]
         segments = split_segments(frames, self.num_frames, self.num_segments)
         windows = self._windows(segments)
@@ -236,8 +225,6 @@ class HiddenTwoStream(VideoNetwork):
         fusion_weights, fusion: see `late_fusion`.
     """
 
-    num_classes: int
-    width: int = 64
     num_frames: int = 11
     dropout_rate: float | tuple[float, float] | None = None
     backbone: str = "vgg16"
@@ -252,8 +239,6 @@ class HiddenTwoStream(VideoNetwork):
     flow_scale: float = 1 / (255 * 0.226)
     fusion_weights: tuple[float, float] = (1.0, 1.5)
     fusion: str = "logits"
-    dtype: Any = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:

@@ -15,10 +15,7 @@ batch normalisation has a scale (the authors' has only the offset: 7,280 paramet
 same functions); He initialisation.
 """
 
-from typing import Any
-
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from afn_jax.models.contract import VideoNetwork
@@ -41,12 +38,7 @@ class I3D(VideoNetwork):
         implementation: of the 3D convolutions, see `afn_jax.nn.conv`.
     """
 
-    num_classes: int
-    width: int = 64
     num_frames: int = 64
-    dropout_rate: float = 0.5
-    dtype: Any = jnp.float32
-    axis_name: str | None = None
     implementation: Implementation = "auto"
 
     @nn.compact

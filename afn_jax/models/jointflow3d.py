@@ -33,12 +33,13 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from afn_jax.models.contract import VideoNetwork, check_num_frames
+from afn_jax.models.contract import VideoNetwork
 from afn_jax.nn.conv import Conv3D, ConvTranspose3D, Implementation
 from afn_jax.nn.flow_decoder import NEAR_ZERO, FlowDecoder
 from afn_jax.nn.normalization import IMAGENET_MEAN, IMAGENET_STD, batch_norm
 from afn_jax.nn.resnet import ResNetEncoder, max_pool_frames
 from afn_jax.ops import gaussian_noise
+from afn_jax.ops.checks import check_num_frames
 from afn_jax.ops.gray import rgb_to_gray
 from afn_jax.types import Prediction
 
@@ -65,15 +66,11 @@ class JointFlow3D(VideoNetwork):
         implementation: of the 3D convolutions, see `afn_jax.nn.conv`.
     """
 
-    num_classes: int
-    width: int = 64
     num_frames: int = 48
     triplet_stride: int = 3
     flow_widths: tuple[int, ...] = (16, 32, 64, 128)
     noise_std: float = 0.1
     dropout_rate: float = 0.0
-    dtype: Any = jnp.float32
-    axis_name: str | None = None
     implementation: Implementation = "auto"
 
     def flow_starts(self, num_frames: int) -> tuple[int, ...]:
@@ -82,7 +79,7 @@ class JointFlow3D(VideoNetwork):
 
     @nn.compact
     def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
-        check_num_frames(frames, self.num_frames)
+        check_num_frames(frames, self.num_frames, least=3)
         if len(self.flow_widths) < 2:
             raise ValueError(
                 f"flow_widths: got {self.flow_widths}, allowed are two or more: one for each size."
@@ -149,10 +146,6 @@ def triplet_starts(num_frames: int, triplet_stride: int = 3) -> range:
     Raises:
         ValueError: fewer than three frames, or a stride below 1.
     """
-    if num_frames < 3:
-        raise ValueError(
-            f"num_frames: got {num_frames}, allowed are 3 or more: flow is of triplets of frames."
-        )
     if triplet_stride < 1:
         raise ValueError(
             f"triplet_stride: got {triplet_stride}, allowed are 1 or more: 3 divides the clip, 1 "
@@ -165,6 +158,7 @@ def triplet_frames(
     frames: Float[Array, "b t h w 3"], triplet_stride: int = 3
 ) -> tuple[Float[Array, "b n h w 1"], Float[Array, "b n h w 1"]]:
     """Grey frames k - 1 and k of each triplet: `previous` and `current` of `jointflow3d_loss`."""
+    check_num_frames(frames, least=3)
     starts = jnp.array(list(triplet_starts(frames.shape[1], triplet_stride)))
     gray = rgb_to_gray(frames)
     return gray[:, starts], gray[:, starts + 1]

@@ -27,17 +27,17 @@ RGB order, where the released weights take BGR.
 """
 
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from afn_jax.models.contract import VideoNetwork, check_num_frames
+from afn_jax.models.contract import VideoNetwork, check_choice
 from afn_jax.models.two_frame import pooled_scores
 from afn_jax.nn.conv2d import Conv2D, ConvTranspose2D
 from afn_jax.nn.flow_decoder import FlowDecoder
-from afn_jax.ops.checks import check_float
+from afn_jax.ops.checks import check_float, check_num_frames
 from afn_jax.types import Prediction
 
 CAFFE_MEAN = (123.0, 117.0, 104.0)  # RGB of 255
@@ -84,25 +84,17 @@ class MotionNet(VideoNetwork):
         axis_name: not used, there are no batch statistics; every model has it.
     """
 
-    num_classes: int
-    width: int = 64
     num_frames: int = 11
-    dropout_rate: float = 0.5
     encoder: Literal["small", "large", "tiny"] = "small"
     extra_convolutions: bool = True
     multiscale: bool = True
     deconv_bias: bool = True
     classify: bool = False
-    dtype: Any = jnp.float32
-    axis_name: str | None = None
 
     @property
     def flow_strides(self) -> tuple[int, ...]:
         """Size of the frames over that of each flow, finest first."""
-        if self.encoder not in _ENCODERS:
-            raise ValueError(
-                f"encoder: got {self.encoder!r}, allowed are {', '.join(map(repr, _ENCODERS))}."
-            )
+        check_choice("encoder", self.encoder, _ENCODERS)
         strides, stride = [], 1
         for level in _ENCODERS[self.encoder]:
             stride *= level[0][2]

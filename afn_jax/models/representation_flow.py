@@ -71,7 +71,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from afn_jax.models.baselines import RESNETS
-from afn_jax.models.contract import VideoNetwork
+from afn_jax.models.contract import VideoNetwork, check_choice
 from afn_jax.nn.conv import Conv3D, Implementation
 from afn_jax.nn.conv2d import Conv2D
 from afn_jax.nn.conv2plus1d import separable_conv, temporal_bottleneck
@@ -209,9 +209,7 @@ class RepresentationFlowNetwork(VideoNetwork):
         implementation: of the 3D convolutions, see `afn_jax.nn.conv`.
     """
 
-    num_classes: int
     backbone: str = "resnet34"
-    width: int = 64
     num_frames: int = 16
     flow_after: int = 3
     composition: str = "flow"
@@ -223,9 +221,6 @@ class RepresentationFlowNetwork(VideoNetwork):
     remat: Literal["none", "iteration", "all"] = "all"
     tvl1: TVL1Config = TVL1Config()
     stacked_flows: int = 1
-    dropout_rate: float = 0.5
-    dtype: Any = jnp.float32
-    axis_name: str | None = None
     implementation: Implementation = "auto"
 
     @nn.compact
@@ -294,17 +289,10 @@ class RepresentationFlowNetwork(VideoNetwork):
         return FlowConvFlow(num_flows=num_flows, **options, name=name)
 
     def _check(self) -> None:
-        for field, allowed in (
-            ("backbone", tuple(BACKBONES)),
-            ("composition", tuple(NUM_FLOWS)),
-            ("fusion", FUSIONS),
-            ("flow_after", tuple(range(6))),
-        ):
-            value = getattr(self, field)
-            if value not in allowed:
-                raise ValueError(
-                    f"{field}: got {value!r}, allowed are {', '.join(map(repr, allowed))}."
-                )
+        check_choice("backbone", self.backbone, BACKBONES)
+        check_choice("composition", self.composition, NUM_FLOWS)
+        check_choice("fusion", self.fusion, FUSIONS)
+        check_choice("flow_after", self.flow_after, range(6))
         if self.composition == "none" and self.fusion != "none":
             raise ValueError(
                 f"fusion: got {self.fusion!r} with composition='none', which has nothing to fuse. "

@@ -21,13 +21,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from afn_jax.models.baselines import RESNETS
-from afn_jax.models.contract import VideoNetwork, check_num_frames
+from afn_jax.models.contract import VideoNetwork, check_choice
 from afn_jax.models.two_frame import pooled_scores
 from afn_jax.nn.bn_inception import BNInception
 from afn_jax.nn.conv2d import Conv2D
 from afn_jax.nn.normalization import batch_norm, imagenet_normalize
 from afn_jax.nn.resnet import ResNetEncoder
 from afn_jax.nn.vgg import VGG16
+from afn_jax.ops.checks import check_num_frames
 from afn_jax.types import Prediction
 
 # After fc6 and fc7 of VGG; the last one before the classifier of the others.
@@ -99,18 +100,14 @@ class SpatialStream(VideoNetwork):
         axis_name: pmap axis over which batch statistics are averaged, or None.
     """
 
-    num_classes: int
-    width: int = 64
     num_frames: int = 1
     dropout_rate: float | tuple[float, float] | None = None
     backbone: str = "vgg16"
     num_segments: int = 1
-    dtype: Any = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
-        check_backbone(self.backbone, BACKBONES)
+        check_choice("backbone", self.backbone, BACKBONES)
         segments = split_segments(frames, self.num_frames, self.num_segments)
         middle = imagenet_normalize(segments[:, segments.shape[1] // 2])
         scores = FrameClassifier(
@@ -149,11 +146,3 @@ def spatial_rates(
 ) -> tuple[float, float]:
     """`dropout_rate` for both layers, or the paper's of a spatial stream."""
     return both_rates(SPATIAL_DROPOUT.get(backbone, 0.8) if dropout_rate is None else dropout_rate)
-
-
-def check_backbone(backbone: str, allowed: tuple[str, ...]) -> None:
-    """Raises ValueError if `backbone` is none of `allowed`."""
-    if backbone not in allowed:
-        raise ValueError(
-            f"backbone: got {backbone!r}, allowed are {', '.join(map(repr, allowed))}."
-        )

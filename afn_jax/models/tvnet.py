@@ -33,19 +33,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from afn_jax.models.contract import VideoNetwork, check_num_frames
-from afn_jax.models.streams import BACKBONES, FrameClassifier, both_rates, check_backbone
+from afn_jax.models.contract import VideoNetwork, check_choice
+from afn_jax.models.streams import BACKBONES, FrameClassifier, both_rates
 from afn_jax.ops import RepresentationFlowParams, normalize_flow, resize_flow, warp
+from afn_jax.ops.checks import check_num_frames
 from afn_jax.ops.gray import rgb_to_gray
-from afn_jax.ops.tvl1_step import (
-    Brightness,
-    Flow,
-    State,
-    forward_difference,
-    gradient_length,
-    linearize,
-    shift,
-)
+from afn_jax.ops.stencils import forward_difference, shift
+from afn_jax.ops.tvl1_step import Brightness, Flow, State, gradient_length, linearize
 from afn_jax.types import Prediction
 
 LEARNABLE = ("tau", "lam", "theta", "divergence", "flow_gradient", "image_gradient")
@@ -140,11 +134,8 @@ class TVNetFlow(nn.Module):
             raise ValueError(
                 f"scale_factor: got {self.scale_factor}, allowed is above 0 and below 1: pass 0.5."
             )
-        unknown = sorted(set(self.learned) - set(LEARNABLE))
-        if unknown:
-            raise ValueError(
-                f"learned: got {', '.join(unknown)}, allowed are {', '.join(LEARNABLE)}."
-            )
+        for name in self.learned:
+            check_choice("learned", name, LEARNABLE)
 
     def _check_start(self, learned: tuple[int, int], size: tuple[int, int]) -> None:
         if learned != size:
@@ -170,8 +161,6 @@ class TVNet(VideoNetwork):
         axis_name: pmap axis over which batch statistics are averaged, or None.
     """
 
-    num_classes: int
-    width: int = 64
     num_frames: int = 11
     num_scales: int = 1
     num_warps: int = 1
@@ -181,12 +170,10 @@ class TVNet(VideoNetwork):
     backbone: str = "bn-inception"
     flow_scale: float = 1 / (255 * 0.226)
     dropout_rate: float | tuple[float, float] = 0.7
-    dtype: Any = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
-        check_backbone(self.backbone, BACKBONES)
+        check_choice("backbone", self.backbone, BACKBONES)
         check_num_frames(frames, self.num_frames, least=2)
         batch, _, height, width, _ = frames.shape
         earlier, later = (x.reshape(-1, height, width, 3) for x in (frames[:, :-1], frames[:, 1:]))

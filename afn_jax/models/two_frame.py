@@ -21,7 +21,6 @@ input (ImageNet's); that a longer clip is scored by the mean over its pairs.
 """
 
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -33,16 +32,13 @@ from afn_jax.nn.conv2d import Conv2D, ConvTranspose2D
 from afn_jax.nn.flow_decoder import NEAR_ZERO, FlowDecoder
 from afn_jax.nn.normalization import batch_norm, imagenet_normalize
 from afn_jax.nn.resnet import BasicBlock, ResNetEncoder
+from afn_jax.ops.checks import check_num_frames
 from afn_jax.types import Prediction
 
 
 def frame_pairs(frames: Float[Array, "b t h w c"]) -> Float[Array, "n h w c2"]:
     """Each frame with the next on channels, all pairs of all clips on the batch axis."""
-    if frames.shape[1] < 2:
-        raise ValueError(
-            f"frames: got {frames.shape[1]} frame(s) a clip, but a pair takes two. Set num_frames "
-            "to 2 or more."
-        )
+    check_num_frames(frames, least=2)
     pairs = jnp.concatenate([frames[:, :-1], frames[:, 1:]], -1)
     return pairs.reshape(-1, *pairs.shape[2:])
 
@@ -63,14 +59,9 @@ class TwoFrameNet(VideoNetwork):
         axis_name: pmap axis over which batch statistics are averaged, or None.
     """
 
-    num_classes: int
-    width: int = 64
     num_frames: int = 2
-    dropout_rate: float = 0.5
     predict_flow: bool = True
     classify: bool = True
-    dtype: Any = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
@@ -115,13 +106,8 @@ class StackedNet(VideoNetwork):
             Flow keeps its own gradient, for a flow loss; leave that out to keep the network fixed.
     """
 
-    num_classes: int
-    width: int = 64
     num_frames: int = 2
-    dropout_rate: float = 0.5
     freeze_flow: bool = False
-    dtype: Any = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:

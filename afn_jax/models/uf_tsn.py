@@ -38,7 +38,6 @@ Guessed, because the paper does not say:
 """
 
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -46,13 +45,14 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from afn_jax.models.baselines import RESNETS, FrameResNet
-from afn_jax.models.contract import VideoNetwork, check_num_frames
+from afn_jax.models.contract import VideoNetwork, check_choice, check_fusion_weights
 from afn_jax.models.two_frame import pooled_scores
 from afn_jax.nn.conv2d import Conv2D
 from afn_jax.nn.normalization import IMAGENET_STD, batch_norm, imagenet_normalize
 from afn_jax.nn.pwc import CoarseToFineFlow
 from afn_jax.nn.resnet import ResNetEncoder
 from afn_jax.ops import normalize_flow, resize_flow
+from afn_jax.ops.checks import check_num_frames
 from afn_jax.types import Prediction
 
 
@@ -85,10 +85,7 @@ class UFTSN(VideoNetwork):
         axis_name: pmap axis over which batch statistics are averaged, or None.
     """
 
-    num_classes: int
-    width: int = 64
     num_frames: int = 11
-    dropout_rate: float = 0.5
     classify: bool = True
     spatial_stream: bool = True
     fusion_weights: tuple[float, float] = (1.0, 1.0)
@@ -105,8 +102,6 @@ class UFTSN(VideoNetwork):
     flow_bound: float = 20.0
     motion_depth: int = 18
     spatial_depth: int = 152
-    dtype: Any = jnp.float32
-    axis_name: str | None = None
 
     @property
     def backward_flows(self) -> bool:
@@ -118,14 +113,8 @@ class UFTSN(VideoNetwork):
         time, height, width = frames.shape[1:4]
         if self.classify:
             check_num_frames(frames, self.num_frames)
-        if min(self.fusion_weights) < 0 or sum(self.fusion_weights) <= 0:
-            raise ValueError(
-                f"fusion_weights: got {self.fusion_weights}, allowed are two numbers from 0 that "
-                "are not both 0: (spatial, temporal)."
-            )
-        if self.motion_depth not in RESNETS:
-            allowed = ", ".join(map(str, RESNETS))
-            raise ValueError(f"motion_depth: got {self.motion_depth}, allowed are {allowed}.")
+        check_fusion_weights(self.fusion_weights)
+        check_choice("motion_depth", self.motion_depth, RESNETS)
         flows = CoarseToFineFlow(
             self._scaled(self.pyramid_widths),
             self.convs_per_level,

@@ -24,18 +24,16 @@ Caffe weights expect the range of -128 to 127, but torchvision's weights, and tr
 numbers, about unit variance, and that is the default.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from afn_jax.models.contract import VideoNetwork, check_num_frames
+from afn_jax.models.contract import VideoNetwork, check_choice, check_fusion_weights
 from afn_jax.nn.normalization import imagenet_normalize
 from afn_jax.nn.vgg import VGG16
 from afn_jax.ops import TVL1Config, normalize_flow, tvl1_flow
-from afn_jax.ops.checks import check_float
+from afn_jax.ops.checks import check_float, check_num_frames
 from afn_jax.types import Prediction
 
 
@@ -51,12 +49,7 @@ class FrameVGG16(VideoNetwork):
         axis_name: nothing to average: there is no batch normalisation.
     """
 
-    num_classes: int
-    width: int = 64
     num_frames: int = 1
-    dropout_rate: float = 0.5
-    dtype: Any = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
@@ -90,12 +83,7 @@ class TwoStreamVGG16(VideoNetwork):
         tvl1: how the flow is computed.
     """
 
-    num_classes: int
-    width: int = 64
     num_frames: int = 11
-    dropout_rate: float = 0.5
-    dtype: Any = jnp.float32
-    axis_name: str | None = None
     flow_dropout_rates: tuple[float, float] = (0.9, 0.8)
     fusion_weights: tuple[float, float] = (1.0, 1.5)
     fusion: str = "softmax"
@@ -104,7 +92,9 @@ class TwoStreamVGG16(VideoNetwork):
 
     @nn.compact
     def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
-        self._check(frames)
+        check_num_frames(frames, self.num_frames, least=2)
+        check_fusion_weights(self.fusion_weights)
+        check_choice("fusion", self.fusion, ("softmax", "logits"))
         streams = []
         if self.fusion_weights[0]:
             middle = frames[:, self.num_frames // 2]
@@ -128,16 +118,6 @@ class TwoStreamVGG16(VideoNetwork):
             streams.append(temporal(stack, train=train))
         weights = [weight for weight in self.fusion_weights if weight]
         return Prediction(logits=fuse(streams, weights, self.fusion), flows=())
-
-    def _check(self, frames: Array) -> None:
-        check_num_frames(frames, self.num_frames, least=2)
-        if min(self.fusion_weights) < 0 or sum(self.fusion_weights) == 0:
-            raise ValueError(
-                f"fusion_weights: got {self.fusion_weights}; give two numbers, none below 0 and "
-                "one or both above"
-            )
-        if self.fusion not in ("softmax", "logits"):
-            raise ValueError(f"fusion: got {self.fusion!r}, allowed are 'softmax' and 'logits'.")
 
 
 def flow_stack(

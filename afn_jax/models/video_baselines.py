@@ -22,13 +22,12 @@ C3D at other sizes than 16 x 112 x 112, where averages bring the last map to 1 x
 """
 
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from afn_jax.models.contract import VideoNetwork
+from afn_jax.models.contract import VideoNetwork, check_choice
 from afn_jax.nn.conv import Conv3D, Implementation
 from afn_jax.nn.normalization import batch_norm, imagenet_normalize
 from afn_jax.nn.resnet import BasicBlock, ResNetEncoder
@@ -63,21 +62,13 @@ class VideoResNet(VideoNetwork):
         implementation: of the 3D convolutions, see `afn_jax.nn.conv`.
     """
 
-    num_classes: int
-    width: int = 64
     num_frames: int = 16
-    dropout_rate: float = 0.5
-    dtype: Any = jnp.float32
-    axis_name: str | None = None
     convolution: str = "3d"
     implementation: Implementation = "auto"
 
     @nn.compact
     def __call__(self, frames: Float[Array, "b t h w 3"], *, train: bool) -> Prediction:
-        if self.convolution not in ("3d", "2plus1d"):
-            raise ValueError(
-                f"convolution: got {self.convolution!r}, allowed are '3d' and '2plus1d'."
-            )
+        check_choice("convolution", self.convolution, ("3d", "2plus1d"))
         check_float(frames=frames)
         factorize = self.convolution == "2plus1d"
         mean, std = (
@@ -113,12 +104,7 @@ class C3D(VideoNetwork):
         implementation: of the 3D convolutions, see `afn_jax.nn.conv`.
     """
 
-    num_classes: int
-    width: int = 64
     num_frames: int = 16
-    dropout_rate: float = 0.5
-    dtype: Any = jnp.float32
-    axis_name: str | None = None
     implementation: Implementation = "auto"
 
     @nn.compact

@@ -223,6 +223,25 @@ def _stack_taps(kernel: Array) -> Array:
     return jnp.moveaxis(kernel, 0, 2).reshape(height, width, taps * channels, features)
 
 
+def convolve(layer: nn.Module, x: Array, convolution: Callable[..., Array]) -> Array:
+    """Applies `conv3d` or `conv2d` with the kernel, the bias and the options of a layer."""
+    shape = (*layer.kernel_size, x.shape[-1], layer.features)
+    kernel = layer.param("kernel", layer.kernel_init, shape, jnp.float32)
+    y = convolution(
+        x.astype(layer.dtype),
+        kernel.astype(layer.dtype),
+        strides=layer.strides,
+        implementation=layer.implementation,
+    )
+    return add_bias(layer, y) if layer.use_bias else y
+
+
+def add_bias(layer: nn.Module, y: Array) -> Array:
+    """Adds a bias per channel, a parameter of the layer that starts at zero."""
+    bias = layer.param("bias", nn.initializers.zeros, (layer.features,), jnp.float32)
+    return y + bias.astype(y.dtype).reshape((1,) * (y.ndim - 1) + (-1,))
+
+
 class Conv3D(nn.Module):
     """3D convolution layer, padded to keep the size at stride 1; see `conv3d`."""
 
@@ -236,18 +255,7 @@ class Conv3D(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t2 h2 w2 f"]:
-        shape = (*self.kernel_size, x.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
-        y = conv3d(
-            x.astype(self.dtype),
-            kernel.astype(self.dtype),
-            strides=self.strides,
-            implementation=self.implementation,
-        )
-        if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
-            y = y + bias.astype(self.dtype).reshape(1, 1, 1, 1, -1)
-        return y
+        return convolve(self, x, conv3d)
 
 
 class ConvTranspose3D(nn.Module):

@@ -10,7 +10,9 @@ from jaxtyping import Array, Float
 from afn_jax.nn.conv import (
     Implementation,
     Initializer,
+    add_bias,
     conv3d,
+    convolve,
     double_frames,
     he_normal,
     use_folded,
@@ -54,15 +56,7 @@ class Conv2D(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 f"]:
-        shape = (*self.kernel_size, x.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
-        y = conv2d(
-            x.astype(self.dtype),
-            kernel.astype(self.dtype),
-            strides=self.strides,
-            implementation=self.implementation,
-        )
-        return _add_bias(self, y) if self.use_bias else y
+        return convolve(self, x, conv2d)
 
 
 class ConvTranspose2D(nn.Module):
@@ -94,9 +88,4 @@ class ConvTranspose2D(nn.Module):
                 lhs_dilation=(2, 2),
                 dimension_numbers=("NHWC", "HWIO", "NHWC"),
             )
-        return _add_bias(self, y) if self.use_bias else y
-
-
-def _add_bias(layer: nn.Module, y: Array) -> Array:
-    bias = layer.param("bias", nn.initializers.zeros, (layer.features,), jnp.float32)
-    return y + bias.astype(y.dtype).reshape(1, 1, 1, -1)
+        return add_bias(self, y) if self.use_bias else y

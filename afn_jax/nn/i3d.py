@@ -18,23 +18,21 @@ from afn_jax.nn.conv import Conv3D, Implementation
 from afn_jax.nn.normalization import batch_norm
 from afn_jax.nn.pooling import max_pool_same
 
-# Channels of the branches, by kernel size: 1; 1 then 3; 1 then 3 (5 in Inception-v1); pooling, 1.
+# Blocks and the max poolings between them, in order. A block: channels of its branches,
+# by kernel size: 1; 1 then 3; 1 then 3 (5 in Inception-v1); pooling, 1. A pooling: window and strides.
 BLOCKS = {
+    "pool2": ((1, 3, 3), (1, 2, 2)),
     "3b": (64, (96, 128), (16, 32), 32),
     "3c": (128, (128, 192), (32, 96), 64),
+    "pool3": ((3, 3, 3), (2, 2, 2)),
     "4b": (192, (96, 208), (16, 48), 64),
     "4c": (160, (112, 224), (24, 64), 64),
     "4d": (128, (128, 256), (24, 64), 64),
     "4e": (112, (144, 288), (32, 64), 64),
     "4f": (256, (160, 320), (32, 128), 128),
+    "pool4": ((2, 2, 2), (2, 2, 2)),
     "5b": (256, (160, 320), (32, 128), 128),
     "5c": (384, (192, 384), (48, 128), 128),
-}
-# (window, strides) of the max pooling before a block.
-_POOLING = {
-    "3b": ((1, 3, 3), (1, 2, 2)),
-    "4b": ((3, 3, 3), (2, 2, 2)),
-    "5b": ((2, 2, 2), (2, 2, 2)),
 }
 
 
@@ -78,9 +76,11 @@ class InceptionI3D(nn.Module):
         x = max_pool_same(x, (1, 3, 3), (1, 2, 2))
         x = conv(x, 64, 1, "conv2b")
         x = conv(x, 192, 3, "conv2c")
-        for name, (one, (reduce3, three), (reduce5, five), pool) in BLOCKS.items():
-            if name in _POOLING:
-                x = max_pool_same(x, *_POOLING[name])
+        for name, block in BLOCKS.items():
+            if name.startswith("pool"):
+                x = max_pool_same(x, *block)
+                continue
+            one, (reduce3, three), (reduce5, five), pool = block
             branches = [
                 conv(x, one, 1, f"mixed{name}_0"),
                 conv(conv(x, reduce3, 1, f"mixed{name}_1a"), three, 3, f"mixed{name}_1b"),

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from afn_jax.nn.conv2d import Conv2D
 from afn_jax.ops import cost_volume, resize_flow, warp
+from afn_jax.ops.checks import check_num_frames
 
 NEGATIVE_SLOPE = 0.1  # of every leaky ReLU here, as in PWC-Net
 
@@ -132,8 +133,7 @@ class CoarseToFineFlow(nn.Module):
         """
         batch, time = frames.shape[:2]
         coarsest = len(self.pyramid_widths)
-        if time < 2:
-            raise ValueError(f"frames: got {time} per clip, but flow needs two frames or more.")
+        check_num_frames(frames, least=2)
         if not 0 <= self.finest_level <= coarsest:
             raise ValueError(
                 f"finest_level: got {self.finest_level}, allowed are 0 to {coarsest}, the number "

@@ -1,4 +1,4 @@
-"""Argument checks shared by several operators."""
+"""Argument checks shared by several operators and networks."""
 
 import jax.numpy as jnp
 
@@ -13,3 +13,25 @@ def check_float(**arrays: Array) -> None:
                 f"{name} has dtype {array.dtype}; it must be float: convert an image with "
                 f"{name} / 255.0, anything else with {name}.astype(jnp.float32)"
             )
+
+
+def check_num_frames(frames: Array, num_frames: int | None = None, *, least: int = 1) -> None:
+    """Raises ValueError for clips `[batch, time, ...]` of another length than a network needs.
+
+    Args:
+        frames: the clips.
+        num_frames: the length that the network was made for; None: any length.
+        least: the smallest number of frames that it can use.
+    """
+    got = frames.shape[1]
+    wanted = got if num_frames is None else num_frames
+    if wanted < least:
+        raise ValueError(
+            f"num_frames: got {wanted}, but this model needs {least} or more frames per clip. "
+            "Increase num_frames."
+        )
+    if got != wanted:
+        raise ValueError(
+            f"frames: got {got} frames per clip, but the model was made for "
+            f"num_frames={wanted}. Sample clips of that length, or change the model."
+        )

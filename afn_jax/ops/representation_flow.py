@@ -16,17 +16,8 @@ from jaxtyping import Float
 
 from afn_jax.ops.checks import check_float
 from afn_jax.ops.derivative import differentiate_as
-from afn_jax.ops.tvl1_step import (
-    Flow,
-    Stencils,
-    Weights,
-    forward_difference,
-    forward_difference_again,
-    linearize,
-    shift,
-    tvl1_iterations,
-    zero_state,
-)
+from afn_jax.ops.stencils import forward_difference, forward_difference_again, shift
+from afn_jax.ops.tvl1_step import Flow, Stencils, Weights, linearize, tvl1_iterations, zero_state
 from afn_jax.types import Array
 
 KERNELS = ("tvl1", "sobel")

@@ -16,16 +16,18 @@ from afn_jax.ops.checks import check_float
 from afn_jax.ops.gray import rgb_to_gray
 from afn_jax.ops.median import median_filter
 from afn_jax.ops.resize import resize_flow
+from afn_jax.ops.stencils import (
+    backward_difference,
+    central_difference,
+    forward_difference,
+    forward_difference_again,
+)
 from afn_jax.ops.tvl1_step import (
     Brightness,
     Flow,
     State,
     Stencils,
     Weights,
-    backward_difference,
-    central_difference,
-    forward_difference,
-    forward_difference_again,
     gradient_length,
     linearize,
     tvl1_iterations,

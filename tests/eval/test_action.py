@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from afn_jax.data.config import DataConfig
-from afn_jax.data.source import Clip, Video, VideoReadError
 from afn_jax.data.sources import create_source
 from afn_jax.data.transforms.views import Views
 from afn_jax.types import Prediction
@@ -16,6 +15,7 @@ from eval import action
 from eval.action import ActionConfig, evaluate, result_line, run_action, summarize
 from eval.report_clips import clip_section
 from eval.scores import load_scores
+from tests.counted_videos import Counted
 from tests.small_run import build_small_network, small_config
 from train import config_file
 from train.checkpoint import CheckpointError
@@ -134,27 +134,9 @@ def test_runs_of_action_or_flow_alone(tmp_path, monkeypatch, objective, present,
 # ---------------------------------------------------------------- With known scores
 
 
-@dataclasses.dataclass
-class FakeVideo(Video):
-    """A video whose frame t is filled with 10 number + t."""
-
-    number: int
-    num_frames: int
-    broken: bool = False
-
-    @property
-    def name(self):
-        return f"video {self.number}"
-
-    @property
-    def label(self):
-        return self.number % 3
-
-    def clip(self, indices):
-        if self.broken:
-            raise VideoReadError(f"{self.name}: torn")
-        values = (10 * self.number + indices).astype(np.uint8)
-        return Clip(np.broadcast_to(values[:, None, None, None], (len(indices), 8, 8, 3)).copy())
+class FakeVideo(Counted):
+    size = (8, 8)
+    num_classes = 3
 
 
 class FakeSource(list):
@@ -192,23 +174,23 @@ def test_averages_logits_and_probabilities_over_clips(batch_size):
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
 def test_lists_damaged_videos_without_counting_them(batch_size):
-    source = FakeSource(FakeVideo(v, num_frames=6, broken=v in (0, 3)) for v in range(5))
+    source = FakeSource(FakeVideo(v, num_frames=6, damaged=v in (0, 3)) for v in range(5))
     result = evaluate(fake_predict, source, DATA, Views(2), batch_size)
     np.testing.assert_array_equal(result.videos, [1, 2, 4])
     np.testing.assert_array_equal(result.labels, [1, 2, 1])
     assert {(item.path, item.reason) for item in result.damaged} == {
-        ("video 0", "video 0: torn"),
-        ("video 3", "video 3: torn"),
+        ("video0", "video0 is cut off"),
+        ("video3", "video3 is cut off"),
     }
     expected = [softmax(LOGITS[10 * v + np.array([0, 4])]).mean(0) for v in (1, 2, 4)]
     np.testing.assert_allclose(result.probabilities, expected, rtol=1e-6)
     shown = action.example_clips(fake_predict, source, DATA, 2)
-    assert [example.name for example in shown] == ["video 1", "video 2"]
+    assert [example.name for example in shown] == ["video1", "video2"]
 
 
 def test_rejects_a_dataset_without_readable_videos(joint, monkeypatch):
     config, _ = joint
-    source = FakeSource(FakeVideo(v, num_frames=6, broken=True) for v in range(3))
+    source = FakeSource(FakeVideo(v, num_frames=6, damaged=True) for v in range(3))
     result = evaluate(fake_predict, source, DATA, Views(), 2)
     assert result.logits is None and len(result.labels) == 0 and len(result.damaged) == 3
     assert summarize(result, 3, "logits") == {}
@@ -217,7 +199,7 @@ def test_rejects_a_dataset_without_readable_videos(joint, monkeypatch):
     monkeypatch.setattr(
         "eval.action.load_config", lambda run_dir: dataclasses.replace(config, data=DATA)
     )
-    with pytest.raises(ValueError, match="none of the 3 test videos can be decoded.*torn"):
+    with pytest.raises(ValueError, match="none of the 3 test videos can be decoded.*cut off"):
         run_action(ActionConfig(run=(config.run_dir,)))
 
 

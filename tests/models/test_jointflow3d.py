@@ -163,7 +163,7 @@ def test_bad_arguments_are_named():
 
     with pytest.raises(ValueError, match="got 5 frames per clip.*num_frames=6"):
         init(tiny(), time=5)
-    with pytest.raises(ValueError, match="num_frames: got 2, allowed are 3 or more"):
+    with pytest.raises(ValueError, match="num_frames: got 2, but this model needs 3"):
         init(tiny(num_frames=2), time=2)
     with pytest.raises(ValueError, match="triplet_stride: got 0"):
         init(tiny(triplet_stride=0))

@@ -131,7 +131,7 @@ def shapes(model, *clip):
         (dict(num_frames=5), "got 4 frames per clip, but .* num_frames=5"),
         (dict(backbone="inception"), "backbone: got 'inception', allowed are 'vgg16'"),
         (dict(num_warps=0), "num_warps: got 0, allowed are 1"),
-        (dict(learned=("u0", "tau")), "learned: got u0, allowed are tau"),
+        (dict(learned=("u0", "tau")), "learned: got 'u0', allowed are 'tau'"),
     ],
 )
 def test_bad_fields_are_answered(fields, message):

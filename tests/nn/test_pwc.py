@@ -156,7 +156,7 @@ def test_finest_level_stops_earlier_and_rejects_unknown_levels_and_single_frames
     assert "decoder0" not in variables["params"]
     with pytest.raises(ValueError, match="finest_level: got 3, allowed are 0 to 2"):
         CoarseToFineFlow(**SMALL, finest_level=3).init(jax.random.key(0), clip())
-    with pytest.raises(ValueError, match="frames: got 1 per clip"):
+    with pytest.raises(ValueError, match="num_frames: got 1, but this model needs 2"):
         CoarseToFineFlow(**SMALL).init(jax.random.key(0), clip(time=1))
 
 

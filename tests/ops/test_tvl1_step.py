@@ -7,19 +7,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from afn_jax.ops.stencils import (
+    backward_difference,
+    central_difference,
+    forward_difference,
+    forward_difference_again,
+    shift,
+)
 from afn_jax.ops.tvl1_step import (
     EPSILON,
     Flow,
     State,
     Stencils,
     Weights,
-    backward_difference,
-    central_difference,
-    forward_difference,
-    forward_difference_again,
     gradient_length,
     linearize,
-    shift,
     tvl1_iterations,
     tvl1_step,
     zero_state,
