@@ -18,8 +18,8 @@ from afn_jax.nn.conv import Conv3D, Implementation
 from afn_jax.nn.normalization import batch_norm
 from afn_jax.nn.pooling import max_pool_same
 
-# Blocks and the max poolings between them, in order. A block: channels of its branches,
-# by kernel size: 1; 1 then 3; 1 then 3 (5 in Inception-v1); pooling, 1. A pooling: window and strides.
+# Blocks and the max poolings between them, in order. A block: channels of its branches, by kernel
+# size: 1; 1 then 3; 1 then 3 (5 in Inception-v1); pooling, 1. A pooling: window and strides.
 BLOCKS = {
     "pool2": ((1, 3, 3), (1, 2, 2)),
     "3b": (64, (96, 128), (16, 32), 32),
