@@ -1,21 +1,31 @@
 """Builds the network of a run from its settings and checks it against the objective."""
 
+import dataclasses
 import json
+import warnings
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from afn_jax.models import VideoNetwork, create_model, model_fields
-from train.config import TrainConfig
+from train.config import ModelConfig, TrainConfig
 from train.flow_losses import FLOW_LOSSES
 
 
 def build_model(config: TrainConfig, num_classes: int, *, axis_name: str | None) -> VideoNetwork:
-    """The network of a run. `axis_name` is the axis of batch statistics; None for evaluation.
+    """Builds the network of a run.
+
+    A setting under `model` that differs from its default but that the network does not have is left
+    out, with one warning for all such settings.
+
+    Args:
+        config: the settings of the run.
+        num_classes: size of the logits.
+        axis_name: pmap axis over which batch statistics are averaged; None for evaluation.
 
     Raises:
-        ValueError: unknown model, or options that it does not have.
+        ValueError: unknown network, or `model.options` that it does not have.
     """
     name, objective = config.model.name, config.objective
     overrides: dict[str, Any] = {
@@ -29,7 +39,7 @@ def build_model(config: TrainConfig, num_classes: int, *, axis_name: str | None)
         overrides["num_segments"] = config.data.num_segments
     if config.model.dropout_rate is not None:
         overrides["dropout_rate"] = config.model.dropout_rate
-    # What the objective does not need is left out, where a model can do without it.
+    # What the objective does not need is left out, if the network can do without it.
     if objective.flow == "none":
         overrides["predict_flow"] = False
     if not objective.action:
@@ -37,19 +47,37 @@ def build_model(config: TrainConfig, num_classes: int, *, axis_name: str | None)
     if not FLOW_LOSSES[objective.flow].bidirectional:
         overrides["bidirectional"] = False
     known = model_fields(name)
+    _warn_of_unused_settings(config.model, known)
     overrides = {field: value for field, value in overrides.items() if field in known}
     return create_model(
         name, num_classes=num_classes, **overrides | parse_options(config.model.options)
     )
 
 
-def parse_options(options: tuple[str, ...]) -> dict[str, Any]:
-    """Parses `("flow_after=3", "fusion=residual")` into fields and values: JSON, or else text.
+def _warn_of_unused_settings(config: ModelConfig, known: set[str]) -> None:
+    """Warns of settings that differ from their defaults but that the network does not have."""
+    changed = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if field.name not in ("name", "options") and getattr(config, field.name) != field.default
+    }
+    unused = [f"model.{name}={value}" for name, value in changed.items() if name not in known]
+    if unused:
+        has = ", ".join(sorted(known - {"axis_name"}))  # training sets that one
+        warnings.warn(
+            f"{', '.join(unused)} has no effect: {config.name} has no such setting. It has {has}.",
+            stacklevel=3,
+        )
 
-    Lists may lack JSON's quotes, which a shell removes: `learned=[tau,lam]`.
+
+def parse_options(options: tuple[str, ...]) -> dict[str, Any]:
+    """Parses `("flow_after=3", "fusion=residual")` into fields and their values.
+
+    A value that is not JSON is text. Lists may lack JSON's quotes, which a shell removes:
+    `learned=[tau,lam]`.
 
     Raises:
-        ValueError: an option without "=".
+        ValueError: if an option has no "=".
     """
     fields = {}
     for option in options:

@@ -1,12 +1,15 @@
 """Building the network of a run: its options, and what the objective needs."""
 
 import dataclasses
+import warnings
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
 import torch
 
+from afn_jax.models import MODELS, list_models
 from tests.weights.torch_networks import make
 from train.config import InitConfig, ModelConfig, ObjectiveConfig
 from train.initialize import from_weights
@@ -54,6 +57,53 @@ def test_options_override_other_settings():
     assert (model.num_classes, model.width, model.flow_stride) == (3, 4, 1)
     with pytest.raises(ValueError, match="no field 'flow_strid'. Did you mean flow_stride"):
         build_model(of("actionflownet", options=("flow_strid=1",)), 3, axis_name=None)
+
+
+class Bare(nn.Module):
+    """A network with no settings at all."""
+
+    num_classes: int
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "message"),
+    [
+        (
+            "resnet18",
+            ModelConfig(flow_stride=2, width=4),
+            r"model.flow_stride=2 has no effect: resnet18 has no such setting. It has depth, "
+            "dropout_rate, dtype, num_frames, width.",
+        ),
+        (
+            "bare",
+            ModelConfig(width=4, dropout_rate=0.3),
+            "model.width=4, model.dropout_rate=0.3 has no effect: bare has no such setting",
+        ),
+    ],
+)
+def test_warns_once_of_settings_that_the_network_lacks(monkeypatch, untyped, name, model, message):
+    monkeypatch.setitem(MODELS, "bare", Bare)
+    config = dataclasses.replace(TOY, model=dataclasses.replace(model, name=name))
+    with pytest.warns(UserWarning, match=message) as caught:
+        build_model(config, 3, axis_name=None)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+
+
+def test_default_settings_and_recipes_cause_no_warning(monkeypatch, untyped):
+    monkeypatch.setitem(MODELS, "bare", Bare)
+    defaults = [dataclasses.replace(TOY, model=ModelConfig(name=n)) for n in list_models()]
+    recipes = [
+        config
+        for stages in RECIPES.values()
+        for scales in stages.values()
+        for config in scales.values()
+    ]
+    assert "bare" in list_models() and len(recipes) > 10
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for config in defaults + recipes:
+            build_model(config, 3, axis_name=None)
 
 
 @pytest.mark.parametrize(
