@@ -1,4 +1,4 @@
-"""Every function of maps in `ops` and `losses`, each with arguments to call it with."""
+"""All functions of maps in `ops` and `losses`, each with example arguments."""
 
 import dataclasses
 import functools
@@ -15,15 +15,17 @@ from afn_jax import losses, ops
 class Function:
     """A function of one batch.
 
-    name: its public name, and after a comma what is special about the options.
-    call: with arrays as positional arguments.
-    arguments: for each array, its name in `KINDS` and its shape within a batch.
-    gives: "maps" = one for each example, "mean" = a scalar, the mean over examples.
-    dtype: of the result: "same" as what comes in, "float32" or better, or another.
-    shape: of the result for one example.
-    any_leading: whether there may be any leading axes, and not just one.
-    finite_to: how large the input may be that values and gradients are finite; beyond it, values
-        may be infinite.
+    Attributes:
+        name: its public name, followed by a comma and the options that are not defaults.
+        call: the function, with arrays as positional arguments.
+        arguments: for each array, its name in `KINDS` and its shape per example.
+        gives: "maps": one result per example; "mean": a scalar, the mean over examples.
+        dtype: of the result: "same" as the input, "float32" (float64 for float64 input), or a
+            fixed dtype.
+        shape: of the result for one example.
+        any_leading: whether the function accepts any number of leading axes, not just one.
+        finite_to: largest input magnitude for which values and gradients must be finite; beyond
+            it, values may be infinite.
     """
 
     name: str

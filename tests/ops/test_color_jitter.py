@@ -1,4 +1,4 @@
-"""Colour jitter and noise, against the three steps written out in numpy."""
+"""Color jitter and noise, compared with the three steps in NumPy."""
 
 import jax
 import numpy as np
@@ -20,7 +20,7 @@ def gray(frames):
 
 
 def bases_of(frames):
-    """What each step leaves as it is, and moves the frames away from."""
+    """Returns the fixed point of each step, from which the frames move away."""
     mean_gray = gray(frames).mean((1, 2, 3, 4), keepdims=True)
     bases = dict(brightness=0.0, contrast=mean_gray, saturation=gray(frames))
     return {name: base + np.zeros(frames.shape) for name, base in bases.items()}
@@ -32,7 +32,7 @@ def jitter(frames, **amounts):
 
 
 def factors_of(changed, frames, base):
-    """The factor of every example, from values that no clip has touched: all must agree."""
+    """Computes the factor of each example from unclipped values, which must all agree."""
     untouched = (changed > 0.02) & (changed < 0.98) & (np.abs(frames - base) > 0.05)
     factors = []
     for example in range(len(frames)):
@@ -44,7 +44,7 @@ def factors_of(changed, frames, base):
 
 
 @pytest.mark.parametrize("name", ["brightness", "contrast", "saturation"])
-def test_one_factor_per_example_for_all_its_frames(name):
+def test_each_example_has_one_factor_for_all_frames(name):
     frames = clips()
     base = bases_of(frames)[name]
     changed = jitter(frames, **{name: 0.4})
@@ -56,11 +56,11 @@ def test_one_factor_per_example_for_all_its_frames(name):
     np.testing.assert_allclose(changed, expected, atol=2e-3)
 
 
-def test_brightness_then_contrast_then_saturation():
+def test_applies_brightness_then_contrast_then_saturation():
     frames = clips()
     np.testing.assert_allclose(jitter(frames), frames, atol=1e-6)
     amounts = dict(brightness=0.5, contrast=0.8, saturation=0.9)
-    # One key draws the same factors whatever the other amounts, so each is read off by itself.
+    # A key draws the same factors for any other amounts, so each can be measured separately.
     factors = {
         name: factors_of(jitter(frames, **{name: amounts[name]}), frames, base)
         for name, base in bases_of(frames).items()
@@ -75,8 +75,8 @@ def test_brightness_then_contrast_then_saturation():
     assert not np.allclose(changed, other)
 
 
-def test_gradients_are_those_of_finite_differences(float64):
-    frames = 0.4 + 0.2 * clips(1, np.float64)  # no factor below takes it out of [0, 1]
+def test_gradients_match_finite_differences(float64):
+    frames = 0.4 + 0.2 * clips(1, np.float64)  # the factors below keep it in [0, 1]
     amounts = dict(brightness=0.2, contrast=0.2, saturation=0.2)
     for function in (
         lambda frames: color_jitter(KEY, frames, **amounts),
@@ -85,11 +85,11 @@ def test_gradients_are_those_of_finite_differences(float64):
         check_grads(jax.jit(function), (frames,), order=1, modes=("fwd", "rev"))
 
 
-def test_noise_has_the_asked_standard_deviation():
+def test_noise_has_the_requested_standard_deviation_and_is_independent():
     frames = np.full((4, 5000), 3.0, np.float32)
     noise = np.asarray(gaussian_noise(KEY, frames, std=0.5)) - frames
     assert abs(noise.std() - 0.5) < 0.02 and abs(noise.mean()) < 0.02
-    # Independent from place to place: rows do not correlate.
+    # Noise is independent between positions: rows do not correlate.
     correlations = np.corrcoef(noise)[~np.eye(4, dtype=bool)]
     assert np.abs(correlations).max() < 0.06
     np.testing.assert_array_equal(gaussian_noise(KEY, frames, std=0.0), frames)

@@ -1,4 +1,4 @@
-"""`cost_volume`, against loops over pixels and displacements."""
+"""`cost_volume`, compared with loops over pixels and displacements."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ VOLUME = jax.jit(cost_volume, static_argnames="max_displacement")
 
 
 def volume_by_loops(features1, features2, reach):
-    """One pair of maps, pixel by pixel, displacement by displacement."""
+    """Computes the volume of one pair of maps, pixel by pixel and displacement by displacement."""
     height, width, _ = features1.shape
     steps = range(-reach, reach + 1)
     volume = np.zeros((height, width, len(steps) ** 2))
@@ -29,16 +29,16 @@ def example(*shape):
 @pytest.mark.parametrize(
     "size, reach",
     [((1, 1), 4), ((2, 1), 1), ((1, 5), 1), ((6, 4), 0), ((6, 4), 4)]
-    # Wide maps go in blocks, without a seam.
+    # Wide maps are computed in blocks, whose borders must not be visible.
     + [((2, width), 2) for width in (31, 32, 33, 65, 130)],
 )
-def test_values_are_those_of_loops(size, reach, float64):
+def test_values_match_loops(size, reach, float64):
     features = example(*size, 3)
     volume = VOLUME(*features, max_displacement=reach)
     np.testing.assert_allclose(volume, volume_by_loops(*features, reach), atol=1e-12)
 
 
-def test_the_default_reach_is_four_pixels_and_no_pixels_give_an_empty_volume():
+def test_default_reach_is_four_pixels_and_empty_maps_give_empty_volumes():
     features = example(3, 4, 1).astype(np.float32)
     np.testing.assert_array_equal(VOLUME(*features), VOLUME(*features, max_displacement=4))
     for size in ((0, 4), (4, 0)):
@@ -46,8 +46,8 @@ def test_the_default_reach_is_four_pixels_and_no_pixels_give_an_empty_volume():
 
 
 @pytest.mark.parametrize("dx, dy", [(0, 0), (1, 0), (-1, 0), (0, 1), (2, -1)])
-def test_channels_go_row_by_row_through_the_square(dx, dy):
-    # One bright pixel that moves right by dx and down by dy.
+def test_channels_are_displacements_in_row_major_order(dx, dy):
+    # One bright pixel moves right by dx and down by dy.
     first, second = np.zeros((2, 7, 8, 1), np.float32)
     first[3, 4], second[3 + dy, 4 + dx] = 2, 3
     volume = np.array(VOLUME(first, second, max_displacement=2))
@@ -58,22 +58,22 @@ def test_channels_go_row_by_row_through_the_square(dx, dy):
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_low_precision_sums_in_float32(dtype):
-    # In bfloat16 a sum stops growing at 256, in float16 at 2048: the mean would come out too small.
+    # Sums of ones stop growing at 256 in bfloat16 and at 2048 in float16, so means would be low.
     ones = jnp.ones((2, 3, 5000), dtype)
     np.testing.assert_array_equal(VOLUME(ones, ones, max_displacement=0).astype(float), 1)
-    large = jnp.full((2, 3, 5000), 200, dtype)  # a sum of squares beyond float16
+    large = jnp.full((2, 3, 5000), 200, dtype)  # the sum of squares exceeds float16
     np.testing.assert_array_equal(
         VOLUME(large, large, max_displacement=0), jnp.full((2, 3, 1), 40000, dtype)
     )
 
 
-def test_mixed_precision_gives_the_better_one():
+def test_mixed_precision_gives_the_higher_precision():
     features1, features2 = example(3, 4, 2).astype(np.float32)
     volume = jax.eval_shape(cost_volume, features1.astype(jnp.bfloat16), features2)
     assert volume.dtype == jnp.float32
 
 
-def test_gradient_of_one_cost_is_the_other_feature(float64):
+def test_gradient_of_a_cost_is_the_other_feature(float64):
     first, second = example(3, 4, 2)
 
     def cost(first, second):  # pixel (1, 1) with the pixel to the right and below

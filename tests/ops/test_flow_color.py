@@ -1,4 +1,4 @@
-"""The colour wheel, against the published algorithm written out pixel by pixel."""
+"""The flow color wheel, compared with a pixel-by-pixel version of the published algorithm."""
 
 import math
 
@@ -13,7 +13,7 @@ COLORS = jax.jit(flow_to_rgb, static_argnames="max_magnitude")
 
 
 def wheel_by_counting():
-    """55 RGB hues, 0..255, arc by arc as in Baker et al.'s makecolorwheel."""
+    """Returns 55 RGB hues, 0..255, arc by arc as in Baker et al.'s makecolorwheel."""
     red_yellow, yellow_green, green_cyan, cyan_blue, blue_magenta, magenta_red = 15, 6, 4, 11, 13, 6
     wheel = []
     wheel += [(255, 255 * i / red_yellow, 0) for i in range(red_yellow)]
@@ -26,7 +26,7 @@ def wheel_by_counting():
 
 
 def color_by_hand(x, y, max_magnitude):
-    """One pixel of float64 flow, as RGB."""
+    """Computes the RGB color of one pixel of float64 flow."""
     wheel = wheel_by_counting()
     radius = math.hypot(x, y) / max_magnitude
     position = (math.atan2(-y, -x) / math.pi + 1) / 2 * (len(wheel) - 1)
@@ -42,7 +42,7 @@ def color_by_hand(x, y, max_magnitude):
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
 @pytest.mark.parametrize("max_magnitude", [None, 2.0, 100.0])
-def test_colors_are_those_of_the_published_wheel(max_magnitude, dtype):
+def test_colors_match_the_published_wheel(max_magnitude, dtype):
     flow = jnp.asarray(np.random.default_rng(0).normal(scale=3, size=(2, 7, 6, 2)), dtype)
     image = np.asarray(COLORS(flow, max_magnitude=max_magnitude))
     flow = np.asarray(flow, np.float64)
@@ -50,7 +50,7 @@ def test_colors_are_those_of_the_published_wheel(max_magnitude, dtype):
         longest = max_magnitude or np.hypot(flow[index, ..., 0], flow[index, ..., 1]).max()
         for pixel in np.ndindex(7, 6):
             expected = color_by_hand(*flow[index][pixel], longest * (1 + 1e-7))
-            # Float32 and float64 may fall on different sides of a whole number.
+            # Float32 and float64 may fall on different sides of an integer.
             np.testing.assert_allclose(image[index][pixel].astype(int), expected, atol=1)
 
 
@@ -59,8 +59,8 @@ def test_colors_are_those_of_the_published_wheel(max_magnitude, dtype):
     [((1, 0), (255, 0, 0)), ((0, 1), (255, 229, 0)), ((-1, 0), (0, 209, 255))]
     + [((1, -0.0), (255, 0, 0))],
 )
-def test_directions(direction, color):
-    """By hand: right is hue 0, down 13.5, left 27 of 54; either zero of y is to the right."""
+def test_hues_of_directions(direction, color):
+    """Right is hue 0, down 13.5 and left 27 of 54; y = -0.0 is to the right as well."""
     flow = jnp.asarray(direction, jnp.float32).reshape(1, 1, 2)
     np.testing.assert_allclose(COLORS(flow)[0, 0].astype(int), color, atol=1)
 
@@ -71,12 +71,12 @@ def test_no_motion_is_white(max_magnitude):
     np.testing.assert_array_equal(image, np.full((3, 4, 3), 255))
 
 
-def test_each_map_of_a_batch_has_its_own_longest_flow():
+def test_each_map_of_a_batch_is_scaled_by_its_largest_flow():
     flow = np.random.default_rng(1).normal(size=(1, 4, 5, 2)).astype(np.float32)
     np.testing.assert_array_equal(*COLORS(np.concatenate([flow, 8 * flow])))
 
 
-def test_unknown_flow_is_black_and_does_not_count():
+def test_unknown_flow_is_black_and_does_not_affect_the_scale():
     flow = np.random.default_rng(1).normal(size=(4, 5, 2)).astype(np.float32)
     flow[3, 4] = 10, 0
     expected = np.array(COLORS(flow))

@@ -1,4 +1,4 @@
-"""`normalize_flow`: values and slopes by hand."""
+"""`normalize_flow`: values and gradients, compared with values computed by hand."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from afn_jax.ops import normalize_flow
 
 
 @pytest.mark.parametrize("bound", [0.5, 20.0])
-def test_values_and_slopes_by_hand(bound, float64):
+def test_values_and_gradients_match_values_computed_by_hand(bound, float64):
     shares = np.array([0, 1, 0.5, -0.2, 1.05, 1e10, -1e10, np.inf, -np.inf])
     flow = bound * np.stack([shares, -shares], axis=-1)[None]
     expected = np.array([127.5, 255, 191.25, 102, 255, 255, 0, 255, 0])
@@ -18,12 +18,12 @@ def test_values_and_slopes_by_hand(bound, float64):
     np.testing.assert_allclose(normalized[0, :, 1], 255 - expected, rtol=1e-14)
     (gradient,) = slopes(jnp.ones_like(normalized))
     inside = 255 / (2 * bound) * (np.abs(shares) < 1)
-    inside[1] = gradient[0, 1, 0]  # at the bound, between the two
+    inside[1] = gradient[0, 1, 0]  # at the bound, any value between 0 and the slope inside is right
     assert 0 <= inside[1] <= 255 / (2 * bound)
     np.testing.assert_allclose(gradient[0], np.stack([inside, inside], axis=-1), rtol=1e-14)
 
 
-def test_the_default_bound_is_twenty_pixels_and_nothing_is_rounded():
+def test_default_bound_is_twenty_pixels_and_nothing_is_rounded():
     flow = np.linspace(-20, 20, 1002, dtype=np.float32).reshape(1, -1, 2)
     np.testing.assert_array_equal(normalize_flow(flow), normalize_flow(flow, bound=20.0))
     assert len(np.unique(normalize_flow(flow))) == 1002

@@ -1,4 +1,4 @@
-"""Pixel grid against NumPy's indices; grayscale against the BT.601 luma."""
+"""The pixel grid, compared with NumPy's indices; grayscale, compared with the BT.601 luma."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +19,7 @@ def test_pixel_grid_is_column_then_row(size, float64):
     np.testing.assert_array_equal(grid, np.stack([columns, rows], axis=-1))
 
 
-def test_gray_is_the_bt601_luma_and_gray_input_passes_through(float64):
+def test_gray_is_the_bt601_luma_and_gray_input_is_unchanged(float64):
     image = np.random.default_rng(0).random((2, 3, 4, 3))
     luma = image @ [0.299, 0.587, 0.114]
     np.testing.assert_allclose(rgb_to_gray(image)[..., 0], luma, rtol=1e-12)

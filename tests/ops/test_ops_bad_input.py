@@ -1,4 +1,4 @@
-"""Every operator names what is wrong with its input, and says what it takes instead."""
+"""Errors of every operator: they name the wrong argument and what is allowed."""
 
 import jax
 import numpy as np
@@ -127,12 +127,12 @@ BAD = [
 ]
 
 
-def test_every_operator_is_here():
+def test_every_operator_is_covered():
     assert {*GOOD} == {*ops.__all__} - {"RepresentationFlowParams"}
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_bad_input_is_named(name, untyped):
+def test_rejects_bad_input(name, untyped):
     def trace(**change):
         arguments = GOOD[name] | change
         if name == "TVL1Config":

@@ -1,11 +1,12 @@
-"""What every function of maps in `ops` and `losses` promises, whatever it computes.
+"""Properties of every function of maps in `ops` and `losses`.
 
-Shapes and dtypes, arithmetic in float32 at least, that an example does not depend on its
-neighbours, that `jit`, `vmap` and `pmap` change nothing, and that no finite input gives NaN.
+Shapes and dtypes; arithmetic in float32 or higher precision; independence of the examples of a
+batch; the same results under `jit`, `vmap` and `pmap`; no NaN for finite input.
 """
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +20,7 @@ from tests.ops.map_functions import FUNCTIONS, KINDS
 from tests.programs import equations_in
 
 LOW = ("bfloat16", "float16")
-# What moves values or compares them, and so needs no better precision.
+# Primitives that move or compare values and so lose nothing in low precision.
 EXACT = {
     "abs",
     "broadcast_in_dim",
@@ -44,7 +45,7 @@ EXACT = {
     "stack",
     "transpose",
 }
-# Public names that take no maps.
+# Public names that are not functions of maps.
 NO_MAPS = {
     "MotionNetWeights",
     "RepresentationFlowParams",
@@ -53,11 +54,10 @@ NO_MAPS = {
     "initial_params",
     "pixel_grid",
 }
-# Their randomness is drawn for a batch as a whole; this loss is divided by its size.
+# The first two draw random numbers for the whole batch; the loss is divided by the batch size.
 NOT_BY_EXAMPLE = {"color_jitter", "gaussian_noise", "motionnet_loss, caffe"}
 
-
-# These only add up others.
+# Losses that only add up other functions of this list.
 SUMS = {
     "flow_loss",
     "jointflow3d_loss",
@@ -82,14 +82,14 @@ def close(actual, expected):
     actual, expected = np.asarray(actual), np.asarray(expected)
     assert actual.shape == expected.shape and actual.dtype == expected.dtype
     if expected.dtype in (np.bool_, np.uint8):
-        # A colour may fall on either side of the next whole number.
+        # A color may fall on either side of an integer.
         assert np.all(np.abs(actual.astype(int) - expected.astype(int)) <= (expected.dtype == "u1"))
     else:
         size = max(np.max(np.abs(expected)), 1)
         np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4 * size)
 
 
-def test_every_public_function_of_maps_is_here():
+def test_every_public_function_of_maps_is_covered():
     public = {*ops.__all__, *losses.__all__}
     names = [function.name for function in FUNCTIONS]
     assert len(set(names)) == len(names)
@@ -98,7 +98,7 @@ def test_every_public_function_of_maps_is_here():
 
 
 def traced(function, dtype, leading):
-    """Arrays of that dtype without values."""
+    """Returns the shapes of the arguments with their floats in `dtype`."""
     return [
         jax.ShapeDtypeStruct(x.shape, dtype if x.dtype == np.float32 else x.dtype)
         for x in example(function, 0, leading)
@@ -108,7 +108,7 @@ def traced(function, dtype, leading):
 def check_shape_and_dtype(function, dtype):
     for leading in [(), (2,), (2, 3), (0,)] if function.any_leading else [(1,), (2,)]:
         if leading == (0,) and function.name == "tvl1_flow":
-            continue  # it names empty frames
+            continue  # it rejects empty frames
         result = jax.eval_shape(function.call, *traced(function, dtype, leading))
         assert result.shape == (() if function.gives == "mean" else (*leading, *function.shape))
         better = "float64" if dtype == "float64" else "float32"
@@ -159,7 +159,7 @@ def test_jit_vmap_pmap_and_eager_agree(function):
 
 
 def of_any_size(function, seed, largest):
-    """Numbers of all magnitudes up to the largest, both signs, zeros, and the same in places."""
+    """Returns arguments of all magnitudes up to `largest`: both signs, zeros, repeated values."""
     random = np.random.default_rng(seed)
     arrays = []
     for x in example(function, seed):
@@ -174,7 +174,7 @@ def of_any_size(function, seed, largest):
 
 
 def nasty(function, value):
-    """Constant, opposite and mixed arrays of one size, some of them beside ordinary ones."""
+    """Yields constant, opposite and mixed arguments of one magnitude, and some ordinary ones."""
     ordinary = example(function, 0)
     pattern = np.array([value, 0, -value, 0.5, value, value], np.float32)
 
@@ -191,13 +191,13 @@ def nasty(function, value):
 
 
 def draw_floats(data, like):
-    """An array of any finite floats, of the shape of another."""
+    """Draws an array of arbitrary finite floats with the shape of `like`."""
     floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
     return data.draw(hypothesis_arrays(np.float32, like.shape, elements=floats))
 
 
 def value_and_gradients(function):
-    """Compiled: the result, and the gradients of a sum of it in which nothing cancels."""
+    """Compiles the function and the gradients of a weighted sum in which nothing cancels."""
     is_float = [kind not in ("mask", "labels") for kind, _ in function.arguments]
 
     @jax.jit
@@ -207,7 +207,7 @@ def value_and_gradients(function):
         result = function.call(*(next(floats if each else others) for each in is_float))
         if not jnp.issubdtype(result.dtype, jnp.floating):
             return jnp.zeros(()), result
-        # Small, so that the sum of finite values is finite.
+        # Small weights, so that the sum of finite values is finite.
         weights = jnp.cos(jnp.arange(result.size)) / max(result.size, 1)
         return jnp.sum(weights.reshape(result.shape) * result), result
 
@@ -231,8 +231,7 @@ def test_no_finite_input_gives_nan(function):
         result, gradients = run(arrays)
         assert not np.any(np.isnan(result))
         if max(np.max(np.abs(x)) for x in arrays) <= function.finite_to:
-            assert np.all(np.isfinite(result))
-            assert all(np.all(np.isfinite(gradient)) for gradient in gradients)
+            chex.assert_tree_all_finite((result, gradients))
 
     for arrays in inputs:
         check(arrays)
@@ -245,4 +244,4 @@ def test_no_finite_input_gives_nan(function):
     check_whatever_hypothesis_finds()
     if function.any_leading and function.name != "tvl1_flow":
         result, _ = run(example(function, 0, (0,)))
-        assert np.all(result == 0)  # a mean of nothing, or no values at all
+        assert np.all(result == 0)  # the mean of an empty batch, or an empty result

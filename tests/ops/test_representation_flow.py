@@ -1,9 +1,10 @@
-"""`representation_flow`, against Algorithm 1 in plain NumPy, one channel after the other."""
+"""`representation_flow`, compared with Algorithm 1 in NumPy, channel by channel."""
 
 import dataclasses
 import functools
 import importlib
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,13 +14,13 @@ from scipy.signal import convolve2d
 
 from afn_jax.ops import RepresentationFlowParams, initial_params, representation_flow
 
-# The package has a function of the module's name.
+# In the package, the function shadows the module of the same name.
 MODULE = importlib.import_module("afn_jax.ops.representation_flow")
 
 KERNELS = ("tvl1", "sobel")
 REMAT = ("none", "iteration", "all")
 LEAVES = tuple(field.name for field in dataclasses.fields(RepresentationFlowParams))
-# As Eq. 8 prints them, for a true convolution.
+# The kernels as printed in Eq. 8, for a true convolution.
 SOBEL_X = np.array([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]])
 SOBEL_Y = np.array([[1.0, 2, 1], [0, 0, 0], [-1, -2, -1]])
 SHAPE = (5, 6, 2)
@@ -39,7 +40,7 @@ def central_differences(x):
 
 
 def forward_differences(x):
-    # Repeating the last pixel makes its difference 0.
+    # The last pixel is repeated, so its difference is 0.
     wide, high = padded(x, 1, 0, 1, "edge"), padded(x, 0, 0, 1, "edge")
     return wide[:, 1:] - wide[:, :-1], high[1:] - high[:-1]
 
@@ -55,7 +56,7 @@ def divergence(p):
 
 
 def flow_of_one_channel(f1, f2, image_gradient, flow_gradient, divergence, n, tau, lam, theta):
-    """Algorithm 1 with Eq. 2-5 and the three cases of Eq. 3 as they are printed."""
+    """Computes Algorithm 1 with Eq. 2-5 and the three cases of Eq. 3 as printed."""
     gradient = image_gradient(f2)
     squared = gradient[0] ** 2 + gradient[1] ** 2
     flat = squared == 0
@@ -101,7 +102,7 @@ def flow_by_loops(features1, features2, stencils, n, tau=0.25, lam=0.15, theta=0
 
 
 def smooth_noise(shape):
-    """Features in about [0, 255] with gradients of all sizes."""
+    """Returns features in about [0, 255] with gradients of all magnitudes."""
     random = np.random.default_rng(0)
     height, width = shape[-3:-1]
     rows, columns = np.indices((height, width))[..., None]
@@ -129,7 +130,7 @@ def moved_blob(x_shift, y_shift):
 
 
 def mean_flow_at_edges(first, flow):
-    """Weighted by the squared intensity gradient: where there is none, nothing tells the motion."""
+    """Averages flow with the squared image gradient as weight, because only edges show motion."""
     slopes = np.gradient(first[..., 0])
     weight = (slopes[0] ** 2 + slopes[1] ** 2)[..., None]
     return np.sum(weight * np.asarray(flow[..., 0, :]), axis=(0, 1)) / np.sum(weight)
@@ -139,7 +140,7 @@ def mean_flow_at_edges(first, flow):
 @pytest.mark.parametrize(
     "shape, n", [(SHAPE, 1), (SHAPE, 20), *((narrow, 4) for narrow in NARROW_SHAPES)]
 )
-def test_values_are_those_of_algorithm_1(kernels, shape, n, float64):
+def test_values_match_algorithm_1(kernels, shape, n, float64):
     features = example(shape)
     flow = compiled(*features, num_iterations=n, kernels=kernels)
     expected = flow_by_loops(*features, FIXED[kernels], n)
@@ -147,7 +148,7 @@ def test_values_are_those_of_algorithm_1(kernels, shape, n, float64):
 
 
 def learned_params(kernels):
-    """Parameters that are none of the initial ones, and no symmetric kernels."""
+    """Returns parameters that all differ from the initial ones, with asymmetric kernels."""
     random = np.random.default_rng(5)
     changed = {"tau": 0.2, "lam": 0.21, "theta": 0.35}
     initial = initial_params(kernels)
@@ -158,7 +159,7 @@ def learned_params(kernels):
 
 
 def learned_stencils(params, kernels):
-    """What the docstrings of the parameters say, by SciPy's correlation."""
+    """Returns the stencils that the docstrings of the parameters describe, using SciPy."""
     image, flow, div = (
         np.asarray(k) for k in (params.image_gradient, params.flow_gradient, params.divergence)
     )
@@ -192,7 +193,7 @@ def learned_stencils(params, kernels):
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
-def test_learned_parameters_mean_what_is_said(kernels, float64):
+def test_learned_parameters_match_their_documented_meaning(kernels, float64):
     features, params = example(), learned_params(kernels)
     flow = compiled(*features, params, num_iterations=5, kernels=kernels)
     stencils = learned_stencils(params, kernels)
@@ -209,15 +210,15 @@ def test_initial_parameters_are_the_defaults(kernels, float64):
     np.testing.assert_allclose(flow, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_a_moved_blob_has_its_motion():
+def test_mean_flow_of_a_moved_blob_is_its_motion():
     for shift in ((0.6, 0), (0, -0.6), (0.4, -0.3)):
         first, second = moved_blob(*shift)
         flow = compiled(first, second)
-        # Twenty iterations are not converged: the mean is right, single pixels are not yet.
+        # After twenty iterations the mean has converged, but single pixels have not.
         np.testing.assert_allclose(mean_flow_at_edges(first, flow), shift, atol=0.06)
 
 
-def test_many_iterations_have_the_motion_at_every_pixel_of_the_blob():
+def test_flow_converges_to_the_motion_at_every_pixel_of_the_blob():
     first, second = moved_blob(0.6, 0)
     flow = np.asarray(compiled(first, second, num_iterations=500)[..., 0, :])
     on_blob = first[..., 0] > 0.3 * 255
@@ -226,14 +227,14 @@ def test_many_iterations_have_the_motion_at_every_pixel_of_the_blob():
     np.testing.assert_allclose(flow[on_blob, 1], 0, atol=0.06)
 
 
-def test_sobel_gives_a_blob_an_eighth_of_its_motion():
+def test_sobel_flow_underestimates_the_motion_of_a_blob():
     first, second = moved_blob(0.6, 0)
     flow = compiled(first, second, kernels="sobel")
     x, y = mean_flow_at_edges(first, flow)
     assert abs(x) < 0.15 and abs(y) < 0.06
 
 
-def test_each_channel_is_by_itself(float64):
+def test_channels_are_independent(float64):
     features1, features2 = example((5, 6, 3))
     flow = compiled(features1, features2, num_iterations=5)
     features1[..., 0], features2[..., 0] = 0, 255
@@ -244,7 +245,7 @@ def test_each_channel_is_by_itself(float64):
     np.testing.assert_allclose(permuted, changed[..., order, :], atol=1e-12)
 
 
-def test_no_channels_and_no_pixels_give_empty_flow():
+def test_empty_features_give_empty_flow():
     for shape in ((4, 5, 0), (0, 5, 2), (2, 4, 0, 3)):
         empty = np.zeros(shape, np.float32)
         assert representation_flow(empty, empty).shape == (*shape, 2)
@@ -254,7 +255,7 @@ def test_no_channels_and_no_pixels_give_empty_flow():
 def test_chunks_of_maps_change_neither_values_nor_gradients(maps_a_chunk, monkeypatch, float64):
     features, params = example((7, 4, 5, 2)), learned_params("tvl1")
     monkeypatch.setattr(MODULE, "_CHUNK_BYTES", maps_a_chunk * 4 * 5 * 2 * 8)
-    # A fresh function: jit would remember the chunks of another test.
+    # A new function, because jit caches the program with the chunks of another test.
     chunked = jax.jit(lambda *args: flow_and_gradients.__wrapped__(*args, num_iterations=3))
     flow, (gradients, of_params) = chunked(features, params)
     alone = [
@@ -268,7 +269,7 @@ def test_chunks_of_maps_change_neither_values_nor_gradients(maps_a_chunk, monkey
     compare_trees(of_params, total, rtol=1e-9)
 
 
-def test_accelerators_take_all_maps_at_once_with_the_same_result(monkeypatch, float64):
+def test_flow_without_chunks_as_on_accelerators_is_the_same(monkeypatch, float64):
     features = example((3, 4, 5, 2))
     expected = compiled(*features, num_iterations=3)
     monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
@@ -277,7 +278,7 @@ def test_accelerators_take_all_maps_at_once_with_the_same_result(monkeypatch, fl
 
 
 def compare_trees(actual, expected, rtol):
-    """Relative to the largest value of each leaf."""
+    """Compares trees with a tolerance relative to the largest value of each leaf."""
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=rtol * np.max(np.abs(b))),
         actual,
@@ -287,7 +288,7 @@ def compare_trees(actual, expected, rtol):
 
 @functools.partial(jax.jit, static_argnames=("num_iterations", "kernels", "remat"))
 def flow_and_gradients(features, params, first_weight=0, **options):
-    """The gradients of a sum with other weights for each value, so that nothing cancels."""
+    """Returns the flow, and the gradients of a sum with a different weight for each value."""
 
     def loss(features, params):
         flow = representation_flow(*features, params, **options)
@@ -299,7 +300,7 @@ def flow_and_gradients(features, params, first_weight=0, **options):
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
-def test_remat_changes_no_gradient_and_every_parameter_gets_one(kernels, float64):
+def test_remat_does_not_change_gradients_and_all_parameters_get_gradients(kernels, float64):
     features, params = example(), learned_params(kernels)
     results = [
         flow_and_gradients(features, params, num_iterations=5, kernels=kernels, remat=remat)
@@ -311,11 +312,11 @@ def test_remat_changes_no_gradient_and_every_parameter_gets_one(kernels, float64
     for name in LEAVES:
         gradient, leaf = getattr(gradients, name), getattr(params, name)
         assert gradient.shape == leaf.shape
-        # The taps too, each of them.
+        # Each tap of the kernels too.
         assert np.all(np.isfinite(gradient)) and np.all(gradient != 0), name
 
 
-def test_what_is_none_stays_fixed(float64):
+def test_parameters_that_are_none_stay_fixed(float64):
     features, params = example(), RepresentationFlowParams(lam=None, theta=None)
     flow, (_, gradients) = flow_and_gradients(features, params, num_iterations=5)
     assert len(jax.tree.leaves(gradients)) == 1 and gradients.tau != 0
@@ -325,7 +326,7 @@ def test_what_is_none_stays_fixed(float64):
 
 @pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("shape", (SHAPE, (1, 1, 1)))
-def test_features_without_motion_or_texture_have_no_flow_and_finite_gradients(
+def test_features_without_motion_or_texture_have_zero_flow_and_finite_gradients(
     kernels, shape, float64
 ):
     constant, (noise, _) = np.full(shape, 100.0), example(shape)
@@ -334,11 +335,11 @@ def test_features_without_motion_or_texture_have_no_flow_and_finite_gradients(
             (first, second), initial_params(kernels), num_iterations=5, kernels=kernels
         )
         np.testing.assert_array_equal(flow, 0)
-        assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradients))
+        chex.assert_tree_all_finite(gradients)
 
 
 @pytest.mark.parametrize("remat", REMAT)
-def test_no_iterations_give_zero_flow(remat):
+def test_zero_iterations_give_zero_flow_and_gradients(remat):
     features = example()
     flow, gradients = flow_and_gradients(features, initial_params(), num_iterations=0, remat=remat)
     np.testing.assert_array_equal(flow, np.zeros((*SHAPE, 2)))

@@ -1,7 +1,8 @@
-"""The TV-L1 solver: known motion, real ground truth, energy, and what JAX does to functions."""
+"""The TV-L1 solver: known motion, real ground truth, energy, and tiny images."""
 
 import functools
 
+import chex
 import cv2
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ def solver(config=TVL1Config()):  # noqa: B008, it is frozen
 
 
 def texture(size=(48, 64), shift=(0.0, 0.0), seed=0):
-    """`[H, W]` float32 in [0, 1]: sums of waves, moved by `shift` = (x, y) pixels exactly."""
+    """Returns a sum of waves `[H, W]` in [0, 1], moved by exactly `shift` (x, y) pixels."""
     random = np.random.default_rng(seed)
     rows, columns = np.indices(size, float)
     total = np.zeros(size)
@@ -35,21 +36,20 @@ def inner(flow, border=6):
     return np.asarray(flow)[..., border:-border, border:-border, :]
 
 
-def test_a_moved_texture_has_its_shift_as_flow():
+def test_flow_of_a_moved_texture_is_its_shift():
     for shift in ((0, 0), (1, 0), (0, -2), (3.4, 1.7), (-0.6, 0.3), (-3, 2.5)):
         flow = solver()(texture(), texture(shift=shift))
         np.testing.assert_allclose(np.median(inner(flow), (0, 1)), shift, atol=0.03)
         assert np.linalg.norm(inner(flow, 10) - np.array(shift), axis=-1).mean() < 0.1
 
 
-def test_a_translation_by_an_integer_is_a_roll():
-    """Warping by the flow, rounded, gives the first image back."""
+def test_flow_of_a_rolled_image_is_the_integer_shift():
     first = texture()
     flow = np.rint(solver()(first, np.roll(first, (2, -3), (0, 1))))
     np.testing.assert_array_equal(inner(flow, 10), np.broadcast_to([-3, 2], (28, 44, 2)))
 
 
-def test_a_blob_moved_by_six_tenths_of_a_pixel():
+def test_flow_of_a_blob_moved_by_0_6_pixels():
     rows, columns = np.indices((48, 64), float)
 
     def blob(x, y):
@@ -58,12 +58,12 @@ def test_a_blob_moved_by_six_tenths_of_a_pixel():
     first = blob(0, 0)
     for motion in ((0.6, 0), (0, 0.6), (-0.6, 0), (0, -0.6)):
         flow = solver()(first.astype(np.float32), blob(*motion).astype(np.float32))
-        # Where the blob is: elsewhere nothing says how it moves.
+        # Only the blob has texture that shows the motion.
         measured = np.average(flow, axis=(0, 1), weights=np.repeat(first[..., None], 2, -1))
         np.testing.assert_allclose(measured, motion, atol=0.06)
 
 
-def test_moving_square_on_still_ground():
+def test_flow_of_a_moving_square_on_a_static_background():
     first, second = texture(), texture()
     square = texture((24, 24), seed=1)
     first[20:44, 20:44] = square
@@ -73,16 +73,16 @@ def test_moving_square_on_still_ground():
     np.testing.assert_allclose(np.median(flow[:14], (0, 1)), [0, 0], atol=0.02)
 
 
-def test_images_that_do_not_differ_have_zero_flow():
+def test_equal_images_have_zero_flow():
     for constant in (0.0, 0.5, 1.0):
         image = np.full((48, 64), constant, np.float32)
         np.testing.assert_array_equal(solver()(image, image), 0)
     np.testing.assert_allclose(solver()(texture(), texture()), 0, atol=1e-5)
 
 
-def test_the_energy_falls_at_a_fixed_linearisation():
-    """To a thousandth: the steps lower the energy of `u` and its copy `v` together, by turns, and
-    that of `u` alone follows."""
+def test_energy_falls_at_a_fixed_linearization():
+    """Up to 1e-3: the steps minimize the joint energy of `u` and its copy `v` by turns, and the
+    energy of `u` alone follows."""
     first, second = texture(), texture(shift=(0.5, -0.3))
     config = TVL1Config(num_scales=1, num_warps=1, num_iterations=200, median_size=1)
     flow, energy = jax.jit(lambda a, b: tvl1_flow(a, b, config, return_energy=True))(first, second)
@@ -95,8 +95,8 @@ def test_the_energy_falls_at_a_fixed_linearisation():
     assert np.diff(energy[:120:10]).max() < 0
 
 
-def test_energy_of_a_hand_computed_state():
-    """Constant images have no gradient: flow stays zero, and the energy is lam * difference."""
+def test_energy_of_constant_images_matches_a_closed_form():
+    """Constant images have no gradient: the flow stays zero and the energy is lam * difference."""
     first = np.full((16, 16), 0.5, np.float32)
     config = TVL1Config(num_scales=1, num_warps=1, num_iterations=2)
     flow, energy = tvl1_flow(first, first + np.float32(0.1), config, return_energy=True)
@@ -110,7 +110,7 @@ MIDDLEBURY = ("Dimetrodon", "Grove2", "RubberWhale", "Urban2", "Urban3", "Venus"
 
 @pytest.mark.slow
 def test_accuracy_on_middlebury(shared_data):
-    """Published for TV-L1: 0.45. The better of OpenCV's and scikit-image's, pair by pair: 0.46."""
+    """Published for TV-L1: 0.45; the better of OpenCV and scikit-image on each pair: 0.46."""
     errors = {}
     for name in MIDDLEBURY:
         folder = shared_data / "flow_middlebury"
@@ -124,7 +124,7 @@ def test_accuracy_on_middlebury(shared_data):
     assert np.mean(list(errors.values())) < 0.40, errors
 
 
-def test_channels_are_turned_to_gray():
+def test_rgb_is_converted_to_gray():
     random = np.random.default_rng(0)
     first, second = random.random((2, 3, 12, 14, 3)).astype(np.float32)
     flow = solver(TINY)(first, second)
@@ -136,10 +136,10 @@ def test_channels_are_turned_to_gray():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (9, 1), (17, 33)])
-def test_odd_and_tiny_sizes(size):
+def test_odd_and_tiny_sizes_have_finite_flow_and_gradients(size):
     random = np.random.default_rng(0)
     first, second = random.random((2, *size)).astype(np.float32)
     flow, gradient = jax.jit(
         jax.value_and_grad(lambda first: jnp.sum(jnp.square(tvl1_flow(first, second, TINY))))
     )(first)
-    assert jnp.isfinite(flow) and jnp.all(jnp.isfinite(gradient))
+    chex.assert_tree_all_finite((flow, gradient))

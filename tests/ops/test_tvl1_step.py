@@ -1,7 +1,8 @@
-"""One primal-dual step of TV-L1 and its stencils, against Eq. 2-5 in plain NumPy."""
+"""One primal-dual step of TV-L1 and its stencils, compared with Eq. 2-5 in NumPy."""
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -56,13 +57,13 @@ def noise(*shape, seed=0, scale=1.0):
 
 
 def along(axis, function, x):
-    """`function` of every line of `x` along one axis, as a list of numbers."""
+    """Applies `function`, which takes and returns lists, to each line of `x` along one axis."""
     return np.apply_along_axis(lambda line: np.array(function(list(line))), axis, x)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
 @pytest.mark.parametrize("shape", [(3, 4, 5), (1, 2, 1)])
-def test_stencils_are_those_of_loops(axis, shape):
+def test_stencils_match_loops(axis, shape):
     x = noise(*shape).astype(np.float32)
     expected = {
         lambda x: shift(x, axis, 1): lambda line: [0, *line[:-1]],
@@ -84,7 +85,7 @@ def test_stencils_are_those_of_loops(axis, shape):
 
 @pytest.mark.parametrize("axis", [-1, -2])
 @pytest.mark.parametrize("weight_shape", [(), (1, 4, 5)])
-def test_both_weighted_forward_differences_are_that_of_a_loop(axis, weight_shape):
+def test_weighted_forward_differences_match_slices(axis, weight_shape):
     x, here, after = noise(3, 4, 5), *noise(2, *weight_shape, seed=1)
     lines = np.moveaxis(x, axis, -1)
     weights = [np.moveaxis(np.broadcast_to(w, x.shape), axis, -1) for w in (here, after)]
@@ -96,7 +97,7 @@ def test_both_weighted_forward_differences_are_that_of_a_loop(axis, weight_shape
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_stencils_of_a_ramp_are_its_slope():
+def test_differences_of_a_ramp_are_its_slope():
     rows, columns = np.indices((4, 5)).astype(np.float32)
     ramp = 3 * columns - 2 * rows
     for stencil in (forward_difference, central_difference):
@@ -105,7 +106,7 @@ def test_stencils_of_a_ramp_are_its_slope():
 
 
 def dual_noise(size, seed):
-    """A dual as it can be: 0 in the last column of x and in the last row of y."""
+    """Returns a valid dual: 0 in the last column of x and in the last row of y."""
     x, y = noise(2, *size, seed=seed)
     x[:, -1], y[-1] = 0, 0
     return Flow(jnp.asarray(x), jnp.asarray(y))
@@ -122,7 +123,7 @@ def test_divergence_is_the_negative_adjoint_of_the_gradient(size, float64):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_the_dual_stays_where_the_adjoint_holds_and_no_longer_than_one(size, float64):
+def test_dual_stays_valid_and_within_the_unit_disc(size, float64):
     brightness = linearize(noise(*size, scale=50), Flow(*noise(2, *size, seed=1, scale=30)))
     state = zero_state(brightness.constant)
     for _ in range(20):
@@ -135,7 +136,7 @@ def test_the_dual_stays_where_the_adjoint_holds_and_no_longer_than_one(size, flo
 
 
 def threshold(u, gradient, rho):
-    """The three cases of Eq. 3, pixel by pixel, and which case each pixel is."""
+    """Applies the three cases of Eq. 3 pixel by pixel; also returns the case of each pixel."""
     squared = gradient[0] ** 2 + gradient[1] ** 2
     v, case = np.array(u), np.zeros(rho.shape, int)
     for pixel in np.ndindex(rho.shape):
@@ -149,12 +150,12 @@ def threshold(u, gradient, rho):
     return v, case
 
 
-def test_the_clip_is_the_threshold_in_all_three_cases(float64):
+def test_clip_matches_the_threshold_in_all_three_cases(float64):
     u, slopes = noise(2, 12, 15), noise(2, 12, 15, seed=1, scale=20)
     slopes[:, :2] = 0  # no texture
     squared = slopes[0] ** 2 + slopes[1] ** 2
     rho = BOUND * squared * noise(12, 15, seed=2, scale=2)
-    rho[1], rho[2], rho[3] = 5.0, BOUND * squared[2], -BOUND * squared[3]  # 2, 3: between cases
+    rho[1], rho[2], rho[3] = 5.0, BOUND * squared[2], -BOUND * squared[3]  # rows 2, 3: limits
     rho[4] = 0
     constant = rho - slopes[0] * u[0] - slopes[1] * u[1]
     state = zero_state(constant)._replace(flow=Flow(*u))
@@ -165,7 +166,7 @@ def test_the_clip_is_the_threshold_in_all_three_cases(float64):
 
 
 def one_step_in_numpy(u, p, constant, slopes, tau, lam, theta):
-    """Eq. 2-5, the threshold by the loops above. `p[d]` is the dual of component d."""
+    """Computes Eq. 2-5 with `threshold`; `p[d]` is the dual of flow component d."""
     rho = constant + slopes[0] * u[0] + slopes[1] * u[1]
     v, _ = threshold(u, slopes, rho)
     new_u, new_p = np.zeros_like(u), np.zeros_like(p)
@@ -180,25 +181,25 @@ def one_step_in_numpy(u, p, constant, slopes, tau, lam, theta):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_one_step_is_that_of_the_equations(size, float64):
+def test_one_step_matches_the_equations(size, float64):
     u, p = noise(2, *size), noise(2, 2, *size, seed=1)
     constant, slopes = noise(*size, seed=2, scale=40), noise(2, *size, seed=3, scale=30)
     state = step(State(Flow(*u), Flow(*p[0]), Flow(*p[1])), linearize(constant, Flow(*slopes)))
     expected_u, expected_p = one_step_in_numpy(u, p, constant, slopes, *WEIGHTS[:3])
     np.testing.assert_allclose(np.stack(state.flow), expected_u, rtol=1e-9, atol=1e-12)
-    # The epsilon under the root of |grad u| shows only where that is 0, as in a single pixel.
+    # The epsilon under the root of |grad u| matters only where it is 0, e.g. in single pixels.
     np.testing.assert_allclose(np.stack(state.dual_x), expected_p[0], rtol=2e-6)
     np.testing.assert_allclose(np.stack(state.dual_y), expected_p[1], rtol=2e-6)
 
 
-def test_the_length_of_a_gradient_has_a_finite_derivative_at_zero(float64):
+def test_gradient_length_has_a_finite_derivative_at_zero(float64):
     length, derivative = jax.value_and_grad(gradient_length)(*jnp.zeros(2))
     assert length == EPSILON**0.5 and derivative == 0
     assert gradient_length(*jnp.array([3.0, 4.0])) == pytest.approx(5, rel=1e-12)
 
 
 def scene(kind):
-    """Two images, the second moved by 0.6 pixels to the right, or with nothing in common."""
+    """Returns two images: the second is moved right by 0.6 pixels, or is independent noise."""
     rows, columns = np.indices((20, 24))
     if kind == "noise":
         return tuple(np.random.default_rng(0).uniform(0, 255, (2, 20, 24)))
@@ -221,19 +222,19 @@ def total_variation(flow):
 
 
 def energy(flow, brightness):
-    """What TV-L1 minimises."""
+    """Computes the energy that TV-L1 minimizes."""
     return total_variation(flow) + WEIGHTS.lam * jnp.sum(jnp.abs(brightness.residual(flow)))
 
 
 def relaxed_energy(flow, brightness):
-    """What the iteration minimises: the same of a copy `v`, which may differ from `u` at a price.
+    """Computes the energy that the iteration minimizes, in which a copy `v` may differ from `u`.
 
-    `sum |grad u| + |u - v|^2 / (2 theta) + lam |rho(v)|`, at the best `v`. That one is a search of
-    its own here, along the gradient of the brightness: only there `rho` changes.
+    It is `sum |grad u| + |u - v|^2 / (2 theta) + lam |rho(v)|` at the best `v`. The best `v` is
+    searched along the brightness gradient, the only direction in which `rho` changes.
     """
     squared = brightness.gradient.x**2 + brightness.gradient.y**2
     rho = brightness.residual(flow)
-    # Candidates: the kink, and where the parabola on either side of it has its bottom.
+    # Candidates: the kink, and the minima of the parabolas on both sides of it.
     shares = [-BOUND, BOUND, jnp.clip(rho / jnp.where(squared > 0, squared, 1), -BOUND, BOUND)]
     costs = [
         share**2 * squared / (2 * WEIGHTS.theta) + WEIGHTS.lam * jnp.abs(rho - share * squared)
@@ -253,9 +254,9 @@ def energies_while_solving(brightness, length=1000):
 
 
 @pytest.mark.parametrize("kind", SCENES)
-def test_the_relaxed_energy_falls_to_its_minimum(kind, float64):
-    # Not from step to step: a primal-dual iteration circles around its saddle point. It falls from
-    # one power of ten to the next, and late in the solution never rises by much.
+def test_relaxed_energy_falls_to_its_minimum(kind, float64):
+    # A primal-dual iteration circles around its saddle point, so the energy need not fall in every
+    # step. It falls from 10 to 100 to 1000 steps, and rises little after the first 200.
     brightness = linearized(*scene(kind))
     flow, (_, energies) = energies_while_solving(brightness)
     start = relaxed_energy(zero_state(brightness.constant).flow, brightness)
@@ -264,7 +265,7 @@ def test_the_relaxed_energy_falls_to_its_minimum(kind, float64):
     lowest_so_far = np.minimum.accumulate(energies)
     slack = {"blob": 0.4, "waves": 0.01, "noise": 1e-4}[kind]
     assert np.all(energies[200:] <= (1 + slack) * lowest_so_far[200:])
-    # The problem is convex: if no small change lowers the energy, nothing does.
+    # The problem is convex: if no small change lowers the energy, it is minimal.
     flow = np.stack(flow)
     for seed in range(20):
         for scale in (1e-3, 1e-2, 1e-1):
@@ -273,8 +274,8 @@ def test_the_relaxed_energy_falls_to_its_minimum(kind, float64):
 
 
 @pytest.mark.parametrize("kind", ["blob", "waves"])
-def test_the_energy_of_tvl1_falls_too_where_the_images_are_smooth(kind, float64):
-    # Of noise it need not: there the relaxed problem has another minimum.
+def test_energy_of_tvl1_falls_for_smooth_images(kind, float64):
+    # For noise it need not fall, because the relaxed problem has a different minimum.
     brightness = linearized(*scene(kind))
     _, (energies, _) = energies_while_solving(brightness)
     start = energy(zero_state(brightness.constant).flow, brightness)
@@ -284,7 +285,7 @@ def test_the_energy_of_tvl1_falls_too_where_the_images_are_smooth(kind, float64)
 
 @pytest.mark.parametrize("value", [0.0, 100.0, 1e8])
 @pytest.mark.parametrize("brighter", [0.0, 7.0])
-def test_without_texture_the_flow_stays_zero(value, brighter):
+def test_flow_stays_zero_without_texture(value, brighter):
     image = jnp.full((4, 5), value, jnp.float32)
 
     def flow_after_some_steps(image1, image2):
@@ -293,14 +294,14 @@ def test_without_texture_the_flow_stays_zero(value, brighter):
         return jax.lax.fori_loop(0, 10, lambda _, state: step(state, brightness), state)
 
     state = flow_after_some_steps(image, image + brighter)
-    assert all(np.all(leaf == 0) for leaf in jax.tree.leaves(state))
+    chex.assert_trees_all_equal(state, jax.tree.map(jnp.zeros_like, state))
     gradients = jax.grad(
         lambda *images: sum(
             jnp.sum(leaf) for leaf in jax.tree.leaves(flow_after_some_steps(*images))
         ),
         argnums=(0, 1),
     )(image, image + brighter)
-    assert all(np.all(np.isfinite(gradient)) for gradient in gradients)
+    chex.assert_tree_all_finite(gradients)
 
 
 def weighted_forward(kernels, x):
@@ -336,20 +337,22 @@ def arguments_of_iterations(size):
 
 @pytest.mark.parametrize("num_iterations", [0, 1, 4])
 @pytest.mark.parametrize("remat", [False, True])
-def test_the_derivative_of_the_iterations_is_that_of_steps(num_iterations, remat, float64):
+def test_derivative_of_the_iterations_matches_steps_in_a_loop(num_iterations, remat, float64):
     (state, brightness), weights = arguments_of_iterations((5, 6))
     arguments = (state, brightness, weights)
     found, pull_back = jax.vjp(functools.partial(some_iterations, num_iterations, remat), arguments)
     expected, pull_expected = jax.vjp(functools.partial(steps_in_a_loop, num_iterations), arguments)
     cotangents = [jnp.asarray(noise(*x.shape, seed=i)) for i, x in enumerate(found)]
-    compared = [(found, expected), (pull_back(cotangents), pull_expected(cotangents))]
-    for pair in compared:
-        for a, b in zip(*map(jax.tree.leaves, pair), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
+    chex.assert_trees_all_close(
+        (found, pull_back(cotangents)),
+        (expected, pull_expected(cotangents)),
+        rtol=1e-9,
+        atol=1e-10,
+    )
 
 
 @pytest.mark.parametrize("varied", [0, 1, 2])
-def test_the_iterations_can_be_differentiated_by_one_argument_alone(varied, float64):
+def test_iterations_can_be_differentiated_with_respect_to_each_argument_alone(varied, float64):
     (state, brightness), weights = arguments_of_iterations((4, 3))
     arguments = [state, brightness, weights]
 
@@ -362,5 +365,4 @@ def test_the_iterations_can_be_differentiated_by_one_argument_alone(varied, floa
 
     found = both(functools.partial(some_iterations, 3, True))
     expected = both(functools.partial(steps_in_a_loop, 3))
-    for a, b in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
+    chex.assert_trees_all_close(found, expected, rtol=1e-9, atol=1e-10)

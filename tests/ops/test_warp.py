@@ -1,5 +1,6 @@
-"""`warp` and `warp_mask`, against loops over pixels and against `map_coordinates`."""
+"""`warp` and `warp_mask`, compared with loops over pixels and `map_coordinates`."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +16,7 @@ WARP = jax.jit(warp, static_argnames="padding")
 
 
 def warp_by_map_coordinates(image, flow, padding):
-    """One image, channel by channel, by JAX's own interpolation."""
+    """Warps one image, channel by channel, with JAX's own interpolation."""
     height, width = image.shape[:2]
     x = jnp.arange(width, dtype=flow.dtype)[None, :] + flow[..., 0]
     y = jnp.arange(height, dtype=flow.dtype)[:, None] + flow[..., 1]
@@ -33,7 +34,7 @@ def example(size, scale=2.0):
 
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("size", [(5, 7), (1, 1), (1, 4), (4, 1)])
-def test_values_are_those_of_loops(padding, size, float64):
+def test_values_match_loops(padding, size, float64):
     for scale in (0.4, 3.0, 50.0):
         image, flow = example(size, scale)
         expected = references.warp(image, flow, padding)
@@ -41,9 +42,9 @@ def test_values_are_those_of_loops(padding, size, float64):
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
-def test_values_and_gradients_are_those_of_map_coordinates(padding, float64):
+def test_values_and_gradients_match_map_coordinates(padding, float64):
     image, flow = example((6, 5), 2.5)
-    flow[:2] = np.round(flow[:2])  # integer flow too: there the two must take the same side
+    flow[:2] = np.round(flow[:2])  # at integer flow, both must take the same one-sided derivative
     flow[2, :2] = 0
     weights = np.random.default_rng(1).normal(size=image.shape)
 
@@ -57,28 +58,25 @@ def test_values_and_gradients_are_those_of_map_coordinates(padding, float64):
         )
         return warped, gradients
 
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12),
-        value_and_gradients(warp),
-        value_and_gradients(warp_by_map_coordinates),
-    )
+    expected = value_and_gradients(warp_by_map_coordinates)
+    chex.assert_trees_all_close(value_and_gradients(warp), expected, rtol=1e-7, atol=1e-12)
 
 
-def test_integer_flow_on_a_ramp_has_the_slope_as_gradient(float64):
+def test_gradient_of_integer_flow_on_a_ramp_is_the_slope(float64):
     rows, columns = np.indices((9, 11))
     ramp = (3.0 * columns + 5.0 * rows)[..., None]
     slope = jax.jit(jax.grad(lambda flow: jnp.sum(warp(ramp, flow))))
     for x_shift, y_shift in ((0, 0), (1, 0), (0, -1), (2, 1), (-3, 2)):
         flow = np.broadcast_to(np.array([x_shift, y_shift], np.float64), (9, 11, 2))
         gradient = np.asarray(slope(flow))
-        # Exact where the pixel and its right and lower neighbour are in the image; flat beyond.
+        # Exact where the pixel and its right and lower neighbors are inside the image, else 0.
         x_inside = (columns + x_shift >= 0) & (columns + x_shift < 10)
         y_inside = (rows + y_shift >= 0) & (rows + y_shift < 8)
         np.testing.assert_allclose(gradient[..., 0], np.where(x_inside, 3, 0), atol=1e-12)
         np.testing.assert_allclose(gradient[..., 1], np.where(y_inside, 5, 0), atol=1e-12)
 
 
-def test_integer_flow_moves_whole_pixels():
+def test_integer_flow_copies_pixels():
     image = example((6, 7))[0].astype(np.float32)
     for x_shift, y_shift in ((0, 0), (2, 1), (-1, 3), (-2, -2)):
         flow = np.broadcast_to(np.array([x_shift, y_shift], np.float32), (6, 7, 2))
@@ -87,8 +85,8 @@ def test_integer_flow_moves_whole_pixels():
         np.testing.assert_array_equal(WARP(image, flow), image[rows][:, columns])
 
 
-def test_low_precision_rounds_no_position():
-    # Neither dtype can hold every column of a wide map.
+def test_low_precision_does_not_round_positions():
+    # Neither dtype can represent every column of a wide map.
     for dtype in (jnp.bfloat16, jnp.float16):
         image = jnp.arange(600, dtype=jnp.float32)[None, :, None].astype(dtype)
         flow = jnp.broadcast_to(jnp.asarray([0.5, 0.0], dtype), (1, 600, 2))
@@ -97,7 +95,7 @@ def test_low_precision_rounds_no_position():
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
-def test_flow_far_out_reads_the_border_or_nothing(padding):
+def test_flow_far_outside_reads_the_border_or_zeros(padding):
     image = example((4, 5))[0].astype(np.float32)
     for value in (5e9, 1e10, -1e10, 3e38, -3e38):
         warped = WARP(image, np.full((4, 5, 2), value, np.float32), padding=padding)
@@ -106,7 +104,7 @@ def test_flow_far_out_reads_the_border_or_nothing(padding):
         np.testing.assert_allclose(warped, expected, atol=1e-6)
 
 
-def test_warp_mask_is_true_where_the_sample_is_inside():
+def test_warp_mask_is_true_where_samples_are_inside():
     flow = np.random.default_rng(3).normal(scale=2, size=(2, 3, 4, 5, 2)).astype(np.float32)
     rows, columns = np.indices((4, 5))
     x, y = columns + flow[..., 0], rows + flow[..., 1]
@@ -115,7 +113,7 @@ def test_warp_mask_is_true_where_the_sample_is_inside():
     np.testing.assert_array_equal(warp_mask(flow), expected)
 
 
-def test_warp_mask_counts_the_outermost_centers_and_no_nan():
+def test_warp_mask_includes_the_outermost_centers_and_excludes_nan():
     flow = np.zeros((2, 3, 2), np.float32)
     assert warp_mask(flow).all()
     flow[0, 0, 0] = 2  # to the last column
