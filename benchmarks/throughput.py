@@ -29,7 +29,7 @@ from train.cli import parse
 from train.network import build_model
 from train.objectives import create_objective
 from train.optim import create_optimizer
-from train.parallel import AXIS, local_devices, split_batch, train_step_on
+from train.parallel import AXIS, local_devices, replicate, split_batch, train_step_on
 from train.state import create_state
 from train.step import make_train_step
 
@@ -51,7 +51,7 @@ def main() -> None:
     )
     optimizer = create_optimizer(config.optim, config.steps)
     shape = (config.batch_size, config.data.num_frames, *config.data.size, 3)
-    state = create_state(model, optimizer, shape, config.seed)
+    state = replicate(create_state(model, optimizer, shape, config.seed), devices)
     step = train_step_on(
         devices,
         make_train_step(

@@ -21,7 +21,14 @@ from train.initialize import initialize, keep_start
 from train.network import build_model, check_outputs
 from train.objectives import create_objective
 from train.optim import create_optimizer
-from train.parallel import AXIS, local_devices, predict_on, split_batch, train_step_on
+from train.parallel import (
+    AXIS,
+    local_devices,
+    predict_on,
+    replicate,
+    split_batch,
+    train_step_on,
+)
 from train.run_folder import check_run_dir, run_lock
 from train.signals import stop_on_signals
 from train.start_report import report_start
@@ -109,6 +116,7 @@ def _train(config: TrainConfig, devices: list[jax.Device], console: Console) -> 
         accumulate=config.optim.accumulate,
     )
     train_step = train_step_on(devices, step_of_one_device)
+    state = replicate(state, devices)
     test_step = predict_on(devices, make_test_step(model, objective))
 
     # ---------------------------------------------------------------- Loop

@@ -47,7 +47,11 @@ def local_devices(batch_size: int, max_devices: int = 0) -> list[jax.Device]:
 def train_step_on(
     devices: list[jax.Device], step: Callable[[Any, Any], tuple[Any, Any]]
 ) -> Callable[[Any, Any], tuple[Any, Any]]:
-    """Runs `step(state, batch) -> (state, metrics)` over devices; reuses the old state's memory."""
+    """Runs `step(state, batch) -> (state, metrics)` over devices; reuses the old state's memory.
+
+    Pass the first state through `replicate`: a state on one device or on the host has a different
+    sharding from the states that the step returns, so the second step would be compiled again.
+    """
     return jax.pmap(
         step,
         axis_name=AXIS,
@@ -66,7 +70,7 @@ def predict_on(
 
 
 def replicate(tree: Any, devices: list[jax.Device]) -> Any:
-    """Copies each array of a tree to every device, where `predict_on` expects it."""
+    """Copies each array of a tree to every device, as `train_step_on` and `predict_on` expect."""
     mesh = jax.sharding.Mesh(np.array(devices), (AXIS,))
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     return jax.device_put(tree, everywhere)
