@@ -49,7 +49,7 @@ def build_small_network(config: TrainConfig, num_classes: int, *, axis_name: str
 
 
 def small_config(run_dir: Path, **changes) -> TrainConfig:
-    """Returns settings of a few seconds on synthetic motion, with all random augmentation on."""
+    """Returns the settings of a run of a few seconds on synthetic motion, with all augmentation."""
     fields = {
         "recipe": "actionflownet",
         "scale": "toy",
@@ -74,7 +74,7 @@ def small_config(run_dir: Path, **changes) -> TrainConfig:
         "test_every": 0,
         "test_batches": 8,
         "checkpoint_every": 2,
-        # Empty: the cache of the test suite stays in force.
+        # Empty: the cache of the test suite is used.
         "compilation_cache": "",
     }
     return TrainConfig(**(fields | changes))

@@ -289,7 +289,7 @@ def test_c18_low_precision_is_computed_in_float32(dtype):
 
 
 @pytest.mark.parametrize("rubbish", [0.0, 1e10, np.nan, np.inf])
-def test_c19_what_a_mask_leaves_out_has_no_part(rubbish):
+def test_c19_masked_values_do_not_count(rubbish):
     random = np.random.default_rng(0)
     flow, target = random.normal(size=(2, 4, 6, 2)).astype(np.float32)
     mask = np.ones((4, 6), bool)

@@ -67,7 +67,7 @@ def imported(tree: ast.Module) -> set[str]:
     return names
 
 
-def says_pmap(tree: ast.Module) -> bool:
+def uses_pmap(tree: ast.Module) -> bool:
     """Whether code uses pmap; comments and docstrings do not count."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr == "pmap":
@@ -98,8 +98,8 @@ def violations(root: Path) -> list[str]:
         where = path.relative_to(root)
         tree = ast.parse(path.read_text(encoding="utf-8"))
         found += [f"{where}: {broken}" for broken in _broken_by(where, imported(tree))]
-        if says_pmap(tree) and where != Path("train/parallel.py"):
-            found.append(f"{where}: only train/parallel.py says pmap")
+        if uses_pmap(tree) and where != Path("train/parallel.py"):
+            found.append(f"{where}: only train/parallel.py may use pmap")
     return found
 
 
@@ -176,8 +176,8 @@ def test_rejects_an_empty_tree(tmp_path):
         ("train/bad.py", "import study.runs", "train may not import study.runs"),
         ("eval/bad.py", "def f():\n    import study", "eval may not import study"),
         ("study/bad.py", "from tests import x", "study may not import tests.x"),
-        ("train/bad.py", "import jax\njax.pmap(abs)", "only train/parallel.py says pmap"),
-        ("eval/bad.py", "from jax import pmap as p", "only train/parallel.py says pmap"),
+        ("train/bad.py", "import jax\njax.pmap(abs)", "only train/parallel.py may use pmap"),
+        ("eval/bad.py", "from jax import pmap as p", "only train/parallel.py may use pmap"),
     ],
 )
 def test_finds_a_planted_violation(tmp_path, path, code, message):
@@ -193,8 +193,8 @@ def test_finds_a_planted_violation(tmp_path, path, code, message):
 
 
 def test_ignores_words_in_docstrings():
-    assert not says_pmap(ast.parse('"""Not pmap."""\n# pmap\nx = "pmap"'))
-    assert says_pmap(ast.parse("import jax\nstep = jax.pmap(abs)"))
+    assert not uses_pmap(ast.parse('"""Not pmap."""\n# pmap\nx = "pmap"'))
+    assert uses_pmap(ast.parse("import jax\nstep = jax.pmap(abs)"))
 
 
 def _run(code: str) -> str:

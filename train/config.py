@@ -228,7 +228,7 @@ def check(config: TrainConfig) -> None:
 
 
 def check_objective(config: TrainConfig) -> None:
-    """Raises ValueError for an unknown objective, or one that the dataset has no labels for."""
+    """Raises ValueError for an unknown objective, or if the dataset lacks labels for it."""
     objective, source = config.objective, config.data.source
     find_flow_loss(objective.flow)
     if objective.flow == "none" and not objective.action:

@@ -187,6 +187,6 @@ def _check_split(former: TrainConfig, data: DataConfig, run: str) -> None:
             f"init.run: {run} learned the actions of split {former.data.list_number} of "
             f"{data.source}, whose training videos include test videos of split "
             f"{data.list_number}, which this run uses (data.list_number). Train the former stage "
-            f"on split {data.list_number} in a folder of its own (--run-dir), and name that: "
+            f"on split {data.list_number} in a separate folder (--run-dir), and pass that folder: "
             "--init.run DIR."
         )

@@ -1,4 +1,4 @@
-"""Data parallelism: the only file that says pmap.
+"""Data parallelism: the only file that uses pmap.
 
 The state is one copy that pmap replicates (`in_axes=None`, `out_axes=None`), not a stack, so it is
 saved and restored unchanged. Batches have a leading device axis.

@@ -51,9 +51,9 @@ def check_run_dir(run_dir: Path, config: TrainConfig) -> None:
 def run_lock(run_dir: Path) -> Iterator[None]:
     """Locks a run folder, which is created if necessary.
 
-    The lock is the operating system's, on the file training.lock: it ends with its process, even
-    one that is killed. The file stays; while the lock is held, its text names the holder. A folder
-    that was created here and stayed empty is removed again.
+    The lock is the operating system's, on the file training.lock: it ends with its process, even if
+    that is killed. The file stays; while the lock is held, its text names the holder. A folder that
+    was created here and stayed empty is removed again.
 
     Raises:
         ValueError: another process holds the lock.

@@ -23,7 +23,7 @@ class Stop:
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """Turns the first Ctrl-C or SIGTERM into a request; a second one stops at once.
+    """Turns the first Ctrl-C or SIGTERM into a request; a second one interrupts immediately.
 
     The other of the two signals within a second of the first is the same request.
     """

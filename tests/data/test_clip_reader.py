@@ -16,7 +16,7 @@ from afn_jax.data.transforms.views import Views
 from tests.counted_videos import SMALL, Counted, CountedSource
 
 
-def test_many_damaged_videos_in_a_row_are_an_error():
+def test_rejects_many_damaged_videos_in_a_row():
     source = CountedSource(30, damaged=range(30))
     with pytest.raises(VideoReadError, match="20 videos in a row cannot be decoded, the last one"):
         ClipReader(source, SMALL).training_example(7, np.random.default_rng(0))

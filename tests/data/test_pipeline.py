@@ -63,7 +63,7 @@ def test_batches_do_not_depend_on_the_number_of_threads():
     [(12, 4, 1), (12, 3, 2), (7, 1, 3), (7, 4, 2), (11, 3, 5), (2, 3, 3)],
 )
 def test_an_epoch_shows_each_video_once_on_one_process(num_videos, batch_size, processes):
-    """Also if sizes do not divide evenly; all processes together have the batches of one."""
+    """Even if sizes do not divide evenly; together, the processes have the batches of one."""
     source = CountedSource(num_videos)
     steps = -(-2 * num_videos // (batch_size * processes))
     shares = [
@@ -118,7 +118,7 @@ def test_a_batch_has_the_documented_arrays():
 @pytest.mark.parametrize("views", [Views(), Views(3), Views(2, crops="ten"), Views(when="cover")])
 @pytest.mark.parametrize(("batch_size", "processes"), [(4, 1), (5, 3), (64, 2), (3, 20)])
 def test_evaluation_counts_every_view_once_and_pads(views, batch_size, processes):
-    """Also with more processes than videos; all views of a video are on one process."""
+    """Even with more processes than videos; all views of a video are on one process."""
     source = CountedSource(11, damaged=(4,))
     crops = views.crops_per_clip
     each = (2 if views.when == "cover" else views.clips) * crops  # 5 frames, clips of 3

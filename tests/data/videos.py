@@ -30,7 +30,7 @@ def encode(path, codec, frames, *, options=None, pixels="yuv420p", pts=None):
 
 
 def write_video(path, num_frames=6, value=0):
-    """Writes a video whose frame t is plain grey of brightness `value` + 10 t."""
+    """Writes a video whose frame t is plain gray of brightness `value` + 10 t."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=25)

@@ -1,4 +1,4 @@
-"""Runs in this folder use the smallest network unless they request a real one."""
+"""Fixtures for runs of a few steps with the smallest network."""
 
 import pytest
 
@@ -7,11 +7,11 @@ from tests.small_run import build_small_network, small_config
 
 @pytest.fixture
 def small_network(monkeypatch):
-    """Trains `SmallNetwork` whatever the settings name, because it compiles in a second."""
+    """Trains `SmallNetwork`, which compiles in a second, whatever network the settings name."""
     monkeypatch.setattr("train.loop.build_model", build_small_network)
 
 
 @pytest.fixture
 def config(tmp_path):
-    """Settings of a run of a few steps."""
+    """Returns the settings of a run of a few steps."""
     return small_config(tmp_path / "run")

@@ -1,4 +1,4 @@
-"""Runs of the real loop and their outputs, for its tests."""
+"""Runs the real training loop and reads its outputs."""
 
 import dataclasses
 import io
@@ -15,14 +15,14 @@ from train.writers import read_metrics
 
 
 def run(config):
-    """(result, what was printed)."""
+    """Trains a run; returns the result and the printed text."""
     output = io.StringIO()
     result = train(config, Console(file=output, width=200))
     return result, output.getvalue()
 
 
 def rows(run_dir, split="train"):
-    """Rows without the speed, which differs from run to run."""
+    """Returns the rows of metrics without speeds, which differ from run to run."""
     timed = ("steps_per_second", "clips_per_second")
     return [
         {name: value for name, value in row.items() if name not in timed}
@@ -50,7 +50,7 @@ def elsewhere(config, name, **changes):
 
 
 def stop_at(step, monkeypatch, number=signal.SIGTERM):
-    """A signal arrives while the metrics of `step` are read."""
+    """Sends this process a signal while the metrics of `step` are read."""
 
     def read(at, metrics, checkpoints, original=step_metrics.read_finite):
         if at == step:

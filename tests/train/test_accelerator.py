@@ -1,4 +1,4 @@
-"""What users read if the requested or installed-for device is missing."""
+"""Messages for users whose requested or expected device is missing."""
 
 import os
 import subprocess

@@ -23,12 +23,12 @@ def saved_steps(run_dir):
 
 
 def contents(folder):
-    """Every file below and what it holds."""
+    """Returns the contents of all files in a folder, by path."""
     return {p: p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file()}
 
 
 def cut_in_half(checkpoint):
-    """What a full disk or a broken copy leaves: the largest files lose their ends."""
+    """Truncates the largest files, as a full disk or an interrupted copy does."""
     files = [path for path in checkpoint.rglob("*") if path.is_file()]
     for path in sorted(files, key=lambda path: path.stat().st_size)[-3:]:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -87,7 +87,7 @@ def test_skips_a_damaged_checkpoint(tmp_path):
     assert len(warnings) == 1 and "damaged checkpoint, step 4" in warnings[0]
     assert saved_steps(tmp_path) == [2]
     assert (tmp_path / "damaged-checkpoint-4").is_dir()
-    save(tmp_path, [4])  # the run gets there again
+    save(tmp_path, [4])  # the resumed run reaches step 4 again
     (state, _), warnings = restore(tmp_path)
     assert (int(state.step), list(warnings)) == (4, [])
 
@@ -102,7 +102,7 @@ def test_sets_aside_the_same_step_damaged_twice(tmp_path):
 
 
 def test_abandoned_reads_print_no_traceback(tmp_path):
-    """In a process of its own: the reads end after the failure, in other threads."""
+    """Runs in a separate process: the reads end after the failure, in other threads."""
     code = (
         "import sys, gc, time\n"
         "from pathlib import Path; from tests.train import saved_states as s\n"
@@ -152,7 +152,7 @@ def test_rejects_the_checkpoint_of_another_network(tmp_path):
 
 @contextmanager
 def files_no_larger_than(size):
-    """Writing more to a file fails, as on a full disk."""
+    """Makes writes beyond a file size fail, as on a full disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:

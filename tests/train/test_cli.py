@@ -15,32 +15,32 @@ TOY = RECIPES["actionflownet"][""]["toy"]
 
 
 def failure(arguments, capsys):
-    """(exit code, what was printed) of a command line that ends the program."""
+    """Returns the exit code and the output of a command line that ends the program."""
     with pytest.raises(SystemExit) as stop:
         parse(arguments)
     captured = capsys.readouterr()
     return stop.value.code, captured.out + captured.err
 
 
-def test_recipe_alone_is_as_published():
+def test_recipe_defaults_to_the_published_settings():
     assert parse(["actionflownet"]) == RECIPES["actionflownet"][""]["paper"]
 
 
 @pytest.mark.parametrize("scale", [["--scale", "toy"], ["--scale=toy"]])
-def test_scale(scale):
+def test_scale_chooses_the_settings(scale):
     assert parse(["actionflownet", *scale]) == TOY
     changed = parse(["actionflownet", "--steps", "7", *scale, "--seed", "3"])
     assert (changed.steps, changed.seed, changed.model) == (7, 3, TOY.model)
 
 
 @pytest.mark.parametrize("data", [["--data", "video-folder"], ["--data=video-folder"]])
-def test_data_is_short_for_its_source(data):
+def test_data_is_short_for_data_source(data):
     config = parse(["actionflownet", "--scale", "toy", *data, "--data.root", "my videos"])
     assert (config.data.source, config.data.root) == ("video-folder", "my videos")
     assert config.data.num_frames == TOY.data.num_frames
 
 
-def test_any_field():
+def test_sets_any_field():
     config = parse(
         "actionflownet --data.size 48 64 --data.crop-scales 1.0 0.5 --optim.learning-rate 1e-5 "
         "--objective.no-action --no-resume --data.no-flip --model.dropout-rate 0 "
@@ -53,13 +53,13 @@ def test_any_field():
 
 
 @pytest.mark.parametrize("option", [["--objective.kind", "flow"], ["--objective.kind=flow"]])
-def test_refuses_the_old_objective_with_what_to_write(option, capsys):
+def test_rejects_the_old_objective_and_suggests_the_new_options(option, capsys):
     code, text = failure(["actionflownet", *option], capsys)
     assert code == 2 and len(text.splitlines()) == 1
     assert "write --objective.flow endpoint --objective.no-action" in text
 
 
-def test_refuses_the_old_map_of_a_former_run_with_what_to_write(capsys):
+def test_rejects_the_old_map_of_a_former_run_and_suggests_the_new_options(capsys):
     code, text = failure(["actionflownet", "--init.run-map", "->motionnet/"], capsys)
     assert code == 2 and len(text.splitlines()) == 1 and "--init.run-at NEW" in text
 
@@ -69,14 +69,14 @@ def test_help_lists_the_flow_losses(capsys):
     assert code == 0 and all(f"  {name}: " in text for name in FLOW_LOSSES)
 
 
-def test_stage():
+def test_chooses_a_stage():
     config = parse(["uf-tsn", "--stage", "warm-up", "--scale", "toy", "--seed", "3"])
     right = dataclasses.replace(RECIPES["uf-tsn"]["warm-up"]["toy"], seed=3)
     assert config == right and config.init.run == "runs/uf-tsn-flow-toy"
     assert parse(["actionflownet", "--stage=joint"]) == RECIPES["actionflownet"]["joint"]["paper"]
 
 
-def test_all_stages():
+def test_all_stands_for_every_stage():
     chain = parse_chain(["actionflownet", "--stage", "all", "--scale", "toy", "--steps", "7"])
     assert [config.stage for config in chain] == [s for s in RECIPES["actionflownet"] if s]
     assert {config.steps for config in chain} == {7}
@@ -94,7 +94,7 @@ def test_rejects_unknown_stages(capsys):
     assert code == 2 and "--run-dir is for a single run" in text
 
 
-def test_lists_on_the_command_line():
+def test_parses_lists():
     config = parse(
         "actionflownet --optim.groups ^encoder/=0 .*=1 --optim.schedule steps "
         "--optim.boundaries 10 20 --init.run-at flownet --objective.term-weights epe=2".split()
@@ -151,7 +151,7 @@ def test_help_lists_every_field(capsys):
     assert "Peak learning rate" in text and str(TOY.batch_size) in text
 
 
-def test_help_without_recipe(capsys):
+def test_help_without_a_recipe_lists_the_recipes(capsys):
     code, text = failure(["--help"], capsys)
     assert code == 0 and "usage: python -m train RECIPE" in text
 

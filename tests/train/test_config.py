@@ -21,7 +21,7 @@ VALID = TrainConfig(data=SYNTHETIC)
 
 
 @pytest.mark.parametrize("name, stage, scale, config", EVERY_RECIPE)
-def test_recipes_name_themselves_and_survive_json(name, stage, scale, config, tmp_path):
+def test_recipes_have_their_names_and_round_trip_through_json(name, stage, scale, config, tmp_path):
     assert (config.recipe, config.stage, config.scale) == (name, stage, scale)
     config_lib.check(config)
     path = tmp_path / "config.json"
@@ -136,7 +136,7 @@ def test_steps_may_change_unless_the_learning_rate_depends_on_them():
     assert set(config_file.differences(cosine, constant)) == {"optim.schedule"}
 
 
-def test_may_change_names_exist():
+def test_may_change_lists_existing_fields():
     assert set(config_lib.flatten(VALID)) >= config_lib.MAY_CHANGE
 
 

@@ -1,4 +1,4 @@
-"""The commands in recipes and pages: their settings exist and their weights fit."""
+"""Documented commands parse, and the published weights that they name fit."""
 
 import re
 import shlex
@@ -17,11 +17,11 @@ from train.initialize import weight_parts
 from train.network import build_model
 
 ROOT = Path(__file__).resolve().parents[2]
-WIDTH = 4  # of both networks: names and fits do not depend on it
+WIDTH = 4  # of both networks; names and fits do not depend on it
 
 
 def commands(text: str) -> list[str]:
-    """`python -m train RECIPE ...` of the lines that are nothing else."""
+    """Returns the arguments of the lines that are a `python -m train RECIPE ...` command."""
     lines = text.replace("\\\n", " ").splitlines()
     found = (re.match(r"\s*python -m train (?=[a-z])(.*)", line) for line in lines)
     return [match[1].strip() for match in found if match]
@@ -36,7 +36,7 @@ IN_PAGES = {
     command: page.name
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
     for command in commands(page.read_text())
-    if page.name != "extending.md"  # its commands are for its own recipe, see its own test
+    if page.name != "extending.md"  # its commands use an example recipe, see test_extending.py
 }
 
 
@@ -60,7 +60,7 @@ def test_every_paper_that_starts_from_weights_documents_them():
 
 @pytest.mark.parametrize("command", WITH_WEIGHTS)
 def test_published_weights_fit_as_documented(command):
-    """Networks of the paper's depth and few channels; the weights have 1000 classes."""
+    """Networks have the paper's depth and few channels; the weights have 1000 classes."""
     (config,) = parse_chain([*arguments(command), "--model.width", str(WIDTH)])
     init = config.init
     published = create_model(init.architecture or config.model.name, num_classes=1000, width=WIDTH)
@@ -70,11 +70,11 @@ def test_published_weights_fit_as_documented(command):
         return jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), frames)
 
     given = jax.tree.map(lambda array: np.ones(array.shape, np.float32), shapes(published))
-    if "spatial" in given["params"]:  # VGG16 is that stream of the two
+    if "spatial" in given["params"]:  # VGG16 is the spatial one of the two streams
         given = {"params": given["params"]["spatial"]}
     model = shapes(build_model(config, 101, axis_name=None))
     _, report = load_into(model, given, **weight_parts(init))
-    # All but the classifier is loaded, and nothing else of the part is left as it was.
+    # Everything is loaded except the classifier.
     left = {name.rpartition("/")[0].rpartition("/")[2] for name in (*report.kept, *report.unused)}
     assert left == {"classifier"}
     assert len(report.loaded) == len(jax.tree.leaves(given)) - 2

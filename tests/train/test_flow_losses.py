@@ -1,6 +1,6 @@
-"""Objectives with the flow losses of the papers: their totals are those of `afn_jax.losses`.
+"""Objectives with the papers' flow losses match `afn_jax.losses`.
 
-And their terms are exact over padding, masks and devices.
+Their terms are exact over padding, masks and devices.
 """
 
 import jax
@@ -27,7 +27,7 @@ random = np.random.default_rng(0)
 
 def clip(batch, frames, *, target=True, mask=None):
     shape = (batch, frames, SIDE, SIDE)
-    # By quarters of the image, so that some are known at every size.
+    # Known in whole quarters of the image, so that every flow size has known pixels.
     known = random.random((batch, frames, 2, 2)) < 0.7
     known = known.repeat(SIDE // 2, axis=2).repeat(SIDE // 2, axis=3)
     return Batch(
@@ -48,7 +48,7 @@ def predicted(batch, pairs, sides, classes=3):
 
 
 def terms_of(objective, prediction, batch):
-    """The terms of an objective, compiled as one program."""
+    """Computes the terms of an objective, compiled as one program."""
     return jax.jit(objective)(prediction, batch)
 
 
@@ -64,7 +64,7 @@ def part(tree, where):
     return jax.tree.map(lambda x: x[where], tree)
 
 
-def test_motionnet_before_training_together():
+def test_motionnet_alone_matches_the_library_loss():
     batch, prediction = clip(2, 4), predicted(2, 3, (8, 4, 2))
     expected, terms = jax.jit(motionnet_loss)(batch.frames, prediction.flows)
     objective = create_objective("motionnet", action=False, flow_weight=0.5)
@@ -75,7 +75,7 @@ def test_motionnet_before_training_together():
         assert means(found)[name] == pytest.approx(float(value), rel=1e-5), name
 
 
-def test_motionnet_and_action_have_the_authors_weights_for_a_batch_of_eight():
+def test_motionnet_with_action_has_the_authors_weights_for_a_batch_of_eight():
     batch, prediction = clip(8, 3, target=False), predicted(8, 2, (12, 8))  # four patches, one
     weights = CAFFE_JOINT._replace(**{n: getattr(CAFFE_JOINT, n)[:2] for n in CAFFE_JOINT._fields})
     authors = jax.jit(lambda f, v: motionnet_loss(f, v, weights=weights, reduction="caffe")[1])
@@ -89,7 +89,7 @@ def test_motionnet_and_action_have_the_authors_weights_for_a_batch_of_eight():
 
 
 def test_the_weight_of_ssim_does_not_grow_with_windows():
-    """Twenty pairs are two windows of MotionNet's ten: each weighs as much as one alone."""
+    """Twenty pairs are two of MotionNet's windows of ten, and count as much as one window."""
     batch, prediction = clip(1, 21, target=False), predicted(1, 20, (8,))
     alone = jax.jit(create_objective("motionnet", action=False))
     found = means(alone(prediction, batch))
@@ -129,7 +129,7 @@ def test_segments_have_no_flow_from_one_to_the_next():
 
 
 @pytest.mark.parametrize("both", [False, True])
-def test_uf_tsn(both):
+def test_uf_tsn_matches_the_library_loss(both):
     batch, prediction = clip(2, 3), predicted(2, 4 if both else 2, (16, 8))
     forward = [flow[:, :2] for flow in prediction.flows]
     backward = [flow[:, 2:] for flow in prediction.flows] if both else []
@@ -143,7 +143,7 @@ def test_uf_tsn(both):
     assert means(found)["epe"] == pytest.approx(float(epe), rel=1e-4)
 
 
-def test_jointflow3d():
+def test_jointflow3d_matches_the_library_loss():
     batch, prediction = clip(2, 6), predicted(2, 2, (SIDE,))
     expected, _ = jax.jit(jointflow3d_loss)(
         prediction.logits,
@@ -156,7 +156,7 @@ def test_jointflow3d():
     assert total(objective, found) == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_multiscale():
+def test_multiscale_matches_the_library_loss():
     batch = clip(3, 2)
     batch = batch.replace(flow_mask=np.ones_like(batch.flow_mask))
     prediction = predicted(3, 1, (8, 4, 2, 1))
@@ -174,7 +174,7 @@ def test_multiscale():
     [("multiscale", 2, (8, 4)), ("motionnet", 2, (8,)), ("uf-tsn", 4, (8,))],
 )
 def test_sums_and_counts_of_the_devices_add_up(flow, pairs, sides):
-    """Whatever half of a batch a device has, and with padding in one of them."""
+    """The two halves of a batch add up to the whole, with padding in one of them."""
     batch, prediction = clip(4, 3, mask=[True, True, True, False]), predicted(4, pairs, sides)
     objective = jax.jit(create_objective(flow))
     whole = objective(prediction, batch)
@@ -182,14 +182,14 @@ def test_sums_and_counts_of_the_devices_add_up(flow, pairs, sides):
     for name, term in whole.items():
         summed = [sum(float(getattr(half[name], x)) for half in halves) for x in ("sum", "count")]
         np.testing.assert_allclose(summed, [term.sum, term.count], rtol=1e-5, err_msg=name)
-    # What the padding holds does not count.
+    # The contents of padding do not count.
     other = part(batch, slice(None)).replace(frames=batch.frames.copy())
     other.frames[3] = 0.5
     for name, value in means(objective(prediction, other)).items():
         assert value == pytest.approx(means(whole)[name], rel=1e-6), name
 
 
-def test_weights_and_label_smoothing_of_a_run():
+def test_applies_term_weights_and_label_smoothing():
     batch, prediction = clip(2, 3), predicted(2, 2, (8,))
     weights = {"term_weights": ("smooth=0", "census=3"), "label_smoothing": 0.2}
     objective = create_objective("uf-tsn", flow_weight=0.5, **weights)

@@ -1,6 +1,6 @@
 """The flow that minimizes each family's loss is closer to the truth than zero flow.
 
-On the embedded clips, without a network: the flow itself is what learns.
+On synthetic clips and without a network: the flow itself is optimized.
 """
 
 import dataclasses

@@ -7,7 +7,7 @@ from train.graft import graft
 
 
 def tree(**layers):
-    """One array per layer, filled with the layer's number; two underscores start a level."""
+    """Makes one array per layer, filled with its number; "__" in a name separates levels."""
     params = {}
     for number, (name, shape) in enumerate(layers.items()):
         *parents, leaf = name.split("__")

@@ -1,6 +1,6 @@
 """A real run of the command, stopped by SIGTERM, SIGINT and SIGKILL in turn and resumed.
 
-Each takes a process of its own and the real network, so one run folder serves for all three.
+Each stop takes a separate process with the real network, so all three share one run folder.
 """
 
 import json
@@ -80,7 +80,7 @@ def saved_steps(run_dir):
 
 
 def saved_arrays(run_dir):
-    """{name: bytes} of the last checkpoint, read without the code under test."""
+    """Returns the bytes of each saved array by name, read without the code under test."""
     arrays = ocp.StandardCheckpointer().restore(run_dir / "checkpoints" / str(STEPS) / "state")
     flat = {}
 
@@ -113,7 +113,7 @@ def test_resumes_after_every_way_of_stopping(tmp_path):
     assert (code, err) == (130, "")
     assert saved_steps(run_dir)[-1] >= saved + 5
 
-    # Nothing can be saved now: what was done since the last checkpoint is done again.
+    # SIGKILL leaves no time to save: the steps since the last checkpoint are repeated.
     saved = saved_steps(run_dir)[-1]
     code, out, _ = stop(run_dir, signal.SIGKILL, at=saved + 30)
     assert code == -signal.SIGKILL

@@ -1,6 +1,6 @@
-"""Each family learns the action and its flow from the embedded clips within a small budget.
+"""Each family learns the action and its flow from synthetic clips in a few steps.
 
-One frame says nothing about their class, so what beats chance has seen motion.
+A single frame does not show the class, so accuracy above chance comes from motion.
 """
 
 import os
@@ -15,7 +15,7 @@ from train.recipes import RECIPES
 from train.writers import read_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
-# What makes the other tests compile quickly and run slowly.
+# Settings that make the other tests compile quickly and run slowly.
 FOR_TESTS = ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS")
 TEST_CLIPS = 256
 # Chance is .125; of 256 clips, three standard deviations above it are .187.
@@ -35,7 +35,7 @@ CLEARLY_ABOVE_CHANCE = 0.19
     ],
 )
 def test_stages_beat_zero_flow_and_chance(recipe, stages, tmp_path):
-    """With the user's command, a stage after the other."""
+    """Runs the stages one after another with the user's command."""
     environment = {k: v for k, v in os.environ.items() if k not in FOR_TESTS}
     environment |= {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     results = []

@@ -1,4 +1,4 @@
-"""The real loop with the smallest network: what it writes, how it stops and resumes."""
+"""The real loop with the smallest network: its outputs, stopping and resuming."""
 
 import dataclasses
 import errno
@@ -39,7 +39,7 @@ from train.writers import read_metrics
 pytestmark = pytest.mark.usefixtures("small_network")
 
 
-# ---------------------------------------------------------------- What a run leaves
+# ---------------------------------------------------------------- Outputs of a run
 
 
 def test_a_run_writes_checkpoints_metrics_and_settings(config):
@@ -115,7 +115,7 @@ def test_learning_rate_and_seed_reach_the_step(config):
         assert np.abs(kernels[0] - kernels[1]).max() > 1e-4
 
 
-# ---------------------------------------------------------------- Going on
+# ---------------------------------------------------------------- Resuming and stopping
 
 
 def test_repeating_the_command_of_a_finished_run_does_nothing(config):
@@ -138,7 +138,7 @@ def test_asking_for_fewer_steps_does_not_shorten_a_run(config):
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(config):
-    """With dropout, colour jitter, noise and random crops, to the last bit."""
+    """With dropout, color jitter, noise and random crops, to the last bit."""
     assert config.model.dropout_rate and config.augment.noise and config.augment.brightness
     whole, _ = run(elsewhere(config, "whole", steps=6))
     run(dataclasses.replace(config, steps=3))
@@ -179,7 +179,7 @@ def test_a_signal_saves_and_the_same_command_continues(config, monkeypatch, numb
 
 @pytest.mark.parametrize("asked", [True, False])
 def test_a_signal_may_end_the_reading_processes(config, monkeypatch, asked):
-    """A scheduler's SIGTERM goes to the whole group; the work is saved all the same."""
+    """A scheduler sends SIGTERM to the whole process group; the run is saved nevertheless."""
     begin = loop.train_iterator
 
     class Dying:
@@ -217,7 +217,7 @@ def test_a_failing_evaluation_on_test_clips_loses_no_step(config, monkeypatch):
 
 
 @pytest.mark.parametrize("second, later", [(signal.SIGTERM, 0.0), (signal.SIGINT, 1.5)])
-def test_a_second_signal_stops_at_once(monkeypatch, second, later):
+def test_a_second_signal_interrupts(monkeypatch, second, later):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     now = [100.0]
     monkeypatch.setattr(signals.time, "monotonic", lambda: now[0])
@@ -225,17 +225,17 @@ def test_a_second_signal_stops_at_once(monkeypatch, second, later):
         assert not stop.requested
         signal.raise_signal(signal.SIGTERM)
         assert stop.requested
-        signal.raise_signal(signal.SIGINT)  # both kinds at once are one wish
+        signal.raise_signal(signal.SIGINT)  # both signals within a second are one request
         now[0] += later
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(second)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-# ---------------------------------------------------------------- What goes wrong on the way
+# ---------------------------------------------------------------- Errors during a run
 
 
-def test_test_clips_are_not_only_of_the_first_classes():
+def test_test_clips_are_spread_over_the_classes():
     data = DataConfig(num_frames=2, size=(16, 16), test_videos=64, num_threads=1)
     source = create_source(data, "test", 0)
     reader = ClipReader(source, data)
@@ -295,7 +295,7 @@ def test_a_nonfinite_loss_stops_the_run(config, log_every, checkpoint_every):
     assert "--optim.learning-rate" in str(error.value)
     intact = "The checkpoint of step 1 is intact" in str(error.value)
     assert intact == (checkpoint_every == 1)
-    # The state that step 2 left is saved nowhere.
+    # The state after step 2 is not saved.
     assert saved_steps(config.run_dir) == ([1] if intact else [])
     checkpoints = Checkpoints(Path(config.run_dir))
     assert checkpoints.latest_step() == (1 if intact else None)
@@ -379,7 +379,7 @@ def test_a_signal_at_the_end_of_a_stage_ends_the_chain(config, monkeypatch, run_
     assert code == 0 and f"--run {second.run_dir}\n" in stdout
 
 
-def test_prints_the_evaluation_by_the_protocol_of_the_paper():
+def test_prints_the_evaluation_command_with_the_protocol_of_the_paper():
     paper, toy = (
         evaluation_of(RECIPES["uf-tsn"]["end-to-end"][scale], "x") for scale in ("paper", "toy")
     )

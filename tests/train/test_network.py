@@ -42,7 +42,7 @@ def test_options_are_json_or_text():
         "fixed": False,
         "text": "a=b",
     }
-    # As a shell hands on learned=["tau","lam"] and widths=[[1,2],[3]].
+    # What a shell makes of learned=["tau","lam"] and widths=[[1,2],[3]].
     assert parse_options(("learned=[tau, lam]", "learned2=[]", "widths=[[1,2],[3]]")) == {
         "learned": ("tau", "lam"),
         "learned2": (),
@@ -110,7 +110,7 @@ def test_default_settings_and_recipes_cause_no_warning(monkeypatch, untyped):
     ("flow", "action"),
     [("endpoint", True), ("none", True), ("endpoint", False), ("uf-tsn", False)],
 )
-def test_what_the_objective_does_not_need_is_left_out(flow, action):
+def test_leaves_out_what_the_objective_does_not_need(flow, action):
     config = of("actionflownet", flow, action)
     model = build_model(config, 3, axis_name=None)
     assert (model.predict_flow, model.classify) == (flow != "none", action)
@@ -118,8 +118,8 @@ def test_what_the_objective_does_not_need_is_left_out(flow, action):
 
 
 @pytest.mark.parametrize("flow", ["endpoint", "none"])
-def test_backward_flow_is_left_out_where_nothing_asks_for_it(flow):
-    """Of two frames it would be taken for the future flow."""
+def test_leaves_out_backward_flow_unless_the_loss_uses_it(flow):
+    """With two frames it would be mistaken for the future flow."""
     assert not build_model(of("uf-tsn", flow), 3, axis_name=None).bidirectional
     assert build_model(of("uf-tsn", "uf-tsn"), 3, axis_name=None).bidirectional
 

@@ -45,7 +45,7 @@ def assert_terms(terms, expected):
 CROSS_ENTROPY = -math.log(0.25), -math.log(0.7)
 
 
-def test_joint():
+def test_terms_of_action_and_flow():
     terms = create_objective(flow_weight=0.25)(prediction(flow=(3, 0)), batch())
     # Example 0: (3, 4) - (3, 0) = 4 px at 8 pixels. Example 1: sqrt(9 + 1) at 4, 3 at 4.
     epe = 8 * 4 + 4 * math.sqrt(10) + 4 * 3
@@ -73,7 +73,7 @@ def test_padding_does_not_count():
     )
 
 
-def test_flow_mask_and_example_mask_together():
+def test_combines_the_flow_mask_and_the_example_mask():
     trusted = np.zeros((2, 2, 2, 2), bool)
     trusted[0, 0, 0, 0] = trusted[1, 0, 1, 1] = trusted[1, 1] = True
     both = batch(mask=(True, False), flow_mask=trusted)
@@ -84,7 +84,7 @@ def test_flow_mask_and_example_mask_together():
     assert numbers(terms)["epe"][:2] == (5 + 1, 6)
 
 
-def test_untrusted_flow_may_hold_anything():
+def test_untrusted_flow_may_have_any_value():
     trusted = np.ones((2, 2, 2, 2), bool)
     trusted[0] = False
     bad = batch(flow_mask=trusted)
@@ -98,7 +98,7 @@ def test_coarse_flow_is_compared_in_pixels_of_the_frames():
     assert numbers(terms)["epe"][:2] == pytest.approx((0, 8), abs=1e-5)
 
 
-def test_action_alone():
+def test_action_only():
     objective = create_objective("none", flow_weight=0.5)
     terms = objective(prediction(), batch())
     assert set(terms) == {"cross_entropy", "top1"}
@@ -107,7 +107,7 @@ def test_action_alone():
     assert numbers(without_flow) == numbers(terms)
 
 
-def test_flow_alone():
+def test_flow_only():
     objective = create_objective(action=False, flow_weight=0.5)
     terms = objective(Prediction(logits=None, flows=prediction().flows), batch())
     assert set(terms) == {"epe", "zero_flow_epe"}

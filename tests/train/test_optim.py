@@ -15,7 +15,7 @@ def values(config, steps, at):
     return [float(schedule(step)) for step in at]
 
 
-def test_constant():
+def test_constant_schedule():
     assert values(OptimConfig(learning_rate=0.25), 10, [0, 5, 10, 99]) == [0.25] * 4
 
 
@@ -49,7 +49,7 @@ def test_steps_with_warmup_count_from_the_start_of_the_run():
 
 
 def adam(gradients, rate):
-    """Kingma and Ba 2015, Algorithm 1, on a scalar that starts at 0."""
+    """Adam of Kingma and Ba 2015, Algorithm 1, on a scalar that starts at 0."""
     mean = square = parameter = 0.0
     for t, gradient in enumerate(gradients, 1):
         mean = 0.9 * mean + 0.1 * gradient
@@ -68,14 +68,14 @@ def run(config, gradients, steps=10):
     return np.asarray(parameters)
 
 
-def test_adam():
+def test_adam_matches_the_paper():
     gradients = [0.5, -2.0, 0.1, 3.0]
     expected = adam(gradients, 0.01)
     assert run(OptimConfig(learning_rate=0.01), gradients) == pytest.approx(expected, rel=1e-5)
 
 
 def sgd(gradients, rate, *, nesterov=False, decay=0.0, start=0.0):
-    """Sutskever et al. 2013 as PyTorch writes it, momentum .9, decay as part of the gradient."""
+    """SGD in PyTorch's form (Sutskever et al. 2013): momentum .9, decay added to the gradient."""
     velocity, parameter = 0.0, start
     for gradient in gradients:
         gradient = gradient + decay * parameter
@@ -85,7 +85,7 @@ def sgd(gradients, rate, *, nesterov=False, decay=0.0, start=0.0):
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
-def test_sgd(nesterov):
+def test_sgd_matches_the_update_rule_of_pytorch(nesterov):
     gradients = [0.5, -2.0, 0.1]
     config = OptimConfig(optimizer="sgd", learning_rate=0.1, nesterov=nesterov)
     assert run(config, gradients) == pytest.approx(sgd(gradients, 0.1, nesterov=nesterov), rel=1e-5)
@@ -109,8 +109,8 @@ def test_decays_kernels_only():
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-def test_kernels_that_are_not_decayed(optimizer):
-    """Of zero gradients only decay is left."""
+def test_no_decay_excludes_kernels(optimizer):
+    """With zero gradients, only weight decay changes the parameters."""
     params = {"deconv5": {"kernel": jnp.ones(1)}, "conv5": {"kernel": jnp.ones(1)}}
     config = OptimConfig(
         optimizer=optimizer, learning_rate=0.1, weight_decay=0.3, no_decay=(r"deconv\d",)
@@ -133,7 +133,7 @@ def test_adamw_decouples_the_decay():
     config = OptimConfig(optimizer="adamw", learning_rate=0.1, weight_decay=0.3)
     optimizer = create_optimizer(config, 1)
     updates, _ = optimizer.update({"kernel": jnp.full((1,), 5.0)}, optimizer.init(params), params)
-    # Adam's first step is the rate, whatever the gradient.
+    # Adam's first step equals the learning rate, whatever the gradient.
     assert float(updates["kernel"][0]) == pytest.approx(-0.1 * (1 + 0.3 * 2), rel=1e-5)
 
 

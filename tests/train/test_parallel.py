@@ -25,7 +25,7 @@ SHAPE = (4, 4, 16, 16, 3)
 
 
 def make_batches(count):
-    """Trusted flow: nearly all of the first example, 1 in 100 pixels of the second, ..."""
+    """Yields batches whose examples have trusted flow in very different shares of their pixels."""
     rng = np.random.default_rng(0)
     share = np.array([0.95, 0.01, 0.6, 0.2])[:, None, None, None]
     for number in range(count):
@@ -57,7 +57,7 @@ def train_three_steps(num_devices):
     return start, state, metrics
 
 
-def test_four_devices_do_what_one_does():
+def test_four_devices_match_one_device():
     start, one, one_metrics = train_three_steps(1)
     _, four, four_metrics = train_three_steps(4)
     for found, right in zip(four_metrics, one_metrics, strict=True):
@@ -70,7 +70,7 @@ def test_four_devices_do_what_one_does():
         moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), right, before)
         assert max(jax.tree.leaves(moved)) > 1e-3, f"{name} did not change: the test is blind"
 
-    # One copy of the state, of the shapes it had, and the same one on every device.
+    # The state is one copy with unchanged shapes, equal on all devices.
     shapes = jax.tree.map(lambda x: (x.shape, x.dtype), start)
     assert jax.tree.map(lambda x: (x.shape, x.dtype), four) == shapes
     for leaf in jax.tree.leaves(four):
@@ -80,7 +80,7 @@ def test_four_devices_do_what_one_does():
 
 
 def test_every_batch_normalization_of_actionflownet_sees_the_whole_batch():
-    """One that forgot the axis would normalise by its own device's example."""
+    """A norm without the axis name would normalize by the example of its device only."""
     fields = {"num_classes": 8, "width": 2, "num_frames": 4, "dropout_rate": 0.0}
     frames = jnp.asarray(next(make_batches(1)).frames / np.float32(255))
 
@@ -135,7 +135,7 @@ def test_split_and_join():
     np.testing.assert_array_equal(joined["b"], batch["b"])
 
 
-def test_predictions_come_back_in_the_order_of_the_batch():
+def test_predictions_keep_the_order_of_the_batch():
     devices = jax.local_devices()
     double = predict_on(devices, lambda factor, batch: factor * batch)
     numbers = np.arange(8, dtype=np.float32)

@@ -19,10 +19,10 @@ from train.param_groups import group_factors
 from train.recipes import RECIPES
 from train.writers import read_metrics
 
-# One stage always; every stage of every recipe, 15 minutes of a core, with the slow tests.
+# One stage is always tested; all stages, 15 minutes on one core, with the slow tests.
 SHORT_CHAIN = ("uf-tsn", ("flow",))
 EVERY_CHAIN = [(recipe, tuple(stages)) for recipe, stages in RECIPES.items()]
-SMALLER = {  # options that leave less to compile
+SMALLER = {  # options that shorten compilation
     "repflow": ("num_iterations=2", "channels=2"),
     "uf": ("convs_per_level=1", "decoder_widths=[64]", "pyramid_widths=[64,64]"),
     "motionnet": ("encoder=tiny",),
@@ -51,7 +51,7 @@ def narrowed(config: TrainConfig, steps: int) -> TrainConfig:
     )
 
 
-@pytest.mark.timeout(1800)  # a whole chain takes five minutes of a quick core
+@pytest.mark.timeout(1800)  # a whole chain takes five minutes on a fast core
 @pytest.mark.parametrize(
     "recipe, stages",
     [
@@ -88,10 +88,10 @@ def test_stages_run_resume_and_evaluate(recipe, stages, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_stage_of_the_papers_finds_its_start(recipe):
-    """At the size of the papers, without computing: former and new network fit as the rules say."""
+    """At paper size, without computing: former and new networks fit under the rules of `init`."""
     by_folder = {default_run_dir(s["paper"]): s["paper"] for s in RECIPES[recipe].values()}
     for config in by_folder.values():
-        if config.optim.no_decay:  # each entry is found in a path, or this raises
+        if config.optim.no_decay:  # raises if an entry matches no path
             decayed(variable_shapes(config, 101)["params"], config.optim.no_decay)
         if config.init.run:
             assert config.init.run in by_folder, config.stage
@@ -103,14 +103,14 @@ def test_every_stage_of_the_papers_finds_its_start(recipe):
                 **run_parts(config.init),
             )
             assert report.loaded
-            # What is left behind is a flow decoder or a classifier, and no more.
+            # Only flow decoders and classifiers stay unused.
             left = {path.split("/")[0] for path in report.unused}
             assert left <= {"decoder", "classifier", "flow_stream", "rgb_stream"}, config.stage
 
 
 @pytest.mark.parametrize("composition", ["flow", "flow-of-flow", "flow-conv-flow"])
-def test_what_the_flow_layer_learns_has_a_hundredth_of_the_rate(composition):
-    """Appendix A of Representation Flow, at both scales, and nothing else has it."""
+def test_parameters_of_the_flow_layer_have_a_hundredth_of_the_learning_rate(composition):
+    """Representation Flow, appendix A: at both scales, and no other parameters have it."""
     for scale in ("paper", "toy"):
         config = RECIPES["representation-flow"]["mini-kinetics"][scale]
         options = (*config.model.options, f"composition={composition}")

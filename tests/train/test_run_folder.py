@@ -40,7 +40,7 @@ def test_rejects_another_run_and_lists_the_differences(config):
 
 
 def test_accepts_a_folder_whose_run_ended_before_its_first_checkpoint(config):
-    """A mistyped value must not make the corrected command a contradiction."""
+    """After a run that failed because of a wrong value, the corrected command is accepted."""
     folder = Path(config.run_dir)
     folder.mkdir()
     config_file.save(dataclasses.replace(config, seed=9), folder / CONFIG_FILE)
@@ -57,7 +57,7 @@ def test_a_moved_dataset_is_the_same_run(config):
 
 @pytest.fixture
 def holder(config):
-    """Another process that holds the lock of the run folder."""
+    """Starts another process that holds the lock of the run folder."""
     code = (
         "import sys, time; from pathlib import Path; from train.run_folder import run_lock\n"
         "with run_lock(Path(sys.argv[1])): print('locked', flush=True); time.sleep(600)"
@@ -71,7 +71,7 @@ def holder(config):
     process.wait()
 
 
-def test_refuses_a_folder_in_which_another_process_trains(config, holder):
+def test_rejects_a_folder_in_which_another_process_trains(config, holder):
     message = f"process {holder.pid} on {socket.gethostname()} trains in it.*--run-dir"
     with pytest.raises(ValueError, match=message):
         run(config)
@@ -87,7 +87,7 @@ def test_a_killed_process_leaves_no_lock(config, holder):
 
 @pytest.mark.parametrize("content", ['{"pid": 7, "host": "elsewhere"}', ""])
 def test_accepts_a_lock_file_without_a_holder(config, content):
-    """As older versions left it, too."""
+    """Older versions left such files too."""
     folder = Path(config.run_dir)
     folder.mkdir()
     (folder / LOCK_FILE).write_text(content)

@@ -19,14 +19,14 @@ from train.state import create_state, evaluation_variables
 
 @pytest.fixture(scope="module")
 def former(tmp_path_factory):
-    """A run of flow alone, with a moving average, one step short of what it was to be."""
+    """A run that learned flow only, with a moving average, and stopped one step early."""
     folder = tmp_path_factory.mktemp("former") / "run"
     config = small_config(folder, steps=3, objective=ObjectiveConfig(action=False))
     config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, ema_decay=0.5))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("train.loop.build_model", build_small_network)
         result = train(config, Console(quiet=True))
-    # As if it had been told to go on for longer.
+    # As if one more step had been requested.
     (folder / "config.json").write_text(
         (folder / "config.json").read_text().replace('"steps": 3', '"steps": 4')
     )
@@ -56,14 +56,14 @@ def test_a_run_starts_from_another(former, tmp_path):
 
 
 def test_rejects_a_run_that_learned_the_labels_of_another_split(former, tmp_path):
-    """Its training videos are among the test videos of this one."""
+    """Its training videos are among the test videos of the new run."""
     config = small_config(tmp_path)
     classifier = tmp_path / "classifier"
     shutil.copytree(former[0], classifier)
     text = (classifier / "config.json").read_text()
     (classifier / "config.json").write_text(text.replace('"action": false', '"action": true'))
     other = dataclasses.replace(config.data, list_number=2)
-    elsewhere = dataclasses.replace(other, source="hmdb51")  # as HMDB51 from UCF101
+    elsewhere = dataclasses.replace(other, source="hmdb51")  # such as HMDB51 after UCF101
 
     def start(folder, data):
         init = InitConfig(run=str(folder), run_skip=("^classifier/",))
@@ -74,12 +74,12 @@ def test_rejects_a_run_that_learned_the_labels_of_another_split(former, tmp_path
     for folder, data in (
         (classifier, config.data),
         (classifier, elsewhere),
-        (former[0], other),  # flow alone: it has seen no labels
+        (former[0], other),  # it learned flow only and saw no labels
     ):
         start(folder, data)
 
 
-def test_the_average_starts_with_the_parameters(former, tmp_path):
+def test_the_average_starts_at_the_parameters(former, tmp_path):
     config = small_config(tmp_path)
     config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, ema_decay=0.9))
     init = InitConfig(run=str(former[0]), run_skip=("^classifier/",))
@@ -101,7 +101,7 @@ def test_the_loop_starts_from_a_former_run_but_resumes_without(
     text = capsys.readouterr().out
     assert f"started from {former[0]}, step 3" in text
     assert "^(Conv_0|norm|flow)/=0  6 arrays" in text
-    # Frozen parts are still those of the former run, its statistics too.
+    # Frozen parameters and statistics are still those of the former run.
     average = evaluation_variables(former[1])["params"]
     jax.tree.map(np.testing.assert_array_equal, result.state.params["flow"], average["flow"])
     jax.tree.map(

@@ -20,7 +20,7 @@ NUM_CLASSES = 5
 OFF = AugmentConfig()
 ON = AugmentConfig(brightness=0.3, contrast=0.3, saturation=0.3, noise=0.1)
 
-# Leaves parameters alone and keeps the gradient where the optimiser's moments would be.
+# Does not change the parameters and stores the gradient as the optimizer state.
 KEEP_GRADIENT = optax.GradientTransformation(
     init=lambda params: jax.tree.map(jnp.zeros_like, params),
     update=lambda gradients, state, params: (jax.tree.map(jnp.zeros_like, params), gradients),
@@ -68,7 +68,7 @@ def first_state(model, optimizer=KEEP_GRADIENT):
 
 
 def reference_loss(params, batch_stats, batch, flow_weight):
-    """The joint loss over the whole batch at once, in NumPy's words."""
+    """Computes the joint loss over the whole batch with NumPy."""
     prediction, _ = SmallNetwork(NUM_CLASSES).apply(
         {"params": params, "batch_stats": batch_stats},
         batch.frames / np.float32(255),
@@ -149,7 +149,7 @@ def test_randomness_is_keyed_by_the_step():
 
 
 def test_devices_draw_differently():
-    """The same example on every device, dropped out differently: the gradients must differ."""
+    """With the same example on every device, different dropout gives different gradients."""
     batch = jax.tree.map(lambda x: np.repeat(x[:1], 4, 0), make_batch())
     _, four = make_step(4, flow="none", dropout=0.5)
     model, one = make_step(1, flow="none", dropout=0.5)
@@ -180,7 +180,7 @@ def step_with(num_devices, *, optimizer=KEEP_GRADIENT, **options):
 def test_frozen_parameters_and_their_norms_do_not_change():
     batch = make_batch()
     model, step = step_with(2, groups=("^(Conv_0|norm)/=0", ".*=1"))
-    # Statistics that are not those of the batch, so that it is seen which are used.
+    # Statistics that differ from those of the batch show which are used.
     first = jax.device_get(first_state(model))
     start = first.replace(batch_stats=jax.tree.map(lambda x: x + 0.3, first.batch_stats))
     state, metrics = step(start, batch)
@@ -192,7 +192,7 @@ def test_frozen_parameters_and_their_norms_do_not_change():
     prediction = SmallNetwork(NUM_CLASSES).apply(
         {"params": start.params, "batch_stats": start.batch_stats},
         batch.frames / np.float32(255),
-        train=False,  # frozen norms are those of evaluation
+        train=False,  # frozen norms work as in evaluation
     )
     log_p = jax.nn.log_softmax(prediction.logits)
     cross_entropy = -log_p[np.arange(4), batch.labels][batch.mask].mean()
@@ -200,7 +200,7 @@ def test_frozen_parameters_and_their_norms_do_not_change():
 
 
 def test_accumulated_gradients_are_the_mean_over_parts():
-    """The gradient is the mean of theirs, the statistics those of one after another."""
+    """Gradients are averaged; each part updates the batch statistics after the one before."""
     batch = make_batch()
     # One device: its parts are the two halves.
     model, whole = step_with(1)
@@ -225,19 +225,19 @@ def test_accumulated_gradients_are_the_mean_over_parts():
     assert int(state.step) == 1
     mean = (first_metrics["loss"] + second_metrics["loss"]) / 2
     np.testing.assert_allclose(metrics["loss"], mean, rtol=1e-5)
-    # Metrics are means over all that counts: two examples of the one half and one of the other.
+    # Metrics are means over the examples that count: two of one half and one of the other.
     expected = (2 * first_metrics["cross_entropy"] + second_metrics["cross_entropy"]) / 3
     np.testing.assert_allclose(metrics["cross_entropy"], expected, rtol=1e-5)
 
 
-def test_the_moving_average_is_what_gets_evaluated():
+def test_evaluates_the_moving_average():
     optimizer = create_optimizer(OptimConfig(learning_rate=0.1, ema_decay=0.9), 1)
     model, step = step_with(2, optimizer=optimizer)
     start = jax.device_get(first_state(model, optimizer))
     state, _ = step(start, make_batch())
     found = evaluation_variables(state)
     assert found["batch_stats"] is state.batch_stats
-    # After the first step: a tenth of the start, whatever the decay (1 / 10).
+    # After one step, the decay is at most 1 / 10.
     jax.tree.map(
         lambda average, a, b: np.testing.assert_allclose(average, 0.1 * a + 0.9 * b, atol=1e-6),
         found["params"],
@@ -283,7 +283,7 @@ def test_to_float():
     np.testing.assert_allclose(values, [0, 0.2, 1])
 
 
-def test_testing_uses_running_statistics_and_no_dropout():
+def test_evaluation_uses_running_statistics_and_no_dropout():
     batch = make_batch()
     model = SmallNetwork(NUM_CLASSES, dropout_rate=0.9)
     state = create_state(model, KEEP_GRADIENT, FRAMES_SHAPE, seed=3)

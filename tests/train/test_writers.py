@@ -11,7 +11,7 @@ from train.writers import MetricsWriter, Terminal, add_skipped, read_metrics, re
 
 
 def scalars(run_dir):
-    """{tag: [(step, value), ...]} of the event files, by TensorFlow's record format."""
+    """Reads the scalars of the event files as `{tag: [(step, value), ...]}`."""
     found = {}
     for path in sorted((run_dir / "tensorboard").glob("events*")):
         data, position = path.read_bytes(), 0
@@ -24,7 +24,7 @@ def scalars(run_dir):
     return found
 
 
-def test_rows_and_scalars(tmp_path):
+def test_writes_rows_and_scalars(tmp_path):
     writer = MetricsWriter(tmp_path, 0)
     writer.write(1, "train", {"loss": 2.5})
     writer.write(2, "test", {"epe": 0.5, "top1": 0.25})
@@ -71,7 +71,7 @@ def test_reads_no_metrics_from_an_empty_folder(tmp_path):
 
 
 @pytest.mark.parametrize("damaged", ["", '[["a.avi"', '[["a.avi"]]', "7"])
-def test_a_damaged_list_of_skipped_files_names_itself(tmp_path, damaged):
+def test_reports_a_damaged_list_of_skipped_files(tmp_path, damaged):
     add_skipped(tmp_path, [Skipped("a.avi", "cut off")])
     assert read_skipped(tmp_path) == [Skipped("a.avi", "cut off")]
     (tmp_path / "skipped.json").write_text(damaged)
@@ -83,7 +83,7 @@ def test_a_damaged_list_of_skipped_files_names_itself(tmp_path, damaged):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that moves when told."""
+    """Replaces the clock by one that the test moves."""
     now = [100.0]
     monkeypatch.setattr(writers.time, "perf_counter", lambda: now[0])
     return now

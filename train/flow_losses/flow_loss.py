@@ -19,7 +19,7 @@ class FlowLoss:
         about: what it is, in one line for help texts.
         terms: `terms(prediction, batch, *, starts, action)` computes the terms without their
             weights, so that changing a weight changes the loss but no reported number. `starts` is
-            the frame at which each flow starts, None if flow t starts at frame t; `action` tells
+            the frame at which each flow starts, None if flow t starts at frame t; `action` is
             whether the action is learned too. Frames are float32 in [0, 1], as the network saw
             them: with color jitter and noise.
         weights: the paper's weight of each term.
@@ -41,7 +41,7 @@ def mean_over_examples(of_example: Callable[..., dict], batch: Batch, *arrays) -
     Args:
         of_example: `of_example(frames, *arrays)` computes the terms of one example.
         batch: the frames and the mask.
-        arrays: further inputs with a leading batch axis.
+        arrays: more inputs with a leading batch axis.
     """
     values = jax.vmap(of_example)(batch.frames, *arrays)
     return {name: Mean.from_values(value, batch.mask) for name, value in values.items()}

@@ -9,7 +9,7 @@ from train.flow_losses.flow_loss import FlowLoss, Terms, mean_over_examples, num
 
 # The batch sizes of the authors of Hidden Two-Stream, which are part of their weights.
 PRETRAIN_BATCH, JOINT_BATCH = 16, 8
-WINDOW = 10  # pairs of frames that MotionNet sees at once
+WINDOW = 10  # pairs of frames that MotionNet sees together
 
 
 def motionnet_terms(

@@ -180,7 +180,7 @@ def segment_frames(
         times = (index.pts - index.pts[0]) * time_base
     else:
         times = np.arange(index.num_frames) / index.fps
-    # Timestamps and annotations may be rounded; a millisecond is no frame. Guessed.
+    # Timestamps and annotations may be rounded; a millisecond is less than a frame. Guessed.
     first, last = np.searchsorted(times, np.array([start, math.inf if end is None else end]) - 1e-3)
     return int(first), max(0, int(last - first))
 

@@ -1,4 +1,4 @@
-"""The doctor: silent about sound data, and each planted fault is named."""
+"""The doctor reports no problem of sound data and names each planted fault."""
 
 import shutil
 
@@ -17,7 +17,7 @@ TEST = [f"{c}/v_{c}_g01_c01.avi" for c in ("Jump", "Run")]
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
-    """A sound dataset with lists as those of UCF101; copied before anything is done to it."""
+    """A sound dataset with lists like those of UCF101; tests copy it before they change it."""
     folder = tmp_path_factory.mktemp("sound")
     for number, name in enumerate(TRAIN + TEST):
         path = folder / "videos" / name
@@ -36,7 +36,7 @@ def data(sound, tmp_path):
 
 
 def check(root, capsys, *arguments):
-    """(exit code, what was printed)"""
+    """Returns the exit code and the output."""
     capsys.readouterr()
     code = main([str(root), "--num-frames", "4", "--threads", "2", *arguments])
     captured = capsys.readouterr()
@@ -55,7 +55,7 @@ def test_reports_no_problem_of_an_intact_dataset(data, capsys):
     assert "HARM" not in text and "note" not in text
     for row in ("listed", "on disk", "readable", "as long as a clip"):
         assert f"{row:<20} {4:>8} {2:>8}" in text
-    shutil.rmtree(data / "lists")  # split by name then: the same videos
+    shutil.rmtree(data / "lists")  # now split by name, with the same numbers of videos
     code, text = check(data / "videos", capsys)
     assert code == 0 and f"{'readable':<20} {4:>8} {2:>8}" in text
 
@@ -132,11 +132,11 @@ def test_reports_a_truncated_video(data, capsys):
 
 @pytest.fixture(params=["ucf101", "hmdb51"])
 def official(request, shared_data, tmp_path_factory):
-    """(name, root, lists) of a public dataset of which all files are there, but empty."""
+    """Returns (name, root, lists) of a public dataset whose files all exist but are empty."""
     name = request.param
     (lists,) = (path for path in (shared_data / f"lists_{name}").iterdir() if path.is_dir())
     root = tmp_path_factory.getbasetemp() / f"official {name}"
-    if root.exists():  # made for another of the three splits
+    if root.exists():  # made for a different one of the three splits
         return name, root, lists
     for path in lists.glob("*list01.txt" if name == "ucf101" else "*_split1.txt"):
         folder = "" if name == "ucf101" else path.name.partition("_test_split")[0]
@@ -149,7 +149,7 @@ def official(request, shared_data, tmp_path_factory):
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_reports_no_list_problem_of_official_lists(official, capsys, number):
-    """The counts and the groups must be right, and nothing but the empty files be found."""
+    """Counts and groups must be right, and the empty files the only problem."""
     name, root, lists = official
     code, text = check(
         *(root, capsys, "--source", name, "--annotations", str(lists)),
@@ -160,7 +160,7 @@ def test_reports_no_list_problem_of_official_lists(official, capsys, number):
     for row in (f"official {name.upper()}", "listed", "on disk"):
         assert f"{row:<20} {train:>8} {test:>8}\n" in text
     assert f"{'readable':<20} {0:>8} {0:>8}\n" in text
-    assert code == 1 and text.count("HARM") == 2  # all are empty, so all classes are
+    assert code == 1 and text.count("HARM") == 2  # all videos are empty, so all classes are
     assert f"HARM {train + test:>6}  cannot be read to the end" in text
 
 

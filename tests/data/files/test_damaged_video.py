@@ -29,7 +29,7 @@ def write_mp4(path, num_frames=40, **container_options):
 @pytest.mark.parametrize("container_options", [{}, INDEX_FIRST], ids=["table last", "table first"])
 @pytest.mark.parametrize("kept", [0.5, 0.8])
 def test_truncated_mp4(tmp_path, container_options, kept):
-    """Nothing is readable if the table of frames was at the end; else all before the cut is."""
+    """Frames before the cut are readable, unless the table of frames was at the end."""
     whole = write_mp4(tmp_path / "a.mp4", **container_options)
     expected = sequential(whole)
     data, cut = whole.read_bytes(), tmp_path / "cut.mp4"

@@ -1,4 +1,4 @@
-"""KITTI's PNG, PFM and the choice of format: against bytes by hand and other readers."""
+"""KITTI's PNG, PFM and the choice of format: against known bytes and other readers."""
 
 import struct
 import zlib
@@ -36,7 +36,7 @@ def example(seed=0):
     return flow, random.random((5, 7)) < 0.6
 
 
-def test_kitti_png_by_hand(tmp_path):
+def test_kitti_png_matches_known_bytes(tmp_path):
     """Red is x, green is y, (v - 32768) / 64; blue is the mask."""
     values = np.array([[[32768, 32768, 1], [32832, 32704, 1], [0, 65535, 1], [5, 6, 0]]], np.uint16)
     (tmp_path / "a.png").write_bytes(png(values))
@@ -72,7 +72,7 @@ def test_round_trip(tmp_path, ending):
 
 @pytest.mark.parametrize("kind, channels", [("PF", 3), ("Pf", 1)])
 @pytest.mark.parametrize("order, scale", [("<", b"-1.0"), (">", b"1e0")])
-def test_pfm_by_hand(tmp_path, kind, channels, order, scale):
+def test_pfm_matches_known_bytes(tmp_path, kind, channels, order, scale):
     """The bottom row comes first."""
     count = 2 * 3 * channels
     data = (

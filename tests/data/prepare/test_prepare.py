@@ -30,7 +30,7 @@ SYNTHETIC = [
 
 @dataclasses.dataclass(frozen=True)
 class Picture(Video):
-    """A video of plain gray frames; `broken`: the number of a frame that fails to decode."""
+    """A video of plain gray frames; frame number `broken` fails to decode."""
 
     name: str
     label: int = 0

@@ -1,4 +1,4 @@
-"""Folders of numbered pictures, with flow pictures in the layouts that are about."""
+"""Folders of numbered pictures, with flow pictures in the layouts in common use."""
 
 import pickle
 
@@ -17,7 +17,7 @@ SIZE = 12, 20
 
 
 def write_picture(path, value):
-    """A plain picture: grey, or of the given (R, G, B)."""
+    """Writes a plain picture, gray or of the given (R, G, B)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     value = np.flip(np.atleast_1d(value))  # OpenCV writes (B, G, R)
     assert cv2.imwrite(str(path), np.full((*SIZE, len(value)), value, np.uint8))
@@ -29,7 +29,7 @@ def write_frames(folder, numbers=range(1, 7), name="img_{:05d}.png"):
 
 
 def write_flow(x, y, numbers=range(1, 6), shift=0):
-    """Of frame n: (x, y) grey levels 100 + n and 50 + n, with the last one cut off at 255."""
+    """Writes flow of frame n: (x, y) gray levels 100 + n and 50 + n, the last clipped at 255."""
     for number in numbers:
         last = number == max(numbers)
         write_picture(x.parent / x.name.format(number + shift), 255 if last else 100 + number)
@@ -40,7 +40,7 @@ TSN = "flow_x_{:05d}.png", "flow_y_{:05d}.png"
 
 
 def make(tmp_path, layout):
-    """Two classes of five videos of six frames with flow; returns the root."""
+    """Makes two classes of five videos of six frames with flow; returns the root."""
     root = tmp_path / ("jpegs_256" if layout == "feichtenhofer" else "frames")
     for name in ("Walk", "Jump high"):
         for i in range(5):
@@ -83,7 +83,7 @@ def test_layouts(tmp_path, layout):
     # Frame index 2 is number 3: levels 103 and 53 of 0..255 stand for -20..20 px.
     expected = [(103 / 255 * 40 - 20, 53 / 255 * 40 - 20)] * 2
     np.testing.assert_allclose(clip.flows[[0, 3], 5, 6], expected, atol=1e-5)
-    # No flow after the last frame; the one before it was cut off at 20 px.
+    # No flow after the last frame; the one before it was clipped at 20 px.
     np.testing.assert_array_equal(clip.flow_mask.all((1, 2)), [True, False, False, True])
     assert not clip.flow_mask[1:3].any() and not clip.flows[1].any()
     assert not video.clip(np.array([5])).flow_mask.any()
@@ -99,7 +99,7 @@ def test_flow_is_resized_and_scaled(tmp_path):
     expected = [(101 / 255 * 20 - 10) / 2, (51 / 255 * 20 - 10) / 2]
     np.testing.assert_allclose(half.flows[0, 2, 3], expected, atol=1e-5)
     assert half.flow_mask[0].all() and not half.flow_mask[1].any()
-    for stored in (True, False):  # --data.no-stored-flow, as training on the action alone sets it
+    for stored in (True, False):  # --data.no-stored-flow, which training on the action alone sets
         config = DataConfig(source="frame-folder", root=str(root), num_frames=4, stored_flow=stored)
         assert create_source(config, "train", 0)[0].has_flow == stored
     without = VideoFiles(root, videos, flow_bound=0)[0]

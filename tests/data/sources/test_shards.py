@@ -1,4 +1,4 @@
-"""Clips from shards, against the frames and flows that went in."""
+"""Clips from shards match the frames and flows that were stored."""
 
 import dataclasses
 import json
@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
 
 
 def as_jpeg(frames, quality=95):
-    """Frames as JPEG changes them."""
+    """Returns frames after JPEG compression."""
     return np.stack(
         [
             cv2.imdecode(
@@ -101,7 +101,7 @@ def test_threads_and_processes_read_the_same(folder):
 
 
 def test_layout(folder):
-    """Records as the documentation says, read without our reader."""
+    """Reads the documented record layout without our reader."""
     reader = ArrayRecordReader(str(folder / "train-00001-of-00002.arrayrecord"))
     assert reader.writer_options_string().startswith("group_size:1,")
     *groups, index = reader.read_all()
@@ -130,7 +130,7 @@ def test_rejects_settings_that_contradict_the_shards(folder, caplog):
         with pytest.raises(ValueError, match=message):
             opened(**fields)
     opened(size=(8, 8))
-    opened(size=(8, 8), brighten="gamma")  # exact flow is that of dark frames too
+    opened(size=(8, 8), brighten="gamma")  # exact flow holds for dark frames too
     assert not caplog.records
     opened(size=(224, 224), short_side=256)
     assert "; prepare them with --data.short-side 256" in caplog.text

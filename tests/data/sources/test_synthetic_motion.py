@@ -1,4 +1,4 @@
-"""`synthetic_motion`: exact flow, and nothing of the class in a single frame."""
+"""Synthetic motion has exact flow, and a single frame does not show the class."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from afn_jax.data.sources.synthetic_motion import CLASS_NAMES, SyntheticMotion
 
 
 def as_numpy_warp(image, flow):
-    """Bilinear, written out: what is at p + flow(p), for points inside."""
+    """Samples bilinearly at p + flow(p), for points inside the image."""
     height, width = flow.shape[:2]
     x = np.clip(np.arange(width) + flow[..., 0], 0, width - 1)
     y = np.clip(np.arange(height)[:, None] + flow[..., 1], 0, height - 1)
@@ -37,7 +37,7 @@ def test_warping_the_next_frame_by_the_flow_gives_the_frame(size):
             by_class[:, video.label] += error.mean(), still.mean()
             valid.append(mask.mean())
     warped, unmoved = by_class / 40
-    # Grey levels of 0..255: bilinear interpolation of waves of 7 px and more, and rounding.
+    # Gray levels of 0..255: bilinear interpolation of waves of 7 px and more, and rounding.
     assert warped.max() < 4
     assert (warped < unmoved / 3).all()
     assert 0.5 < np.mean(valid) < 0.95
@@ -52,7 +52,7 @@ def test_the_library_warps_the_same_way():
 
 
 def object_flow(video):
-    """(points from the centre, flow less the camera's) on the first object's pixels."""
+    """Returns points from the center and flow without the camera's, on the first object."""
     from afn_jax.data.sources import synthetic_motion as module
 
     source = video.source
@@ -69,7 +69,7 @@ def object_flow(video):
 
 
 @pytest.mark.parametrize("label", range(8))
-def test_the_flow_is_that_of_the_class(label):
+def test_flow_shows_the_motion_of_the_class(label):
     for repeat in range(5):
         video = SyntheticMotion(64, seed=repeat)[8 * repeat + label]
         assert video.label == label
@@ -125,7 +125,7 @@ def test_classes_are_balanced():
 
 
 def test_the_first_frame_does_not_depend_on_the_class():
-    """The scene is drawn without the label; at time 0 nothing has moved yet."""
+    """The scene is drawn without the label, and nothing has moved at time 0."""
     from afn_jax.data.sources import synthetic_motion as module
 
     source = SyntheticMotion(8)
@@ -149,7 +149,7 @@ def accuracy_of_a_linear_classifier(train_x, train_y, test_x, test_y):
 
 
 def appearance(frame):
-    """Small picture, its gradients' histogram-like moments and colours: what a frame shows."""
+    """Returns features of a frame: a small image, moments of its gradients, and its colors."""
     small = frame.reshape(8, 4, 8, 4, 3).mean((1, 3))
     gray = frame.astype(float).mean(-1)
     dy, dx = np.gradient(gray)
@@ -170,12 +170,12 @@ def test_a_classifier_on_single_frames_stays_at_chance(time):
         return features, np.array([v.label for v in videos])
 
     accuracy = accuracy_of_a_linear_classifier(*load("train", 2400), *load("test", 1600))
-    # Chance is 0.125; three standard deviations of 1600 coins are 0.025.
+    # Chance is 0.125; three standard deviations of 1600 draws are 0.025.
     assert 0.10 < accuracy < 0.155
 
 
 def test_the_same_classifier_sees_the_class_in_the_flow():
-    """So the test above could fail."""
+    """Shows that the test above can fail."""
 
     def load(split, count):
         source = SyntheticMotion(count, split=split, num_objects=(1, 1))
@@ -192,7 +192,7 @@ def test_the_same_classifier_sees_the_class_in_the_flow():
     assert accuracy_of_a_linear_classifier(*load("train", 800), *load("test", 400)) > 0.4
 
 
-def test_any_size_and_length():
+def test_renders_any_size_and_length():
     clip = SyntheticMotion(8, size=(16, 77), num_frames=40)[7].clip(np.array([0, 39]))
     assert clip.frames.shape == (2, 16, 77, 3) and clip.frames.dtype == np.uint8
     assert clip.flows.shape == (2, 16, 77, 2) and clip.flows.dtype == np.float32

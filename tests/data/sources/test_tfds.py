@@ -1,4 +1,4 @@
-"""Datasets of TensorFlow Datasets: a small `ucf101` prepared on the spot, and its own fake data."""
+"""Datasets of TensorFlow Datasets: a small `ucf101` prepared here, and its fake data."""
 
 import json
 import pickle
@@ -37,7 +37,7 @@ def encoded(number, t):
 
 @pytest.fixture
 def prepare(tfds, tmp_path):
-    """Writes what `tfds build` writes, to the letter of the files and without its code."""
+    """Writes the same files as `tfds build`, without its code."""
     from array_record.python.array_record_module import ArrayRecordWriter
     from tensorflow_datasets.proto import tf_example_pb2, tf_feature_pb2
 
@@ -129,7 +129,7 @@ def test_only_the_frames_of_a_clip_are_decoded(prepare):
 def test_fake_data_of_tensorflow_datasets(tfds, prepare, monkeypatch):
     from tensorflow_datasets.core.features import image_feature
 
-    # Making a PNG is the one thing that fake data needs TensorFlow for.
+    # Fake data needs TensorFlow only for encoding PNG images.
     monkeypatch.setattr(
         image_feature._ImageEncoder,
         "_encode_image",

@@ -34,7 +34,7 @@ def listed(*entries, anywhere=False, class_names=("Walk", "Jump high")):
 
 @pytest.fixture
 def root(tmp_path):
-    """Four videos at 25 frames a second; frame t is grey of brightness `value` + 10 t."""
+    """Four videos at 25 frames per second; frame t is gray with brightness `value` + 10 t."""
     root = tmp_path / "videos"
     for name, value in {"Walk/a.avi": 20, "Walk/b.avi": 40, "Jump high/c.avi": 60}.items():
         write_video(root / name, num_frames=10, value=value)
@@ -88,12 +88,12 @@ def test_rejects_wrong_roots(root):
         ValueError, match="only one of the 2 listed classes, 'Walk'; give the folder"
     ):
         VideoFiles(root / "Walk", listed(*videos.entries, anywhere=True))
-    # One level too high is no harm where names say which video it is.
+    # The folder above works too if names identify the videos.
     assert len(VideoFiles(root.parent, listed(*videos.entries, anywhere=True))) == 2
 
 
 def test_names_are_unique(root):
-    """As of THUMOS14, whose segments of CliffDiving are those of Diving too."""
+    """In THUMOS14, the segments of CliffDiving are also listed for Diving."""
     videos = listed(
         Entry("Walk/a.avi", 0, 0.08, 0.2),
         Entry("Walk/a.avi", 1, 0.08, 0.2),
@@ -139,7 +139,7 @@ def test_segments(root):
 
 
 def test_segments_of_irregular_frames(tmp_path):
-    """Against the timestamps that the file itself gives."""
+    """Compares with the timestamps of the file."""
     path = tmp_path / "a.mkv"
     pts = np.cumsum([0, 1, 5, 2, 40, 3, 7, 1, 30, 4])
     with av.open(str(path), "w") as container:
@@ -224,7 +224,7 @@ def test_a_second_start_indexes_nothing(root, tmp_path, monkeypatch):
     assert first == everything
     assert start() == ([], videos)
     assert len(list(default_folder().iterdir())) == 1
-    # A changed file is looked at again; so are all of them with no cache, or elsewhere.
+    # A changed file is indexed again; without a cache or in a different folder, all files are.
     write_video(root / "Walk/a.avi", num_frames=7)
     assert start()[0] == ["a.avi"]
     assert start(index_cache="none")[0] == everything
@@ -240,7 +240,7 @@ def test_a_damaged_cache_is_rebuilt(root, tmp_path, monkeypatch, damage):
     (path,) = cache.iterdir()
     whole = path.read_bytes()
     middle = len(whole) // 2
-    if damage == "folder":  # cannot even be replaced: everything works without it
+    if damage == "folder":  # it cannot be replaced either: everything works without it
         path.unlink()
         path.mkdir()
     else:
@@ -273,18 +273,19 @@ def add_to_cache(folder, root, number):
         cache.save()
 
 
-def test_two_writers_at_once(tmp_path):
-    """The file is whole at each moment; what one has added lasts until another adds."""
+def test_two_simultaneous_writers(tmp_path):
+    """The file is complete at every moment, with the additions of one of the writers."""
     folder = tmp_path / "cache"
     with ThreadPoolExecutor(2) as pool:
         writers = [pool.submit(add_to_cache, folder, tmp_path, number) for number in range(2)]
         seen = 0
         while not all(writer.done() for writer in writers):
-            cache = IndexCache(folder, tmp_path)  # loaded once: between two loads the file changes
+            # Loaded once, because the file changes between two loads.
+            cache = IndexCache(folder, tmp_path)
             known = sum(
                 cache.get(f"{number} 0 ü.avi", os.stat(__file__)) is not None for number in range(2)
             )
-            assert known or not seen  # once there, always some: never half a file
+            assert known or not seen  # never empty again, and never half a file
             seen += known
         [writer.result() for writer in writers]
     (path,) = folder.iterdir()  # no temporary file is left

@@ -1,4 +1,4 @@
-"""Gamma curves against powers by hand, and on real dark video."""
+"""Gamma curves against powers of pixel values, and on real dark video."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from afn_jax.data.files.video import index_video, read_frames
 from afn_jax.data.transforms.brightness import LOWEST_GAMMA, apply_gamma, normalizing_gamma
 
 
-def test_gamma_matches_powers_by_hand():
+def test_gamma_matches_powers():
     frames = np.arange(256, dtype=np.uint8).reshape(2, 128)
     expected = [[round(255 * (value / 255) ** 0.4) for value in row] for row in frames.tolist()]
     np.testing.assert_array_equal(apply_gamma(frames, 0.4), expected)

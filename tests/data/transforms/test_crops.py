@@ -1,4 +1,4 @@
-"""Geometry of crops, resizes and flips, against a brute-force warp and averages by hand."""
+"""Geometry of crops, resizes and flips, against a brute-force warp and known averages."""
 
 import numpy as np
 import pytest
@@ -119,7 +119,7 @@ def test_pixel_centers(size, flip):
     assert np.abs(got - expected_x[inside]).max() <= 1 + tolerance
 
 
-def test_frames_by_hand():
+def test_frames_match_known_values():
     frames = np.arange(2 * 4 * 6 * 3, dtype=np.uint8).reshape(2, 4, 6, 3)
     cropped = SpatialTransform(1, 2, 2, 4, (2, 4)).frames(frames)
     np.testing.assert_array_equal(cropped, frames[:, 1:3, 2:6])
@@ -130,7 +130,7 @@ def test_frames_by_hand():
     assert np.abs(halved - blocks).max() <= 0.5
 
 
-def test_flows_by_hand():
+def test_flows_match_known_values():
     flows = np.zeros((1, 4, 6, 2), np.float32)
     flows[..., 0], flows[..., 1] = 4, 6
     out = SpatialTransform(0, 0, 4, 6, (2, 12), True).flows(flows)
@@ -202,7 +202,7 @@ def test_center_crop_with_a_scale():
     assert crop == SpatialTransform(16, 58, 224, 224, (112, 112))
 
 
-def test_ten_crops_by_hand():
+def test_ten_crops_match_known_positions():
     boxes = [(0, 0), (0, 116), (32, 0), (32, 116), (16, 58)]
     expected = [
         SpatialTransform(top, left, 224, 224, (224, 224), flip)

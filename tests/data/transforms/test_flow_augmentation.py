@@ -79,7 +79,7 @@ def test_an_affine_motion_stays_affine(seed):
             assert error.mean() < 2 < 4 < np.nanmean(wrong)
 
 
-def test_a_quarter_turn_by_hand():
+def test_a_quarter_turn_rotates_the_flow():
     """Seen through a window rotated clockwise, a motion to the right points up."""
     turn = np.array([[0, -1, 4], [1, 0, 0], [0, 0, 1.0]])  # (x, y) of the result -> (4 - y, x)
     frames = np.zeros((2, 5, 5, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Frame numbers of clips, against values by hand and brute force."""
+"""Frame numbers of clips, against known values and brute force."""
 
 import numpy as np
 import pytest
@@ -73,7 +73,7 @@ def test_uniform_starts_are_even_and_valid():
                 assert abs(starts[0] - last / 2) <= 0.5
 
 
-def test_segments_by_hand():
+def test_segments_match_known_starts():
     """19 valid starts in three segments: 0 to 5, 6 to 11, 12 to 18."""
     rng = np.random.default_rng(0)
     drawn = np.stack([random_segment_starts(20, 3, 2, 1, rng) for _ in range(600)])

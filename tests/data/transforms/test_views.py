@@ -1,4 +1,4 @@
-"""Clips and crops of an evaluation, against values by hand; random ones are reproducible."""
+"""Clips and crops of an evaluation, against known values; random ones are reproducible."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ from afn_jax.data.transforms.views import Views, segment_indices, segments_of
 CONFIG = DataConfig(num_frames=4, size=(224, 224), teacher="none")
 
 
-def test_uniform_clips_by_hand():
+def test_uniform_clips_match_known_starts():
     starts = [Views(5).starts("a", 24, clip, CONFIG).tolist() for clip in range(5)]
     assert starts == [[0], [5], [10], [15], [20]]
     segments = dataclasses.replace(CONFIG, sampling="segments", num_segments=2)

@@ -76,7 +76,7 @@ def read_csv(root: Path, split: str, annotations: Path | None, list_number: int)
 
 
 def _of_split(split: str, there: set[str]) -> tuple[str, ...]:
-    """Returns the names of a split in the files: those of validation if there is no test split."""
+    """Returns the names of a split; those of validation if the files have no test split."""
     if split == "train":
         return _TRAIN
     return _TEST if there & {*_TEST} else _VAL

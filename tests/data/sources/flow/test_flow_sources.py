@@ -1,4 +1,4 @@
-"""Flow datasets in their official layouts, small ones made here and the real samples."""
+"""Flow datasets in their official layouts: small ones made here, and the real samples."""
 
 import shutil
 
@@ -23,14 +23,14 @@ HEIGHT, WIDTH = 12, 16
 
 
 def picture(path, value, size=(HEIGHT, WIDTH)):
-    """Filled with `value`, a grey level or a mask."""
+    """Writes an image filled with `value`, a gray level or the value of a mask."""
     path.parent.mkdir(parents=True, exist_ok=True)
     gray = np.broadcast_to(np.asarray(value, np.uint8), size)
     cv2.imwrite(str(path), np.stack([gray] * 3, -1))
 
 
 def flow(path, x, known=None, size=(HEIGHT, WIDTH)):
-    """`x` px to the right everywhere."""
+    """Writes a flow of `x` px to the right everywhere."""
     path.parent.mkdir(parents=True, exist_ok=True)
     values = np.zeros((*size, 2), np.float32)
     values[..., 0] = x
@@ -81,7 +81,7 @@ def make_middlebury(root, scenes=("Army", "Grove2"), frames=(10, 11)):
 
 
 def assert_pair(video, first, x):
-    """The frames are grey `first` and `first + 1`; only the flow between them is known."""
+    """Checks gray frames `first` and `first + 1`; only the flow between them is known."""
     clip = video.clip(np.arange(2))
     assert video.num_frames == 2 and video.has_flow and video.label == 0
     assert (clip.frames[0] == first).all() and (clip.frames[1] == first + 1).all()

@@ -1,4 +1,4 @@
-"""The parsers of official lists: on the real ones where they are here, else on their like."""
+"""Parsers of official lists, on the real lists where available and on imitations of others."""
 
 import json
 from collections import Counter
@@ -60,7 +60,7 @@ def test_real_videos_by_the_official_lists(shared_data, tmp_path):
     with pytest.raises(ValueError, match="none of the 3783 test videos of .*testlist01.txt is und"):
         VideoFiles(clips / "kth", read_ucf101(clips, "test", shared_data / UCF101, 1))
 
-    # HMDB51, with no class folders and one file as its archive had been unpacked elsewhere.
+    # HMDB51: one video without a class folder, one class folder.
     name = "Turnk_r_Pippi_Michel_cartwheel_f_cm_np2_le_med_6.avi"
     (tmp_path / name).symlink_to(next((clips / "hmdb51_org" / "cartwheel").iterdir()))
     (tmp_path / "wave").symlink_to(clips / "hmdb51_org" / "wave")
@@ -268,7 +268,7 @@ def test_csv_splits(tmp_path):
     assert paths(read_csv(tmp_path, "test", tmp_path, 1)) == ["test.mp4"]
     (tmp_path / "test.csv").unlink()
     assert paths(read_csv(tmp_path, "test", tmp_path, 1)) == ["val.mp4"]
-    # Without a split: all segments of a video on one side, of each class some on both.
+    # Without a split column, the segments of a video stay together, and each split has all classes.
     rows = [f"{v}.mp4,{v % 2},{s},{s + 1}" for v in range(20) for s in range(3)]
     path.write_text("\n".join([*rows, "0.mp4,1,5,6"]))
     train, test = (read_csv(tmp_path, split, path, 1) for split in ("train", "test"))

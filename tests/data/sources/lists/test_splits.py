@@ -22,7 +22,7 @@ def test_official_ucf101_lists(shared_data, number, train, test):
     assert len(both) == 13320
     assert all(names[label] == path.split("/")[0] for path, label in both.items())
 
-    # The official splits keep the 25 groups of a class whole: so does splitting by name.
+    # The official splits do not divide groups of videos; neither does splitting by name.
     def groups(paths):
         return {re.sub(r"_c\d+\.avi", "", path) for path in paths}
 
@@ -127,7 +127,7 @@ def test_split_by_name_is_complete_and_disjoint(count, test_fraction):
 def test_split_by_name_does_not_depend_on_order_or_run():
     paths = [f"Run/{i}.mp4" for i in range(20)]
     assert both_splits(paths) == both_splits(paths[::-1])
-    # The four smallest hashes of the 20 paths: a fifth of them.
+    # The fifth of the 20 paths with the smallest hashes.
     smallest = sorted(paths, key=lambda p: hashlib.sha256(p.encode()).hexdigest())[:4]
     assert set(both_splits(paths)[1]) == set(smallest)
 
@@ -138,7 +138,7 @@ def test_groups_stay_whole():
     groups = [{path[-11:-8] for path in part} for part in (train, test)]
     assert not groups[0] & groups[1]
     assert len(groups[1]) == 2
-    # The same groups test in every class, as they share their actor.
+    # The same groups are for testing in every class, because a group shares its actor.
     other = [path.replace("Run", "Jump") for path in paths]
     assert {path[-11:-8] for path in both_splits(other)[1]} == groups[1]
 
