@@ -7,6 +7,7 @@ nothing at 224 x 224.
 
 from typing import Any
 
+import chex
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
@@ -52,15 +53,8 @@ def adaptive_average_pool(
     Args:
         x: images or clips, channels last.
         size: number of windows along each axis between batch and channels.
-
-    Raises:
-        ValueError: if `size` does not have one number per axis.
     """
-    if len(size) != x.ndim - 2:
-        raise ValueError(
-            f"size: got {size} for an input of shape {x.shape}; pass one number per axis between "
-            "batch and channels"
-        )
+    chex.assert_rank(x, len(size) + 2)
     for axis, windows in enumerate(size, start=1):
         length = x.shape[axis]
         if length == windows:

@@ -1,4 +1,4 @@
-"""ActionFlowNet's flow losses, against NumPy and worked-out values."""
+"""ActionFlowNet's flow losses, compared with NumPy and values computed by hand."""
 
 import jax
 import numpy as np

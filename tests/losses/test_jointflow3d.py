@@ -1,4 +1,4 @@
-"""`jointflow3d_loss`, against numpy and numbers worked out by hand."""
+"""`jointflow3d_loss`, compared with NumPy and values computed by hand."""
 
 import jax
 import numpy as np
@@ -16,7 +16,7 @@ LOGITS, LABELS = np.zeros((1, 4), np.float32), np.array([0])
 
 
 def test_flow_in_double_precision_is_not_rounded(float64):
-    """As in a finite difference towards flow, with frames as they are read."""
+    """Finite differences with respect to float64 flow need this while frames are float32."""
     frames = np.random.default_rng(0).random((2, 1, 2, 4, 5, 1)).astype(np.float32)
     flow = np.full((1, 2, 4, 5, 2), 0.1)
     mixed, exact = (
@@ -35,8 +35,8 @@ def test_flow_in_double_precision_is_not_rounded(float64):
         ((5, 1), {}),
     ],
 )
-def test_values_are_those_of_numpy(size, options, float64):
-    """Eq. 1 and 2 with exponent 1 / p, and the cross-entropy."""
+def test_values_match_numpy(size, options, float64):
+    """The reference is Eq. 1 and 2 with exponent 1 / p, and the cross-entropy."""
     random = np.random.default_rng(0)
     logits, labels = random.normal(size=(2, 4)), random.integers(4, size=2)
     previous, current = random.random((2, 2, 3, *size, 1))
@@ -55,8 +55,8 @@ def test_values_are_those_of_numpy(size, options, float64):
     np.testing.assert_allclose(loss, np.sum(expected), rtol=1e-12)
 
 
-def test_equation_3_by_hand():
-    """Log of 4 from equal logits, sqrt(9 + 16) from frames 3 apart, a ramp of 3 to the right."""
+def test_equation_3_matches_values_computed_by_hand():
+    """Equal logits give log 4, frames that differ by 3 give sqrt(9 + 16), and flow is a ramp."""
     previous = np.zeros((1, 1, 4, 5, 1), np.float32)
     flows = np.zeros((1, 1, 4, 5, 2), np.float32)
     flows[..., 0] = 3 * np.arange(5)
@@ -69,7 +69,7 @@ def test_equation_3_by_hand():
     np.testing.assert_allclose(loss, 0.5 * np.log(4) + 10 * 5 + 100 * 17, rtol=1e-6)
 
 
-def test_current_moved_by_the_true_flow_is_previous():
+def test_true_flow_reconstructs_the_previous_frame():
     for shift in ((2, 1), (-1, 2), (0, -3)):
         previous, current = references.moving_texture(shift, size=16)[:, None, None, ..., :1]
         true = np.broadcast_to(np.array(shift, np.float32), (1, 1, 16, 16, 2))
@@ -77,12 +77,12 @@ def test_current_moved_by_the_true_flow_is_previous():
         for wrong in (0 * true, -true):
             (_, wrong_terms), _ = LOSS(LOGITS, LABELS, previous, current, wrong)
             assert terms["photometric"] < 0.7 * wrong_terms["photometric"]
-        # What stays in the picture agrees to epsilon, and no grey differs by more than 1.
+        # Pixels that stay inside agree up to epsilon; the others differ by at most 1.
         inside = (16 - abs(shift[0])) * (16 - abs(shift[1])) / 16**2
         assert terms["photometric"] < 1e-3**0.8 * inside + (1 - inside)
 
 
-def test_a_scene_at_rest_asks_for_no_motion():
+def test_zero_flow_is_optimal_for_a_static_scene():
     previous = np.random.default_rng(0).random((1, 1, 16, 16, 1)).astype(np.float32)
     flows = np.zeros((1, 1, 16, 16, 2), np.float32)
     (_, terms), (_, gradient) = LOSS(LOGITS, LABELS, previous, previous, flows)

@@ -1,4 +1,4 @@
-"""Every loss names what is wrong with its input, and says what it takes instead."""
+"""Errors of every loss: they name the wrong argument and what is allowed."""
 
 import jax
 import numpy as np
@@ -151,12 +151,12 @@ BAD = [
 ]
 
 
-def test_every_loss_is_here():
+def test_every_loss_is_covered():
     assert {*GOOD} == {*losses.__all__} - {"MotionNetWeights", "effective_weights"}
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_bad_input_is_named(name, untyped):
+def test_rejects_bad_input(name, untyped):
     def trace(**change):
         return jax.eval_shape(lambda: getattr(losses, name)(**GOOD[name] | change))
 

@@ -1,5 +1,6 @@
-"""`motionnet_loss`, against loops over pixels and patches, and the authors' effective weights."""
+"""`motionnet_loss`, compared with loops over pixels and patches; the authors' effective weights."""
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def example(batch=1, time=3, size=(24, 24), sizes=((24, 24),), dtype=np.float32)
 
 
 def normalize_by_loops(frames, size=9, alpha=1.0, beta=0.7):
-    """One clip: as Caffe's layer across channels does with a blob of one frame's BGR channels."""
+    """Normalizes one clip like Caffe's LRN layer across the BGR channels of each frame."""
     normalized = np.zeros(frames.shape)
     for t, frame in enumerate(frames):
         row = [frame[..., 2 - c] - (104, 117, 123)[c] / 255 for c in range(3)]
@@ -39,7 +40,7 @@ def normalize_by_loops(frames, size=9, alpha=1.0, beta=0.7):
 
 
 def terms_by_loops(frames, flows, weights, reduction="paper", normalization="none"):
-    """Eq. 6 scale by scale; the three weighted terms."""
+    """Computes the three weighted terms of Eq. 6, scale by scale."""
     frames = np.asarray(frames, np.float64)
     if normalization == "lrn":
         frames = np.stack([normalize_by_loops(clip) for clip in frames])
@@ -73,7 +74,7 @@ def terms_by_loops(frames, flows, weights, reduction="paper", normalization="non
 @pytest.mark.parametrize(
     "reduction, normalization", [("paper", "none"), ("paper", "lrn"), ("caffe", "lrn")]
 )
-def test_values_are_those_of_loops(reduction, normalization, float64):
+def test_values_match_loops(reduction, normalization, float64):
     options = dict(weights=WEIGHTS, reduction=reduction, normalization=normalization)
     for size, sizes in (((16, 24), ((16, 24), (7, 9))), ((3, 7), ((1, 9), (1, 1)))):
         frames, flows = example(2, size=size, sizes=sizes, dtype=np.float64)
@@ -85,7 +86,7 @@ def test_values_are_those_of_loops(reduction, normalization, float64):
 
 
 @pytest.mark.parametrize("normalization", ["none", "lrn"])
-def test_identical_frames_leave_the_penalties_of_zero(normalization):
+def test_identical_frames_and_zero_flow_have_the_penalty_of_zero(normalization):
     frames, flows = example()
     frames[:, 1:] = frames[:, :1]
     options = dict(reduction="paper", normalization=normalization)
@@ -97,24 +98,24 @@ def test_identical_frames_leave_the_penalties_of_zero(normalization):
 
 
 @pytest.mark.parametrize("options", [dict(), dict(size=5, alpha=0.5, beta=1.3)])
-def test_normalization_is_that_of_loops(options, float64):
+def test_normalization_matches_loops(options, float64):
     frames = np.random.default_rng(0).random((2, 4, 2, 3, 3))
     expected = [normalize_by_loops(clip, **options) for clip in frames]
     np.testing.assert_allclose(NORMALIZE(frames, **options), expected, rtol=1e-12)
 
 
-def test_normalization_evens_out_contrast():
-    """Of a large value x, x / (3 x^2 / 9)^.7 is left."""
+def test_normalization_compresses_large_values():
+    """A large value x becomes x / (3 x^2 / 9)^0.7."""
     normalized = NORMALIZE(np.full((5, 1, 1, 3), 1e4, np.float32))
     np.testing.assert_allclose(normalized, 3**0.7 * 1e4**-0.4, rtol=1e-3)
 
 
-def test_a_window_that_does_not_hold_a_frame():
+def test_rejects_windows_smaller_than_the_channels_of_a_frame():
     with pytest.raises(ValueError, match="size is 3; pass 5 or more"):
         local_response_normalize(np.zeros((1, 1, 3), np.float32), size=3)
 
 
-def test_normalization_does_not_know_of_other_frames():
+def test_normalization_of_a_frame_does_not_depend_on_other_frames():
     frames = np.random.default_rng(0).random((4, 2, 3, 3)).astype(np.float32)
     expected = np.stack([NORMALIZE(frame) for frame in frames])
     np.testing.assert_array_equal(NORMALIZE(frames), expected)
@@ -135,21 +136,21 @@ def test_flow_in_double_precision_is_not_rounded(float64):
         (CAFFE_JOINT, 8, (5.88, 2.94, 1.92, 0.96, 0.48)),
     ],
 )
-def test_effective_weights_of_the_authors(weights, batch, ssim):
+def test_effective_weights_match_the_authors(weights, batch, ssim):
     effective = effective_weights(weights, SIDES_224, batch_size=batch)
     np.testing.assert_allclose(effective.ssim, ssim, rtol=1e-9)
     np.testing.assert_allclose(effective.pixel, [1 / batch] * 5, rtol=1e-12)
     np.testing.assert_allclose(effective.smooth, [1 / (3 * batch)] * 5, rtol=1e-12)
 
 
-def test_effective_weights_count_pairs_and_windows():
+def test_effective_weights_are_multiplied_by_pairs_and_windows():
     weights = MotionNetWeights((2.0,), (3.0,), (0.1,))
     effective = effective_weights(weights, [(9, 24)], batch_size=1, num_pairs=4)
     np.testing.assert_allclose(effective, [[2.0], [1.0], [0.1 * 3 * 4 * 2 * 3]], rtol=1e-12)
 
 
-def test_both_reductions_agree_by_effective_weights():
-    """On sides of 8 or more, where both take the same patches, also beyond the image."""
+def test_both_reductions_agree_with_effective_weights():
+    """For sides of 8 or more, both use the same patches, including those that exceed the image."""
     sizes = ((20, 12), (8, 10))
     frames, flows = example(3, 2, sizes=sizes)
     for weights in (CAFFE_PRETRAIN, CAFFE_JOINT):
@@ -157,18 +158,18 @@ def test_both_reductions_agree_by_effective_weights():
         translated = effective_weights(weights, sizes, batch_size=3, num_pairs=1)
         caffe = LOSS(frames, flows, weights=weights, reduction="caffe")
         paper = LOSS(frames, flows, weights=translated, reduction="paper")
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), caffe, paper)
+        chex.assert_trees_all_close(caffe, paper, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
     "reduction, weights",
     [
-        # Two pairs and 3 x 3 windows.
+        # The example has two pairs and 3 x 3 windows.
         ("paper", MotionNetWeights((1 / 16,), (1 / 48,), (0.01 * 3 * 2 * 9,))),
         ("caffe", MotionNetWeights((1.0,), (1.0,), (0.01,))),
     ],
 )
-def test_the_weights_that_are_not_given_are_those_of_pretraining(reduction, weights):
+def test_default_weights_are_those_of_pretraining(reduction, weights):
     frames, flows = example()
     (loss, _), _ = DIFFERENTIATED(frames, flows, reduction=reduction, normalization="none")
     expected = terms_by_loops(frames, flows, weights, reduction=reduction).sum()
@@ -178,7 +179,7 @@ def test_the_weights_that_are_not_given_are_those_of_pretraining(reduction, weig
 @pytest.mark.parametrize(
     "reduction, normalization", [("paper", "none"), ("paper", "lrn"), ("caffe", "none")]
 )
-def test_the_true_flow_of_a_moving_texture_is_better_than_none(reduction, normalization):
+def test_true_flow_of_a_moving_texture_has_the_lowest_loss(reduction, normalization):
     options = dict(reduction=reduction, normalization=normalization)
     for shift in ((2, 1), (-1, 2)):
         frames = references.moving_texture(shift, size=24, time=3)[None]
@@ -191,7 +192,7 @@ def test_the_true_flow_of_a_moving_texture_is_better_than_none(reduction, normal
             assert not np.any(frame_gradient)  # frames are data
 
 
-def test_what_lies_in_the_border_matters_to_ssim_alone():
+def test_flow_in_the_border_only_affects_ssim():
     frames, flows = example()
     flow = 0 * flows[0]
     far = flow + 9

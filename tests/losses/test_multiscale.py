@@ -1,4 +1,4 @@
-"""The multi-scale endpoint error, against means of blocks and numbers worked out by hand."""
+"""The multi-scale endpoint error, compared with means of blocks and values computed by hand."""
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +17,8 @@ def example(*leading):
     return flows, random.normal(size=(*leading, 8, 12, 2))
 
 
-def test_constant_flow_by_hand():
-    """Full size: distance of (3, 4) is 5. Half size: the target becomes (4, 2), distance 13."""
+def test_constant_flow_matches_values_computed_by_hand():
+    """At full size the error is |(3, 4)| = 5; at half size the target is (4, 2) and it is 13."""
     target = np.broadcast_to(np.array([8.0, 4.0], np.float32), (4, 6, 2))
     flows = [target + np.array([3, 4], np.float32), np.zeros((2, 3, 2), np.float32) + [9, 14]]
     flows = [np.asarray(flow, np.float32) for flow in flows]
@@ -26,7 +26,7 @@ def test_constant_flow_by_hand():
     np.testing.assert_allclose(loss, 0.5 * 5 + 10 * 13, rtol=1e-6)
 
 
-def test_height_and_width_scale_apart():
+def test_height_and_width_are_scaled_separately():
     target = np.broadcast_to(np.array([6.0, 6.0], np.float32), (4, 6, 2))
     flow = np.broadcast_to(np.array([2.0, 3.0], np.float32), (2, 2, 2))
     np.testing.assert_allclose(LOSS([flow], target, weights=(1.0,)), 0, atol=1e-6)
@@ -41,10 +41,10 @@ def test_each_scale_is_a_mean_over_all_its_pixels(float64):
         np.testing.assert_allclose(loss, expected, rtol=1e-12)
 
 
-def test_a_scale_compares_with_the_interpolated_target(float64):
-    """Halving weighs four columns 1, 3, 3, 1; the first and last pixel lack one of them."""
+def test_each_scale_is_compared_with_the_interpolated_target(float64):
+    """Halving weights four columns by 1, 3, 3, 1; one is missing at the first and last pixel."""
     target = np.random.default_rng(1).normal(size=(2, 8, 2))
-    columns = target.mean(0)  # both rows weigh the same
+    columns = target.mean(0)  # both rows have the same weight
     expected = np.zeros((1, 4, 2))
     expected[0, 0] = (3 * columns[0] + 3 * columns[1] + columns[2]) / 7
     for new in (1, 2):
@@ -56,8 +56,8 @@ def test_a_scale_compares_with_the_interpolated_target(float64):
     np.testing.assert_allclose(LOSS([expected], target, weights=(1.0,)), 5 / 4, rtol=1e-12)
 
 
-def test_the_mask_takes_out_blocks(float64):
-    """Coarse pixels over anything unknown do not count; the rest is a mean of its own."""
+def test_coarse_pixels_with_masked_out_parts_do_not_count(float64):
+    """The mean of each scale is over the coarse pixels whose whole block is known."""
     flows, target = example()
     mask = np.ones((8, 12), bool)
     mask[0, 0] = mask[5, 7] = False
@@ -72,7 +72,7 @@ def test_the_mask_takes_out_blocks(float64):
 
 @pytest.mark.parametrize("size", [(8, 12), (2, 3), (16, 24), (3, 5)])
 def test_unknown_flow_does_not_leak_into_known_neighbors(size):
-    """A constant motion stays that constant beside unknown flow, whatever that holds."""
+    """Constant motion stays constant next to unknown flow, whatever the unknown values are."""
     target = np.full((8, 12, 2), 8.0, np.float32)
     mask = np.ones((8, 12), bool)
     mask[:, :4] = mask[2, 9] = False
@@ -91,7 +91,7 @@ def test_unknown_flow_does_not_leak_into_known_neighbors(size):
         np.testing.assert_allclose(differentiated(flow + 3, target)[0], 3 * 2**0.5, rtol=1e-5)
 
 
-def test_equal_flow_and_one_pixel_have_finite_gradients():
+def test_gradients_of_equal_flow_and_single_pixels_are_finite():
     flows = [np.zeros((1, 1, 2), np.float32), np.full((2, 2, 2), 4.0, np.float32)]
     gradients = jax.jit(jax.grad(multiscale_endpoint_error), static_argnames="weights")(
         flows, np.zeros((1, 1, 2), np.float32), weights=(1.0, 1.0)

@@ -1,4 +1,4 @@
-"""`smoothness_loss` and `edge_aware_smoothness_loss`, against numpy and numbers by hand."""
+"""`smoothness_loss` and `edge_aware_smoothness_loss`: NumPy references and hand-computed values."""
 
 import jax
 import numpy as np
@@ -22,7 +22,7 @@ def example(*shape, channels=3):
     "shape, channels",
     [((2, 4, 5), 3), ((4, 5), 1), ((4, 5), 5), ((1, 1), 3), ((1, 6), 3), ((6, 1), 3)],
 )
-def test_values_are_those_of_numpy(shape, channels, float64):
+def test_values_match_numpy(shape, channels, float64):
     flow, image = example(*shape, channels=channels)
     for mask in (None, np.random.default_rng(1).random(shape) < 0.7):
         expected = references.smoothness(flow, mask)
@@ -34,7 +34,7 @@ def test_values_are_those_of_numpy(shape, channels, float64):
 @pytest.mark.parametrize(
     "alpha, epsilon, edge_weight", [(0.3, 1e-3, 1.0), (0.5, 0.1, 0.0), (1.0, 2.0, 10.0)]
 )
-def test_constants_are_those_of_the_equations(alpha, epsilon, edge_weight, float64):
+def test_constants_reach_the_equations(alpha, epsilon, edge_weight, float64):
     flow, image = example(2, 4, 5)
     loss, _ = SMOOTH(flow, alpha=alpha, epsilon=epsilon)
     expected = references.smoothness(flow, alpha=alpha, epsilon=epsilon)
@@ -45,8 +45,8 @@ def test_constants_are_those_of_the_equations(alpha, epsilon, edge_weight, float
 
 
 @pytest.mark.parametrize("size, directions", [((4, 5), 2), ((1, 6), 1), ((6, 1), 1), ((1, 1), 0)])
-def test_constant_flow_has_the_penalty_of_zero_and_no_gradient(size, directions, float64):
-    """In each direction and component; edge-aware, none at all."""
+def test_constant_flow_has_the_penalty_of_zero_and_zero_gradient(size, directions, float64):
+    """The penalty is added per direction and component; the edge-aware loss is zero."""
     _, image = example(*size)
     for value in (0.0, 3.0, -7.5):
         flow = np.full((*size, 2), value)
@@ -57,8 +57,8 @@ def test_constant_flow_has_the_penalty_of_zero_and_no_gradient(size, directions,
         assert not any(np.any(each) for each in (gradient, *gradients))
 
 
-def test_a_ramp_by_hand():
-    """x grows by 3 a column and y by 4 a row; with epsilon 4, sqrt(9 + 16) = 5."""
+def test_ramp_matches_values_computed_by_hand():
+    """x grows by 3 per column and y by 4 per row; with epsilon 4, sqrt(9 + 16) = 5."""
     rows, columns = np.indices((4, 5))
     flow = np.stack([3 * columns, 4 * rows], axis=-1).astype(np.float32)
     loss, _ = SMOOTH(flow, alpha=0.5, epsilon=4.0)
@@ -68,24 +68,24 @@ def test_a_ramp_by_hand():
     np.testing.assert_allclose(EDGE_AWARE(flow, flat)[0], 3 + 4, rtol=1e-6)
 
 
-def test_an_edge_of_the_image_lets_the_flow_have_one():
-    """Flow and image step at the same column: the penalty drops by exp of the step."""
+def test_edges_of_the_image_reduce_the_penalty_on_edges_of_the_flow():
+    """Where flow and image have an edge, the penalty is multiplied by exp(-image edge)."""
     flow = np.zeros((4, 5, 2), np.float32)
     flow[:, 3:] = [5, -2]
     image = np.zeros((4, 5, 3), np.float32)
     flat, _ = EDGE_AWARE(flow, image)
-    np.testing.assert_allclose(flat, 7 / 4, rtol=1e-6)  # at one of four pairs
+    np.testing.assert_allclose(flat, 7 / 4, rtol=1e-6)  # one of four differences per row
     image[:, 3:] = [0.5, -0.2, 0.1]
     np.testing.assert_allclose(EDGE_AWARE(flow, image)[0], 7 / 4 * np.exp(-0.8), rtol=1e-6)
     elsewhere, _ = EDGE_AWARE(flow, np.roll(image, 1, axis=1))
     np.testing.assert_allclose(elsewhere, flat, rtol=1e-6)
-    # An edge counts in its own direction only.
+    # An edge reduces the penalty only in its own direction.
     downward = np.zeros((4, 5, 2), np.float32)
     downward[2:] = 1
     np.testing.assert_allclose(EDGE_AWARE(downward, image)[0], 2 / 3, rtol=1e-6)
 
 
-def test_a_mask_without_neighbors_gives_zero(float64):
+def test_masks_without_neighboring_pixels_give_zero(float64):
     flow, image = example(4, 5)
     checkerboard = np.indices((4, 5)).sum(0) % 2 == 0
     for loss, gradients in (

@@ -1,4 +1,4 @@
-"""`ssim` and `ssim_loss`, against loops over patches and against scikit-image."""
+"""`ssim` and `ssim_loss`, compared with loops over patches and scikit-image."""
 
 import math
 from functools import partial
@@ -19,14 +19,14 @@ OPTIONS = [(window, edge) for window in ("uniform", "gaussian") for edge in ("in
 
 
 def example(*shape):
-    """Two images that are alike, so that the covariance is not small."""
+    """Returns two similar images, whose covariance is not small."""
     image, noise = np.random.default_rng(0).random((2, *shape))
     return image, 0.7 * image + 0.3 * noise
 
 
 @pytest.mark.parametrize("window, edge", OPTIONS)
 @pytest.mark.parametrize("shape", [(9, 11, 2), (1, 1, 1), (1, 12, 3), (12, 1, 1)])
-def test_values_are_those_of_loops(window, edge, shape, float64):
+def test_values_match_loops(window, edge, shape, float64):
     pair = example(*shape)
     expected = references.ssim(*pair, window=window, edge=edge)
     np.testing.assert_allclose(SSIM(*pair, window=window, edge=edge), expected, rtol=1e-10)
@@ -39,14 +39,14 @@ def test_values_are_those_of_loops(window, edge, shape, float64):
     "window_size, stride, window",
     [(3, 1, "gaussian"), (4, 3, "uniform"), (1, 1, "gaussian"), (30, 4, "gaussian")],
 )
-def test_any_window_and_stride(edge, window_size, stride, window, float64):
+def test_other_windows_and_strides_match_loops(edge, window_size, stride, window, float64):
     pair = example(10, 13, 1)
     options = dict(window_size=window_size, stride=stride, window=window, edge=edge)
     np.testing.assert_allclose(SSIM(*pair, **options), references.ssim(*pair, **options), rtol=1e-9)
 
 
 @pytest.mark.parametrize("c1, c2", [(0.01**2, 0.03**2), (2.0, 0.5)])
-def test_it_agrees_with_scikit_image(c1, c2, float64):
+def test_values_match_scikit_image(c1, c2, float64):
     pair = example(12, 15, 2)
     _, expected = structural_similarity(
         *pair,
@@ -62,9 +62,9 @@ def test_it_agrees_with_scikit_image(c1, c2, float64):
     np.testing.assert_allclose(similarity, expected[3:-3, 3:-3], rtol=1e-9)
 
 
-def test_float32_is_close():
+def test_float32_is_accurate():
     pair = [image.astype(np.float32) for image in example(9, 11, 2)]
-    # Variances are differences of means of squares: 1e-7 against c2.
+    # Variances are differences of means of squares: rounding of 1e-7 compared with c2.
     np.testing.assert_allclose(SSIM(*pair), references.ssim(*example(9, 11, 2)), atol=2e-4)
 
 
@@ -79,7 +79,7 @@ def test_number_of_patches(side, inside, partial_edge):
 
 
 @pytest.mark.parametrize("window, edge", OPTIONS)
-def test_identical_images_are_alike_and_have_no_gradient(window, edge, float64):
+def test_identical_images_have_similarity_one_and_zero_gradient(window, edge, float64):
     random = np.random.default_rng(0).random((50, 9, 11, 1))
     constants = np.linspace(0, 1, 50)[:, None, None, None] + 0 * random
     for image in (constants, constants + 1e-3 * random, random):
@@ -90,7 +90,7 @@ def test_identical_images_are_alike_and_have_no_gradient(window, edge, float64):
         np.testing.assert_allclose(gradients, 0, atol=1e-10)
 
 
-def test_it_lies_between_minus_one_and_one():
+def test_values_are_between_minus_one_and_one():
     random = np.random.default_rng(0)
     constants = np.linspace(-1, 1, 51)[:, None, None, None]
     noise = 1e-4 * random.normal(size=(2, 51, 16, 16, 1))
@@ -100,6 +100,6 @@ def test_it_lies_between_minus_one_and_one():
             assert np.all(np.abs(SSIM(image1, other)) <= 1 + 1e-5)
 
 
-def test_opposite_patches_have_opposite_structure():
+def test_inverted_patches_have_similarity_minus_one():
     image = np.random.default_rng(0).random((8, 8, 1)).astype(np.float32)
     np.testing.assert_allclose(SSIM(image, 1 - image, c1=1e30, c2=1e-6), -1, atol=1e-3)

@@ -1,4 +1,4 @@
-"""`uf_tsn_loss`, against loops over pixels, and on textures that move."""
+"""`uf_tsn_loss`, compared with loops over pixels and tested on moving textures."""
 
 import jax
 import numpy as np
@@ -32,7 +32,7 @@ def test_flow_in_double_precision_is_not_rounded(float64):
 
 
 def terms_by_loops(image1, image2, flows, level_weights=(1.0, 1.0), lambdas=LAMBDAS):
-    """Pairs of images in one direction: the three weighted terms."""
+    """Computes the three weighted terms for pairs of images in one direction."""
     terms = np.zeros(3)
     for flow, weight in zip(flows, level_weights, strict=True):
         shape = (*flow.shape[:-1], 3)
@@ -52,7 +52,7 @@ def terms_by_loops(image1, image2, flows, level_weights=(1.0, 1.0), lambdas=LAMB
 
 
 @pytest.mark.parametrize("leading, size", [((2, 2), (9, 8)), ((), (1, 6)), ((), (1, 1))])
-def test_values_are_those_of_loops(leading, size, float64):
+def test_values_match_loops(leading, size, float64):
     image1, image2, flows, backward_flows = example(*leading, size=size)
     forward = terms_by_loops(image1, image2, flows)
     backward = terms_by_loops(image2, image1, backward_flows)
@@ -63,7 +63,7 @@ def test_values_are_those_of_loops(leading, size, float64):
         np.testing.assert_allclose(loss, expected.sum(), rtol=1e-9)
 
 
-def test_the_lambdas_and_level_weights_multiply(float64):
+def test_lambdas_and_level_weights_multiply_the_terms(float64):
     image1, image2, flows, _ = example()
     lambdas, weights = dict(zip(LAMBDAS, (3.0, 5.0, 7.0), strict=True)), (0.5, 2.0)
     expected = terms_by_loops(image1, image2, flows, weights, lambdas)
@@ -71,8 +71,8 @@ def test_the_lambdas_and_level_weights_multiply(float64):
     np.testing.assert_allclose([terms[name] for name in NAMES], expected, rtol=1e-9)
 
 
-def test_lambda_3_acts_on_flow_in_units_of_the_smaller_side():
-    """Nothing to see, and x that grows by .3 a column of a map 6 high and 9 wide."""
+def test_smoothness_acts_on_flow_in_units_of_the_smaller_side():
+    """The image is constant; x grows by 0.3 per column of a map of 6 rows and 9 columns."""
     image = np.full((6, 9, 3), 0.4, np.float32)
     flow = np.zeros((6, 9, 2), np.float32)
     flow[..., 0] = 0.3 * np.arange(9)
@@ -83,7 +83,7 @@ def test_lambda_3_acts_on_flow_in_units_of_the_smaller_side():
 
 
 @pytest.mark.parametrize("shift", [(2, 1), (-1, 3)])
-def test_the_true_flow_of_a_moving_texture_is_better_than_none(shift):
+def test_true_flow_of_a_moving_texture_has_the_lowest_loss(shift):
     image1, image2 = references.moving_texture(shift)
     true = np.broadcast_to(np.array(shift, np.float32), (20, 20, 2))
     (loss, true_terms), _ = DIFFERENTIATED(image1, image2, [true], [-true])
@@ -95,7 +95,7 @@ def test_the_true_flow_of_a_moving_texture_is_better_than_none(shift):
         assert np.any(gradients[2][0]) and np.any(gradients[3][0])
 
 
-def test_a_scene_at_rest_asks_for_no_motion(float64):
+def test_zero_flow_is_optimal_for_a_static_scene(float64):
     image = references.moving_texture((0, 0))[0].astype(np.float64)
     rest = np.zeros((20, 20, 2))
     for still in (image, np.full_like(image, 0.7)):
