@@ -1,4 +1,4 @@
-"""The networks, by name. A new model is one file and one line in `MODELS`."""
+"""The networks by name. A new network is one file and one line in `MODELS`."""
 
 import dataclasses
 import functools
@@ -61,7 +61,7 @@ MODELS: dict[str, Callable[..., VideoNetwork]] = {
     "repflow-r2plus1d50": _of(RepresentationFlowNetwork, backbone="r2plus1d50", num_frames=32),
     # Odabasi
     "jointflow3d": JointFlow3D,
-    # What they compare with
+    # Baselines
     "resnet18": FrameResNet,
     "resnet34": _of(FrameResNet, depth=34),
     "resnet50": _of(FrameResNet, depth=50),
@@ -77,15 +77,15 @@ MODELS: dict[str, Callable[..., VideoNetwork]] = {
 
 
 def list_models() -> list[str]:
-    """The names that `create_model` knows."""
+    """Returns the names that `create_model` accepts."""
     return sorted(MODELS)
 
 
 def model_fields(name: str) -> set[str]:
-    """What `create_model` takes besides `num_classes`, for that name.
+    """Returns the fields that `create_model` accepts for a network, besides `num_classes`.
 
     Raises:
-        ValueError: unknown name; the message lists those that are near.
+        ValueError: for an unknown name; the message lists similar names.
     """
     if name not in MODELS:
         raise ValueError(unknown_name("model name", name, list_models()))
@@ -96,12 +96,12 @@ def model_fields(name: str) -> set[str]:
 
 
 def create_model(name: str, *, num_classes: int, **overrides: Any) -> VideoNetwork:
-    """Makes the network of that name; `overrides` are its fields.
+    """Creates the network of that name; `overrides` replace the defaults of its fields.
 
-    `model.apply(variables, frames, train=...)` gives an `afn_jax.types.Prediction`.
+    `model.apply(variables, frames, train=...)` returns an `afn_jax.types.Prediction`.
 
     Raises:
-        ValueError: unknown name or field; the message lists those that are near.
+        ValueError: for an unknown name or field; the message lists similar names.
     """
     fields = model_fields(name)
     for field in overrides:

@@ -1,4 +1,4 @@
-"""ActionFlowNet: one 3D ResNet learns optical flow, the future flow and the action.
+"""ActionFlowNet: one 3D ResNet that learns optical flow, the future flow and the action.
 
 Ng, Choi, Neumann, Davis: ActionFlowNet: Learning Motion Representation for Action Recognition,
 2018.
@@ -11,13 +11,13 @@ shortcuts 1x1x1 |
 | time halves with space after the third block | section 3.1 | res3, res4, res5: 16 -> 8 -> 4 -> 2 |
 | decoder | section 3.1: 3D deconvolutions, skips as in FlowNet | `FlowDecoder` |
 | T flows, the last one the future | section 3.1, Eq. 1 | `flows[0]`: `[B, T, h, w, 2]` |
-| classifier | section 3.2: mean of 512 x 2 x 7 x 7, dropout .5, linear | `classifier` |
+| classifier | section 3.2: mean of 512 x 2 x 7 x 7, dropout 0.5, linear | `classifier` |
 
-Guessed, because the paper does not say: the flow's resolution (`flow_stride=4`, that of the paper's
-two-frame models); kernels of the shortcuts' convolutions (1 x 1 x 1 as in other 3D ResNets, not
-1 x 1 x 3) and of the deconvolutions (4 x 4 x 4, not 4 x 4 x 3); channels of the decoder (halved at
-each level, as FlowNet-S); leaky ReLU and batch normalisation in the decoder; He initialisation;
-normalisation of the input (ImageNet's).
+Guessed, because the paper does not report it: the resolution of the flow (`flow_stride=4`, that of
+the paper's two-frame models); kernels of the convolutions in shortcuts (1 x 1 x 1 as in other 3D
+ResNets, not 1 x 1 x 3) and of the deconvolutions (4 x 4 x 4, not 4 x 4 x 3); channels of the
+decoder (halved at each level, as in FlowNet-S); leaky ReLU and batch normalization in the decoder;
+He initialization; normalization of the input (ImageNet's).
 """
 
 from functools import partial
@@ -36,19 +36,15 @@ from afn_jax.types import Prediction
 
 
 class ActionFlowNet(VideoNetwork):
-    """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> logits and one flow map a frame.
+    """Multi-frame ActionFlowNet: logits and one flow map per frame.
 
-    Attributes:
-        num_classes: size of the logits.
+    Attributes, besides those of `VideoNetwork`:
         width: channels of the first stage; 64 in the paper.
-        num_frames: frames a clip; 16 in the paper.
-        flow_stride: 4, 2 or 1: frame size over flow size.
-        dropout_rate: before the classifier.
-        predict_flow: False leaves the decoder out (the paper's models without flow).
-        classify: False leaves the classifier out (the paper's multi-frame FlowNet).
-        dtype: of the computation; parameters, flow and logits stay float32.
-        axis_name: pmap axis over which batch statistics are averaged, or None.
-        implementation: of the 3D convolutions, see `afn_jax.nn.conv`.
+        num_frames: frames per clip; 16 in the paper.
+        flow_stride: size of the frames divided by the size of the flow: 4, 2 or 1.
+        predict_flow: False leaves out the decoder (the paper's models without flow).
+        classify: False leaves out the classifier (the paper's multi-frame FlowNet).
+        implementation: implementation of the 3D convolutions, see `afn_jax.nn.conv`.
     """
 
     num_frames: int = 16

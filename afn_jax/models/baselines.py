@@ -1,19 +1,19 @@
-"""ResNets on single frames: the networks that see appearance and never motion.
+"""ResNets on single frames: networks that see appearance, but no motion.
 
 He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, 2016. ActionFlowNet compares
-with ResNet-18 (its Table 1), Representation Flow with ResNet-34 and -50, UF-TSN has ResNet-152 as
+with ResNet-18 (its Table 1), Representation Flow with ResNet-34 and -50; UF-TSN uses ResNet-152 as
 its spatial stream.
 
 | part | paper | here |
 |---|---|---|
-| depths 18, 34 | Table 1: two 3x3 convolutions a block | `BasicBlock` |
-| depths 50, 101, 152 | Table 1: bottlenecks | `Bottleneck`, its stride in the 3x3 convolution |
+| depths 18, 34 | Table 1: two 3x3 convolutions per block | `BasicBlock` |
+| depths 50, 101, 152 | Table 1: bottlenecks | `Bottleneck`, with its stride in the 3x3 |
 | a video's scores | mean over frames | `logits` are the mean of the frames' logits |
 
-The layers are torchvision's, so that its published weights load (`afn_jax.weights`); the stride of
-the bottleneck differs from the paper there, which has it in the first 1x1 convolution.
+The layers are those of torchvision, so that its published weights load (`afn_jax.weights`). Its
+bottleneck has the stride in the 3x3 convolution; the paper's has it in the first 1x1 convolution.
 
-Guessed: dropout of .5 before the classifier, as ActionFlowNet has it; He et al. have none.
+Guessed: dropout of 0.5 before the classifier, as in ActionFlowNet; He et al. use none.
 """
 
 from functools import partial
@@ -28,7 +28,7 @@ from afn_jax.nn.normalization import batch_norm, imagenet_normalize
 from afn_jax.nn.resnet import BasicBlock, Bottleneck, ResNetEncoder
 from afn_jax.types import Prediction
 
-# Depth -> block, and blocks in each stage (Table 1).
+# Depth -> block and number of blocks per stage (Table 1).
 RESNETS = {
     18: (BasicBlock, (2, 2, 2, 2)),
     34: (BasicBlock, (3, 4, 6, 3)),
@@ -39,15 +39,11 @@ RESNETS = {
 
 
 class FrameResNet(VideoNetwork):
-    """Frames `[batch, time, H, W, 3]` in [0, 1] -> logits averaged over time; no flow.
+    """ResNet that classifies each frame; its logits are averaged over time; no flow.
 
-    Attributes:
-        num_classes: size of the logits.
+    Attributes, besides those of `VideoNetwork`:
         width: channels of the first stage; 64 in the paper.
-        num_frames: frames a clip, any.
-        dropout_rate: before the classifier.
-        dtype: of the computation; parameters and logits stay float32.
-        axis_name: pmap axis over which batch statistics are averaged, or None.
+        num_frames: frames per clip; any number works.
         depth: 18, 34, 50, 101 or 152.
     """
 

@@ -5,7 +5,7 @@ Zhu, Lan, Newsam, Hauptmann: Hidden Two-Stream Convolutional Networks for Action
 | part | paper | here |
 |---|---|---|
 | stacking MotionNet and the temporal stream | section 3.2 | `HiddenTemporal` |
-| clip at 20 pixels, normalise to 0 ... 255 | section 3.2 | `temporal_input` |
+| clip at 20 pixels, normalize to 0 ... 255 | section 3.2 | `temporal_input` |
 | 11 frames, 10 flows | section 3.2 | `flow_frames` |
 | (a) MotionNet fixed | section 3.2 | `freeze_flow=True`, action loss alone |
 | (b) both tuned, action loss alone | section 3.2 | `freeze_flow=False`, action loss alone |
@@ -124,10 +124,9 @@ class HiddenTemporal(VideoNetwork):
     MotionNet sees `flow_frames` frames at a time; windows share their outermost frames, so that
     there is one flow from each frame of a segment to the next.
 
-    Attributes:
-        num_classes: size of the logits.
+    Attributes, besides those of `VideoNetwork`:
         width: channels of the first level of both networks; 64 in the paper.
-        num_frames: frames a clip, all segments together.
+        num_frames: frames per clip, all segments together.
         dropout_rate: of the temporal stream; a pair for VGG's two layers. None: the paper's.
         backbone: "vgg16", "bn-inception", "i3d" or another of `BACKBONES`.
         num_segments: equal parts of a clip; the mean of their scores is taken (TSN's consensus).
@@ -138,9 +137,7 @@ class HiddenTemporal(VideoNetwork):
         freeze_flow: the gradient of the action loss stops at the flow: (a) of section 3.2. Flow
             keeps its own gradient, for a flow loss; leave that out to keep MotionNet fixed.
         encoder, extra_convolutions, multiscale, deconv_bias: of `MotionNet`.
-        flow_scale: multiplies the normalised flow on its way into the temporal stream.
-        dtype: of the computation; parameters, flow and logits stay float32.
-        axis_name: pmap axis over which batch statistics are averaged, or None.
+        flow_scale: multiplies the normalized flow on its way into the temporal stream.
     """
 
     num_frames: int = 11

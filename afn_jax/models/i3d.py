@@ -6,13 +6,13 @@ Carreira and Zisserman: Quo Vadis, Action Recognition? A New Model and the Kinet
 |---|---|---|
 | network | Figure 3 | `afn_jax.nn.i3d.InceptionI3D` |
 | 64 frames of 224 x 224 in training | section 3 | `num_frames`; any number works |
-| frames in [-1, 1] | the authors' released code | `signed_frames` |
+| frames in [-1, 1] | the authors' code | `signed_frames` |
 
 The flow stream is the same network on two channels: see `hidden_two_stream.py`.
 
-Guessed, because the paper does not say: the dropout rate (.5); the momentum of the statistics; that
-batch normalisation has a scale (the authors' has only the offset: 7,280 parameters less, and the
-same functions); He initialisation.
+Guessed, because the paper does not report it: the dropout rate (0.5); the momentum of the batch
+statistics; a scale in batch normalization (the authors' has only an offset, which can represent the
+same functions with 7,280 fewer parameters); He initialization.
 """
 
 import flax.linen as nn
@@ -26,16 +26,12 @@ from afn_jax.types import Prediction
 
 
 class I3D(VideoNetwork):
-    """Frames `[batch, time, H, W, 3]` in [0, 1] -> logits; no flow.
+    """I3D on RGB frames; no flow.
 
-    Attributes:
-        num_classes: size of the logits.
+    Attributes, besides those of `VideoNetwork`:
         width: channels of the first convolution; 64 in the paper.
-        num_frames: frames a clip, any; 64 in the paper.
-        dropout_rate: before the classifier.
-        dtype: of the computation; parameters and logits stay float32.
-        axis_name: pmap axis over which batch statistics are averaged, or None.
-        implementation: of the 3D convolutions, see `afn_jax.nn.conv`.
+        num_frames: frames per clip; 64 in the paper, but any number works.
+        implementation: implementation of the 3D convolutions, see `afn_jax.nn.conv`.
     """
 
     num_frames: int = 64
@@ -56,6 +52,6 @@ class I3D(VideoNetwork):
 
 
 def signed_frames(frames: Float[Array, "b t h w c"]) -> Float[Array, "b t h w c"]:
-    """[0, 1] -> [-1, 1]. Raises ValueError for integers, which would wrap around."""
+    """Maps [0, 1] to [-1, 1]. Raises ValueError for integers, which would wrap around."""
     check_float(frames=frames)
     return 2 * frames - 1

@@ -5,8 +5,8 @@ the training set and 27% on the validation set of a dataset that is not named.
 
 | part | paper | here |
 |---|---|---|
-| grey triplets I_{k-1}, I_k, I_{k+1} | section III-A | `rgb_to_gray`, `triplet_starts` |
-| Gaussian noise on normalised frames | section III-A | `noise_std`, while training |
+| gray triplets I_{k-1}, I_k, I_{k+1} | section III-A | `rgb_to_gray`, `triplet_starts` |
+| Gaussian noise on normalized frames | section III-A | `noise_std`, while training |
 | 3D convolutional encoder-decoder | section III-A, Figure 2 | `flow_encoder`, `flow_decoder` |
 | one flow a triplet, on I_{k-1} (Eq. 1) | section III-A | `flows[0]`, at the size of the frames |
 | flows stacked in time | section III-B | `[batch, triplets, H, W, 2]` |
@@ -20,10 +20,10 @@ stride 2 over time too, stages 3 to 5 with stride 2 over time too, and shortcuts
 
 Guessed, because the paper does not say (it calls the flow network "a small 3D CNN", "as simple as
 possible"): its widths, 3x3x3 kernels, three halvings of space and none of time, batch
-normalisation, leaky ReLU, and skip connections as in Hidden Two-Stream, whose structure the paper
+normalization, leaky ReLU, and skip connections as in Hidden Two-Stream, whose structure the paper
 uses; that the middle one of the decoder's three maps, that of frame k, is the flow; that triplets
 do not overlap ("divided into smaller groups"); 48 frames, so that the ResNet sees 16 flows; the
-mean and deviation that normalise grey; the noise; no dropout.
+mean and deviation that normalize gray; the noise; no dropout.
 """
 
 from functools import partial
@@ -50,19 +50,16 @@ class JointFlow3D(VideoNetwork):
     `flows[0]` is `[batch, triplets, H, W, 2]`: the flow from the first frame of each triplet to the
     second. Where the triplets start is `triplet_starts(num_frames, triplet_stride)`.
 
-    Attributes:
-        num_classes: size of the logits.
+    Attributes, besides those of `VideoNetwork`:
         width: channels of the ResNet's first stage; 64 in the paper. `flow_widths` are scaled by
             width / 64.
-        num_frames: frames a clip, 3 or more.
+        num_frames: frames per clip, 3 or more.
         triplet_stride: frames from one triplet to the next: 3 divides the clip, 1 gives the flow of
             consecutive frames. Frames behind the last whole triplet are not used.
         flow_widths: channels of the flow network's encoder at 1, 1/2, 1/4, ... of the size.
-        noise_std: deviation of the noise on normalised frames while training; uses the random
+        noise_std: deviation of the noise on normalized frames while training; uses the random
             numbers of "dropout".
         dropout_rate: before the classifier.
-        dtype: of the computation; parameters, flow and logits stay float32.
-        axis_name: pmap axis over which batch statistics are averaged, or None.
         implementation: of the 3D convolutions, see `afn_jax.nn.conv`.
     """
 
@@ -157,7 +154,7 @@ def triplet_starts(num_frames: int, triplet_stride: int = 3) -> range:
 def triplet_frames(
     frames: Float[Array, "b t h w 3"], triplet_stride: int = 3
 ) -> tuple[Float[Array, "b n h w 1"], Float[Array, "b n h w 1"]]:
-    """Grey frames k - 1 and k of each triplet: `previous` and `current` of `jointflow3d_loss`."""
+    """Gray frames k - 1 and k of each triplet: `previous` and `current` of `jointflow3d_loss`."""
     check_num_frames(frames, least=3)
     starts = jnp.array(list(triplet_starts(frames.shape[1], triplet_stride)))
     gray = rgb_to_gray(frames)

@@ -4,7 +4,7 @@ Zhu, Lan, Newsam, Hauptmann: Hidden Two-Stream Convolutional Networks for Action
 
 | part | paper | here |
 |---|---|---|
-| 11 frames on channels -> 10 flows | section 3.2 | `num_frames` |
+| 11 frames on channels, 10 flows | section 3.2 | `num_frames` |
 | 3x3 kernels, no stride in conv1 | section 3.1, "Small Disp" in Table 2 | `encoder="small"` |
 | larger kernels and strides instead | Table 2 | `encoder="large"` |
 | convolutions between deconvolutions | section 3.1, "CDC" in Table 2 | `extra_convolutions` |
@@ -13,17 +13,18 @@ Zhu, Lan, Newsam, Hauptmann: Hidden Two-Stream Convolutional Networks for Action
 | branching: action from shared features | section 3.2 | `classify=True` |
 | SSIM, smoothness | Table 2 | terms of `afn_jax.losses.motionnet_loss` |
 
-The layer table is in the supplement; this one is that of the authors' released network definition:
-two convolutions a level (64, 128, 256, 512, 512, 1024 channels), leaky ReLU of slope 0.1 but none
-after the extra convolutions and the flow, no batch normalisation, finest flow at half the size, and
-network outputs of a twentieth of a full-size pixel. The authors kept the biases of the transposed
-convolutions at zero. Here they are parameters like any other, because the published footprint
-counts them; `deconv_bias=False` leaves these 1,040 out and is the same function at the start.
+The paper has its layer table in the supplement. The layers here follow the network definition that
+the authors released: two convolutions per level (64, 128, 256, 512, 512, 1024 channels); leaky ReLU
+of slope 0.1, except after the extra convolutions and the flow; no batch normalization; finest flow
+at half the size of the frames; network outputs in units of 20 full-size pixels. The authors kept
+the biases of the transposed convolutions at zero. Here they are ordinary parameters, because the
+published footprint counts them; `deconv_bias=False` leaves out these 1,040 parameters and computes
+the same function at initialization.
 
-Guessed, because the released files do not say: "large" (the first layers of FlowNet-S, whose finest
-flow is at a quarter of the size); "tiny" (a later reading of the supplement by others: 7.8 MB); the
-action branch (mean over the last features, dropout, linear, as ActionFlowNet-2F); mean colours in
-RGB order, where the released weights take BGR.
+Guessed, because the released files do not define it: "large" (the first layers of FlowNet-S, whose
+finest flow is at a quarter of the size); "tiny" (from a later interpretation of the supplement by
+others: 7.8 MB); the action branch (mean over the last features, dropout and a linear layer, as in
+ActionFlowNet-2F); the mean color in RGB order, whereas the released weights expect BGR.
 """
 
 from functools import partial
@@ -41,7 +42,7 @@ from afn_jax.ops.checks import check_float, check_num_frames
 from afn_jax.types import Prediction
 
 CAFFE_MEAN = (123.0, 117.0, 104.0)  # RGB of 255
-OUTPUT_SCALE = 20.0  # full-size pixels of one unit of the network's output
+OUTPUT_SCALE = 20.0  # full-size pixels per unit of the network's output
 
 _LEAK = 0.1
 # (channels in units of `width`, kernel size, stride) of each convolution of each level.
@@ -68,20 +69,17 @@ _DECODERS = {"small": (8, 4, 2, 1), "large": (8, 4, 2, 1), "tiny": (2, 1)}
 
 
 class MotionNet(VideoNetwork):
-    """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> `num_frames - 1` flows at each scale.
+    """MotionNet: `num_frames - 1` flows at each scale.
 
-    Attributes:
-        num_classes: size of the logits, where there are any.
+    Attributes, besides those of `VideoNetwork`:
         width: channels of the first level; 64 in the paper.
-        num_frames: frames a clip; 11 in the paper.
-        dropout_rate: before the classifier, where there is one.
-        encoder: "small" displacements, as the paper's; "large"; "tiny" with three scales.
-        extra_convolutions: between the transposed ones.
-        multiscale: False returns the finest flow alone.
-        deconv_bias: of the transposed convolutions.
-        classify: the branching variant: action from the encoder's last features.
-        dtype: of the computation; parameters, flow and logits stay float32.
-        axis_name: not used, there are no batch statistics; every model has it.
+        num_frames: frames per clip; 11 in the paper.
+        encoder: "small" for small displacements, as in the paper; "large"; "tiny" with three
+            scales.
+        extra_convolutions: convolutions between the transposed ones.
+        multiscale: False returns only the finest flow.
+        deconv_bias: biases in the transposed convolutions.
+        classify: the branching variant, which classifies the last features of the encoder.
     """
 
     num_frames: int = 11
@@ -93,7 +91,7 @@ class MotionNet(VideoNetwork):
 
     @property
     def flow_strides(self) -> tuple[int, ...]:
-        """Size of the frames over that of each flow, finest first."""
+        """Size of the frames divided by the size of each flow, finest first."""
         check_choice("encoder", self.encoder, _ENCODERS)
         strides, stride = [], 1
         for level in _ENCODERS[self.encoder]:
@@ -107,7 +105,7 @@ class MotionNet(VideoNetwork):
         check_num_frames(frames, self.num_frames, least=2)
         x = caffe_normalize(frames) / 255
         batch, _, height, width = x.shape[:4]
-        # Frame after frame on channels, as a 2D network sees a clip.
+        # All frames on channels, for 2D convolutions.
         x = jnp.moveaxis(x, 1, 3).reshape(batch, height, width, -1).astype(self.dtype)
         features = []
         for level, convolutions in enumerate(_ENCODERS[self.encoder], 1):
@@ -129,8 +127,8 @@ class MotionNet(VideoNetwork):
                 ConvTranspose2D,
                 use_bias=self.deconv_bias,
                 dtype=self.dtype,
-                # Caffe's "msra" takes the outputs of a transposed convolution for its inputs; from
-                # He's own rule the first flows would be twice as long.
+                # Caffe's "msra" scales a transposed convolution by its outputs. Scaled by its
+                # inputs, as He et al. do, the initial flows would be twice as long.
                 kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "truncated_normal"),
             ),
             dtype=self.dtype,
@@ -152,7 +150,7 @@ class MotionNet(VideoNetwork):
 
 
 def caffe_normalize(frames: Float[Array, "*batch h w 3"]) -> Float[Array, "*batch h w 3"]:
-    """RGB in [0, 1] -> RGB of 255 without the mean colour, as networks of Caffe see it.
+    """Scales RGB in [0, 1] to [0, 255] and subtracts the mean color, as Caffe networks expect it.
 
     Raises ValueError for integers, which would wrap around.
     """
@@ -162,5 +160,5 @@ def caffe_normalize(frames: Float[Array, "*batch h w 3"]) -> Float[Array, "*batc
 
 
 def _split_pairs(output: Float[Array, "b h w c"]) -> Float[Array, "b pairs h w 2"]:
-    """x and y of one pair after another on channels -> an axis of pairs."""
+    """Splits channels x, y, x, y, ... into an axis of pairs and an axis of (x, y)."""
     return jnp.moveaxis(output.reshape(*output.shape[:3], -1, 2), 3, 1)

@@ -42,7 +42,7 @@ Guessed, because the paper does not say, or its authors' code says otherwise:
 - The layer differentiates as that code, not with Sobel kernels (Eq. 8 and 10), also where
   Table 2 learns "Sobel kernels": `kernels="sobel"` in all rows gives the printed equations.
 
-- Flow of RGB is that of the three colours as they are, without the 1x1 convolution to 32 channels
+- Flow of RGB is that of the three colors as they are, without the 1x1 convolution to 32 channels
   (flow-conv-flow has it). Flow-of-flow is of all 64 maps of flow, so 128 come out.
 - "Layer + Multiply" of Table 4 is read as a slip of the pen for "Late + Multiply": late fusion of
   the RGB network and the multiplying one. Late fusion averages the logits, and trains both networks
@@ -50,14 +50,14 @@ Guessed, because the paper does not say, or its authors' code says otherwise:
   Concatenated features go to the next block with twice the channels.
 - Table 1 does not learn the layer's parameters: its 59.4 is that of "None" in Table 2.
 - TV-L1 is this library's, its flow clipped to 20 pixels. Twice: of the maps of x and y flow, as two
-  grey videos. Stacks of ten begin at every frame (the authors' loader: at every second).
+  gray videos. Stacks of ten begin at every frame (the authors' loader: at every second).
 - The time of `r2plus1d18` is that of the authors' 3D network: pooling and stages 3 to 5 halve it.
 - The authors' own (2+1)D networks add the flow to the features (`fusion="residual"`); the paper
   does not. Their 50 layers pad as TensorFlow does, the stem not at all, and have two norms in a row
   in each shortcut; their 3D ResNet-18 pools time around even frames, this, of an even number, odd.
 - He's initial numbers are by the inputs of a convolution, the authors' by its outputs.
 - The layer's learned kernels are shared by its channels (w_x, w_y); the authors' have one for each.
-- Normalisation of the input (ImageNet's); none after the layer, unless "residual".
+- Normalization of the input (ImageNet's); none after the layer, unless "residual".
 """
 
 import dataclasses
@@ -189,11 +189,10 @@ class RepresentationFlowNetwork(VideoNetwork):
 
     `flows` is empty: the layer's are those of 32 learned channels, and TV-L1's are not learned.
 
-    Attributes:
-        num_classes: size of the logits.
+    Attributes, besides those of `VideoNetwork`:
         backbone: of `BACKBONES`.
         width: channels of the stem; 64 in the paper.
-        num_frames: frames a clip; 16, in Table 9 32. Any that leave the layer enough.
+        num_frames: frames per clip; 16, in Table 9 32. Any that leave the layer enough.
         flow_after: block that the flow is taken after, 1 to 5; 0 = of the frames themselves.
         composition: of `NUM_FLOWS`: which flow, "none" for the RGB network.
         fusion: of `FUSIONS`: what becomes of the features that the flow was taken of. "none" = the
@@ -204,8 +203,6 @@ class RepresentationFlowNetwork(VideoNetwork):
         tvl1: the solver of the compositions with TV-L1.
         stacked_flows: so many maps of TV-L1 flow go into the network at a time; 10 in Table 1.
         dropout_rate: before the classifier; .5 for Kinetics, .8 for HMDB51.
-        dtype: of the computation; parameters, flow and logits stay float32.
-        axis_name: pmap axis over which batch statistics are averaged, or None.
         implementation: of the 3D convolutions, see `afn_jax.nn.conv`.
     """
 
@@ -324,7 +321,7 @@ class RepresentationFlowNetwork(VideoNetwork):
         needed = NUM_FLOWS[self.composition] + 1 + more
         if x.shape[1] < needed:
             raise ValueError(
-                f"frames: got {frames.shape[1]} frames a clip. Of those {self.backbone} leaves "
+                f"frames: got {frames.shape[1]} frames per clip. Of those {self.backbone} leaves "
                 f"{x.shape[1]} for the flow after block {self.flow_after}, but composition="
                 f"{self.composition!r} needs {needed}. Pass longer clips, or another flow_after."
             )

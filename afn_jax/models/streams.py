@@ -11,7 +11,7 @@ Zhu, Lan, Newsam, Hauptmann: Hidden Two-Stream Convolutional Networks for Action
 I3D's spatial stream is `I3D`, on all frames.
 
 Guessed, because the paper does not say: the frame that a segment is judged by (the middle one);
-dropout of .8 for ResNets, as in TSN; normalisation of the input (ImageNet's).
+dropout of .8 for ResNets, as in TSN; normalization of the input (ImageNet's).
 """
 
 from typing import Any
@@ -37,7 +37,7 @@ BACKBONES = ("vgg16", "bn-inception", *(f"resnet{depth}" for depth in RESNETS))
 
 
 class FrameClassifier(nn.Module):
-    """Images `[batch, H, W, channels]`, normalised -> logits `[batch, classes]`.
+    """Images `[batch, H, W, channels]`, normalized -> logits `[batch, classes]`.
 
     Attributes:
         num_classes: size of the logits.
@@ -87,17 +87,14 @@ class FrameClassifier(nn.Module):
 class SpatialStream(VideoNetwork):
     """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> logits; no flow.
 
-    Attributes:
-        num_classes: size of the logits.
+    Attributes, besides those of `VideoNetwork`:
         width: channels of the first stage; 64 in the papers.
-        num_frames: frames a clip, all segments together.
+        num_frames: frames per clip, all segments together.
         dropout_rate: before the classifier, or after VGG's two dense layers, of which each has its
             own if it is a pair. None: the paper's of the backbone.
         backbone: "vgg16", "bn-inception", "resnet152" or another of `BACKBONES`.
         num_segments: equal parts of a clip. The middle frame of each is scored, and the mean of the
             scores taken (TSN's consensus).
-        dtype: of the computation; parameters and logits stay float32.
-        axis_name: pmap axis over which batch statistics are averaged, or None.
     """
 
     num_frames: int = 1

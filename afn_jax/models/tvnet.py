@@ -12,13 +12,13 @@ Understanding, 2018. Representation Flow compares with it in its Tables 8 and 9.
 | tau .25, lambda .15, theta .3 | the authors' code | `RepresentationFlowParams` |
 | 1 scale, 1 warp, 50 iterations | the authors' README and training script | defaults |
 | 0.1 M parameters | UF-TSN, Table 1 | 2 x 224 x 224 + 50 x 16 = 101,152 |
-| grey, each pair to [0, 255], Gaussian of .8 pixels | the authors' code | `_prepare` |
+| gray, each pair to [0, 255], Gaussian of .8 pixels | the authors' code | `_prepare` |
 
 In the authors' code tau, lambda, theta and the gradient of the image are fixed; `learned` can name
 them too. Their own loss of the flow, `lambda |warped - frame| + |grad u|`, is a matter of training.
 
-Departures from their code: grey is not rounded down; edges are repeated, not padded with zeros,
-when the frames are smoothed; scales are made with half-pixel centres and averages.
+Departures from their code: gray is not rounded down; edges are repeated, not padded with zeros,
+when the frames are smoothed; scales are made with half-pixel centers and averages.
 
 Guessed, because the paper could not be had here, only its abstract, figures and code: the
 classifier, the BN-Inception of Temporal Segment Networks, on stacks of 10 flows as pictures of 0 to
@@ -55,7 +55,7 @@ class TVNetFlow(nn.Module):
     Attributes:
         num_scales: of the pyramid, at most.
         scale_factor: of the sides from one scale to the next, above 0 and below 1.
-        num_warps: linearisations at each scale.
+        num_warps: linearizations at each scale.
         num_iterations: for each warp; each has kernels of its own, so training settles the number.
         learned: of `LEARNABLE`: those become parameters, the others keep their initial value.
         learned_start: the flow that the coarsest scale starts from is a parameter, which binds the
@@ -149,16 +149,14 @@ class TVNetFlow(nn.Module):
 class TVNet(VideoNetwork):
     """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> logits, and the flow of each pair.
 
-    Attributes:
-        num_classes: size of the logits.
+    Attributes, besides those of `VideoNetwork`:
         width: channels of the classifier's first convolution; 64 in the paper.
-        num_frames: frames a clip; 11 make 10 flows.
+        num_frames: frames per clip; 11 make 10 flows.
         num_scales, num_warps, num_iterations, learned, learned_start: see `TVNetFlow`.
         backbone: the classifier: "bn-inception", "vgg16", or a ResNet, "resnet18" to "resnet152".
         flow_scale: multiplies the stack of flows, of -128 to 127, on its way into the classifier.
         dropout_rate: before the classifier's last layer; a pair for VGG's two.
         dtype: of the classifier's computation; parameters, flow and logits stay float32.
-        axis_name: pmap axis over which batch statistics are averaged, or None.
     """
 
     num_frames: int = 11
@@ -199,7 +197,7 @@ class TVNet(VideoNetwork):
 
 
 def _prepare(pairs: Float[Array, "n 2 h w 3"]) -> Float[Array, "n 2 h w"]:
-    """Grey, each pair to [0, 255] by its own minimum and maximum, smoothed."""
+    """Gray, each pair to [0, 255] by its own minimum and maximum, smoothed."""
     gray = 255 * rgb_to_gray(pairs)[..., 0]
     lowest = gray.min((1, 2, 3), keepdims=True)
     span = gray.max((1, 2, 3), keepdims=True) - lowest

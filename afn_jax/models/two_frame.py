@@ -1,4 +1,4 @@
-"""The two-frame models of ActionFlowNet (section 3.3): flow, action, and both, of frame pairs.
+"""The two-frame models of ActionFlowNet (section 3.3): flow, action, or both, from frame pairs.
 
 Ng, Choi, Neumann, Davis: ActionFlowNet: Learning Motion Representation for Action Recognition,
 2018.
@@ -9,15 +9,15 @@ Ng, Choi, Neumann, Davis: ActionFlowNet: Learning Motion Representation for Acti
 | FlowNet: ResNet-18, four outputs | section 3.3, Eq. 3 | `TwoFrameNet(classify=False)` |
 | ActionFlowNet-2F: both tasks | section 3.3.2, Figure 3, Eq. 4 | `TwoFrameNet` |
 | "Scratch": ResNet-18 alone | Table 1 | `TwoFrameNet(predict_flow=False)` |
-| "Fine-tune": flow first, then action | Table 1 | that one with the encoder of FlowNet |
+| "Fine-tune": flow first, then action | Table 1 | the same, from the encoder of FlowNet |
 | Stacked: no conv1, no pool1 | section 3.3.1, Figure 2 | `StackedNet` |
 | "Stacked ... is fixed" | Table 1, section 4.3 | `StackedNet(freeze_flow=True)` |
-| dropout .5 before the classifier | section 4.2 | `dropout_rate` |
+| dropout 0.5 before the classifier | section 4.2 | `dropout_rate` |
 
-Guessed, because the paper does not say: channels of the decoder (halved at each level, so that
-ActionFlowNet-2F has 57% of Stacked's parameters, "approximately half" in section 4.3); leaky ReLU
-as FlowNet-S, and batch normalisation as the encoder has; He initialisation; normalisation of the
-input (ImageNet's); that a longer clip is scored by the mean over its pairs.
+Guessed, because the paper does not report it: channels of the decoder (halved at each level, so
+that ActionFlowNet-2F has 57% of the parameters of Stacked, "approximately half" in section 4.3);
+leaky ReLU as in FlowNet-S and batch normalization as in the encoder; He initialization;
+normalization of the input (ImageNet's); averaging the scores over all pairs of a longer clip.
 """
 
 from functools import partial
@@ -37,26 +37,23 @@ from afn_jax.types import Prediction
 
 
 def frame_pairs(frames: Float[Array, "b t h w c"]) -> Float[Array, "n h w c2"]:
-    """Each frame with the next on channels, all pairs of all clips on the batch axis."""
+    """Concatenates each frame and the next on channels; all pairs are on the batch axis."""
     check_num_frames(frames, least=2)
     pairs = jnp.concatenate([frames[:, :-1], frames[:, 1:]], -1)
     return pairs.reshape(-1, *pairs.shape[2:])
 
 
 class TwoFrameNet(VideoNetwork):
-    """Frames `[batch, time, H, W, 3]` in [0, 1] -> logits, and flow at 1/4 to 1/32 of the size.
+    """ActionFlowNet-2F: logits, and flow at 1/4 to 1/32 of the size of the frames.
 
-    Every two frames in a row are a pair: `time - 1` flows, and logits averaged over the pairs.
+    Each frame and the next are a pair: there are `time - 1` flows, and the logits are averaged over
+    the pairs.
 
-    Attributes:
-        num_classes: size of the logits.
+    Attributes, besides those of `VideoNetwork`:
         width: channels of the first stage; 64 in the paper.
-        num_frames: frames a clip, 2 or more; 2 in the paper.
-        dropout_rate: before the classifier.
-        predict_flow: False leaves the decoder out.
-        classify: False leaves the classifier out.
-        dtype: of the computation; parameters, flow and logits stay float32.
-        axis_name: pmap axis over which batch statistics are averaged, or None.
+        num_frames: frames per clip, 2 or more; 2 in the paper.
+        predict_flow: False leaves out the decoder.
+        classify: False leaves out the classifier.
     """
 
     num_frames: int = 2
@@ -100,10 +97,12 @@ class TwoFrameNet(VideoNetwork):
 class StackedNet(VideoNetwork):
     """FlowNet, and a ResNet-18 without conv1 and pool1 on its finest flow.
 
-    Attributes as of `TwoFrameNet`, and
-        freeze_flow: True is the paper's Table 1, for a flow network that was trained before: the
-            classifier's gradient stops at the flow, and the flow network's batch statistics stay.
-            Flow keeps its own gradient, for a flow loss; leave that out to keep the network fixed.
+    Attributes, besides those of `VideoNetwork`:
+        num_frames: frames per clip, 2 or more; 2 in the paper.
+        freeze_flow: True is the setting of the paper's Table 1, for a flow network that is already
+            trained: the classifier's gradient stops at the flow, and the flow network's batch
+            statistics do not change. A flow loss still has a gradient; train without one to keep
+            the flow network fixed.
     """
 
     num_frames: int = 2
@@ -141,7 +140,7 @@ class StackedNet(VideoNetwork):
 def pooled_scores(
     x: Float[Array, "n h w c"], num_classes: int, *, dropout_rate: float, train: bool
 ) -> Float[Array, "n classes"]:
-    """Mean over the map, dropout, linear "classifier": layers of the module that calls this."""
+    """Computes the mean over the map, dropout, and a linear layer, "classifier" of the caller."""
     pooled = x.astype(jnp.float32).mean((1, 2))
     pooled = nn.Dropout(dropout_rate, deterministic=not train)(pooled)
     return nn.Dense(num_classes, name="classifier")(pooled)

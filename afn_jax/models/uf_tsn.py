@@ -32,7 +32,7 @@ Guessed, because the paper does not say:
   `use_cost_volume`.
 - The clip: "stacks a video sequences of 10 frames" is read as 10 flows, of 11 frames.
   `num_frames=10` is the other reading.
-- Frames are normalised by ImageNet's statistics. Flow is clipped to +-20 pixels, as in Hidden
+- Frames are normalized by ImageNet's statistics. Flow is clipped to +-20 pixels, as in Hidden
   Two-Stream, and divided so that its range is that of such a frame's.
 - Dropout; the spatial stream sees the middle frame; scores are logits; both streams weigh the same.
 """
@@ -65,11 +65,10 @@ class UFTSN(VideoNetwork):
     `num_frames - 1 + p` the flow from frame p + 1 to p. `split_directions` takes them apart for
     `afn_jax.losses.uf_tsn_loss`. The classifier sees the forward flows alone.
 
-    Attributes:
-        num_classes: size of the logits.
+    Attributes, besides those of `VideoNetwork`:
         width: channels of the ResNets' first stage; 64 in the paper. All widths of the estimator
             are scaled by width / 64.
-        num_frames: frames a clip. Without a classifier, clips of any length from 2 are taken.
+        num_frames: frames per clip. Without a classifier, clips of any length from 2 are taken.
         dropout_rate: before each classifier.
         classify: False leaves only the flow estimator.
         spatial_stream: False leaves out the ResNet-152 and the fusion.
@@ -81,8 +80,6 @@ class UFTSN(VideoNetwork):
             use_cost_volume, multi_scale, remat: see `afn_jax.nn.pwc.CoarseToFineFlow`.
         flow_bound: pixels of the frames at which the classifier's input is clipped.
         motion_depth, spatial_depth: of the ResNets, see `afn_jax.models.baselines.RESNETS`.
-        dtype: of the computation; parameters, flows and logits stay float32.
-        axis_name: pmap axis over which batch statistics are averaged, or None.
     """
 
     num_frames: int = 11
@@ -174,7 +171,7 @@ def stack_flows(flows: Float[Array, "b p h w 2"], *, bound: float) -> Float[Arra
     """The flows of a clip as one image: x of the first, y of the first, x of the second, ...
 
     Flow is clipped to +-`bound` pixels, which become +-0.5 over ImageNet's mean deviation: the
-    range of a normalised frame, as weights trained on frames expect it.
+    range of a normalized frame, as weights trained on frames expect it.
     """
     scaled = (normalize_flow(flows, bound=bound) / 255 - 0.5) / (sum(IMAGENET_STD) / 3)
     return jnp.moveaxis(scaled, 1, 3).reshape(*flows.shape[:1], *flows.shape[2:4], -1)

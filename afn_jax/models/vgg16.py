@@ -8,7 +8,7 @@ Hidden Two-Stream Networks (Zhu et al., 2018) compares with in its Table 1.
 |---|---|---|
 | VGG-16 | 2015, Table 1, D | `afn_jax.nn.vgg.VGG16` |
 | flow stack | 2014, section 3.1, Eq. 1: x and y of 10 flows by turns | `flow_stack`, 20 channels |
-| flow | TV-L1 (Hidden Two-Stream, Table 1), of the grey frames | `afn_jax.ops.tvl1_flow` |
+| flow | TV-L1 (Hidden Two-Stream, Table 1), of the gray frames | `afn_jax.ops.tvl1_flow` |
 | range | Hidden Two-Stream, section 3.2: cut at 20 pixels, linear to [0, 255], minus 128 | same |
 | dropout of the flow stream | .9 and .8 (Hidden Two-Stream's code) | `flow_dropout_rates` |
 | late fusion | Hidden Two-Stream, section 3.3: spatial to temporal 1 : 1.5 | `fusion_weights` |
@@ -40,13 +40,10 @@ from afn_jax.types import Prediction
 class FrameVGG16(VideoNetwork):
     """Frames `[batch, time, H, W, 3]` in [0, 1] -> logits averaged over time; no flow.
 
-    Attributes:
-        num_classes: size of the logits.
+    Attributes, besides those of `VideoNetwork`:
         width: channels of the first stage; 64 in the paper.
-        num_frames: frames a clip, any.
+        num_frames: frames per clip, any.
         dropout_rate: after each of the two hidden dense layers.
-        dtype: of the computation; parameters and logits stay float32.
-        axis_name: nothing to average: there is no batch normalisation.
     """
 
     num_frames: int = 1
@@ -68,13 +65,10 @@ class FrameVGG16(VideoNetwork):
 class TwoStreamVGG16(VideoNetwork):
     """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> fused logits; no learned flow.
 
-    Attributes:
-        num_classes: size of the logits.
+    Attributes, besides those of `VideoNetwork`:
         width: channels of the first stage of each stream; 64 in the paper.
-        num_frames: frames a clip; 11 in the paper, which makes 10 flows.
+        num_frames: frames per clip; 11 in the paper, which makes 10 flows.
         dropout_rate: of the spatial stream, after each of the two hidden dense layers.
-        dtype: of the computation; parameters, flow and logits stay float32.
-        axis_name: nothing to average: there is no batch normalisation.
         flow_dropout_rates: of the temporal stream, after fc6 and fc7.
         fusion_weights: of the spatial and the temporal stream. A stream of weight 0 is left out.
         fusion: "softmax": the weighted mean of the streams' probabilities, whose logarithm is the

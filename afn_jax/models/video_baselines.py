@@ -1,4 +1,4 @@
-"""Networks that convolve over space and time: R3D-18, R(2+1)D-18 and C3D.
+"""Networks with convolutions over space and time: R3D-18, R(2+1)D-18 and C3D.
 
 R3D, R(2+1)D: Tran, Wang, Torresani, Ray, LeCun, Paluri: A Closer Look at Spatiotemporal
 Convolutions for Action Recognition, 2018. C3D: Tran, Bourdev, Fergus, Torresani, Paluri: Learning
@@ -9,16 +9,17 @@ Spatiotemporal Features with 3D Convolutional Networks, 2015.
 | R3D | 2018, section 3.3, Table 1 | `VideoResNet("3d")`, stem 3x7x7, no pooling after it |
 | R(2+1)D | 2018, section 3.5 | `VideoResNet("2plus1d")`, stem 1x7x7 to 45, 3x1x1 to 64 |
 | strides | 2018, Table 1: res3, res4, res5 halve time and space | `stage_strides` |
-| C3D | 2015, section 3.2, Figure 3 | `C3D`: 8 convolutions 3x3x3, 5 poolings, fc6, fc7 |
+| C3D | 2015, section 3.2, Figure 3 | `C3D`: 8 convolutions of 3x3x3, 5 poolings, fc6, fc7 |
 | pool1 keeps time | 2015, section 3.1 | `C3D_STAGES` |
 
-The ResNets are torchvision's in every layer and in the normalisation of the input, so that its
-weights of Kinetics-400 load (`afn_jax.weights`). C3D's last pooling keeps an odd row, as the
-authors' Caffe does: 7 x 7 becomes 4 x 4, which makes fc6 see 8192 numbers.
+The ResNets are those of torchvision in every layer and in the normalization of the input, so that
+its weights trained on Kinetics-400 load (`afn_jax.weights`). C3D's last pooling keeps an odd last
+row, as the authors' Caffe does: 7 x 7 becomes 4 x 4, so fc6 has 8192 inputs.
 
-Guessed: dropout of .5 before the ResNets' classifier (the paper has none; for fine-tuning on small
-datasets); C3D's input normalisation (ImageNet's in place of the authors' mean clip of Sports-1M);
-C3D at other sizes than 16 x 112 x 112, where averages bring the last map to 1 x 4 x 4.
+Guessed: dropout of 0.5 before the ResNets' classifier (the paper uses none; meant for fine-tuning
+on small datasets); C3D's input normalization (ImageNet's instead of the authors' mean clip of
+Sports-1M); C3D at sizes other than 16 x 112 x 112, where averaging reduces the last map to 1 x 4 x
+4.
 """
 
 from functools import partial
@@ -35,10 +36,10 @@ from afn_jax.nn.vgg import adaptive_average_pool, dense_layers, max_pool_halves
 from afn_jax.ops.checks import check_float
 from afn_jax.types import Prediction
 
-KINETICS_MEAN = (0.43216, 0.394666, 0.37645)  # RGB in [0, 1], of torchvision's video networks
+KINETICS_MEAN = (0.43216, 0.394666, 0.37645)  # RGB in [0, 1], from torchvision's video networks
 KINETICS_STD = (0.22803, 0.22145, 0.216989)
 
-# Widths in units of the first, convolutions, and the axes that the pooling after them halves.
+# Width in units of the first, number of convolutions, axes that the pooling after them halves.
 C3D_STAGES = (
     (1, 1, (2, 3)),
     (2, 1, (1, 2, 3)),
@@ -49,17 +50,13 @@ C3D_STAGES = (
 
 
 class VideoResNet(VideoNetwork):
-    """Frames `[batch, time, H, W, 3]` in [0, 1] -> logits; no flow.
+    """R3D-18 or R(2+1)D-18; no flow.
 
-    Attributes:
-        num_classes: size of the logits.
+    Attributes, besides those of `VideoNetwork`:
         width: channels of the first stage; 64 in the paper.
-        num_frames: frames a clip, any; 16 in the paper.
-        dropout_rate: before the classifier.
-        dtype: of the computation; parameters and logits stay float32.
-        axis_name: pmap axis over which batch statistics are averaged, or None.
-        convolution: "3d" or "2plus1d": in one step, or over space and then over time.
-        implementation: of the 3D convolutions, see `afn_jax.nn.conv`.
+        num_frames: frames per clip; 16 in the paper, but any number works.
+        convolution: "3d", or "2plus1d": over space first, then over time.
+        implementation: implementation of the 3D convolutions, see `afn_jax.nn.conv`.
     """
 
     num_frames: int = 16
@@ -92,16 +89,13 @@ class VideoResNet(VideoNetwork):
 
 
 class C3D(VideoNetwork):
-    """Frames `[batch, time, H, W, 3]` in [0, 1], 16 x 112 x 112 in the paper -> logits; no flow.
+    """C3D, on clips of 16 x 112 x 112 in the paper; no flow.
 
-    Attributes:
-        num_classes: size of the logits.
+    Attributes, besides those of `VideoNetwork`:
         width: channels of the first convolution; 64 in the paper. fc6 and fc7 have 64 times that.
-        num_frames: frames a clip, any; 16 in the paper.
-        dropout_rate: after fc6 and after fc7.
-        dtype: of the computation; parameters and logits stay float32.
-        axis_name: nothing to average: there is no batch normalisation.
-        implementation: of the 3D convolutions, see `afn_jax.nn.conv`.
+        num_frames: frames per clip; 16 in the paper, but any number works.
+        dropout_rate: dropout rate after fc6 and after fc7.
+        implementation: implementation of the 3D convolutions, see `afn_jax.nn.conv`.
     """
 
     num_frames: int = 16
