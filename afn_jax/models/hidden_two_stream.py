@@ -1,29 +1,29 @@
-"""Hidden Two-Stream Networks: MotionNet in front of a temporal stream, and a spatial stream beside.
+"""Hidden Two-Stream Networks: MotionNet and a temporal stream on its flow, beside a spatial stream.
 
 Zhu, Lan, Newsam, Hauptmann: Hidden Two-Stream Convolutional Networks for Action Recognition, 2018.
 
 | part | paper | here |
 |---|---|---|
 | stacking MotionNet and the temporal stream | section 3.2 | `HiddenTemporal` |
-| clip at 20 pixels, normalize to 0 ... 255 | section 3.2 | `temporal_input` |
+| clip at 20 pixels, normalize to [0, 255] | section 3.2 | `temporal_input` |
 | 11 frames, 10 flows | section 3.2 | `flow_frames` |
 | (a) MotionNet fixed | section 3.2 | `freeze_flow=True`, action loss alone |
 | (b) both tuned, action loss alone | section 3.2 | `freeze_flow=False`, action loss alone |
-| (c) both tuned, all losses | section 3.2 | that, with `afn_jax.losses.motionnet_loss` of `flows` |
+| (c) both tuned, all losses | section 3.2 | the same, with `afn_jax.losses.motionnet_loss` of `flows` |
 | VGG16, TSN, I3D temporal streams | section 6, Table 4 | `backbone`, `num_segments` |
 | late fusion 1 : 1.5 | section 3.3 | `HiddenTwoStream`, `late_fusion` |
 | branching instead of stacking | section 3.2 | `MotionNet(classify=True)` |
 
-The paper says "quantize"; the authors' network does not round, and neither does this. It clips at
-the size of the flow, then enlarges, in this order. Dropout rates of VGG16 are those of the authors'
-network definition, those of TSN are of Wang et al. 2016.
+The paper says "quantize", but the authors' network does not round, and neither does this one. Flow
+is clipped at its own resolution and enlarged afterwards. The dropout rates of VGG16 are from the
+authors' network definition, those of TSN from Wang et al. 2016.
 
-Guessed, because the released files do not say (they have VGG16 alone): TSN's segments of 11 frames
-each; I3D on 61 frames, six times ten flows, which is near its 64, with dropout .5; dropout .7 for
-ResNets; `flow_scale`. The authors' weights expect the range of -128 to 127 (`flow_scale=1`),
-I3D's that of -1 to 1 (1 / 127.5); torchvision's, and training from random numbers, about unit
-variance, and that is the default. The authors draw the last layer of VGG16 with a standard
-deviation of .001; here it is Flax's default, 1 / sqrt(4096).
+Guessed, because the released files contain only VGG16: TSN's segments of 11 frames each; I3D on 61
+frames (six times ten flows, close to its 64), with dropout 0.5; dropout 0.7 for ResNets;
+`flow_scale`. The authors' weights expect a range of -128 to 127 (`flow_scale=1`), those of I3D a
+range of -1 to 1 (1 / 127.5). torchvision's weights, and training from random initialization, expect
+about unit variance, which is the default. The authors initialize the last layer of VGG16 with a
+standard deviation of 0.001; here it is Flax's default, 1 / sqrt(4096).
 """
 
 import flax.linen as nn
@@ -48,7 +48,7 @@ from afn_jax.ops import normalize_flow
 from afn_jax.types import Prediction
 
 FLOW_BOUND = 20.0  # pixels
-# After fc6 and fc7 of VGG; the last one before the classifier of the others.
+# VGG: after fc6 and fc7. Others: the last one, before the classifier.
 TEMPORAL_DROPOUT = {"vgg16": (0.9, 0.8), "i3d": (0.5, 0.5)}  # others: 0.7
 FUSIONS = ("softmax", "l1", "logits")
 
@@ -56,19 +56,19 @@ FUSIONS = ("softmax", "l1", "logits")
 def temporal_input(
     flow: Float[Array, "*batch h w 2"], *, stride: int, size: tuple[int, int]
 ) -> Float[Array, "*batch new_h new_w 2"]:
-    """The "new normalization layer" between MotionNet and a temporal stream (section 3.2).
+    """Computes the "new normalization layer" between MotionNet and a temporal stream (section 3.2).
 
-    Clipped to 20 pixels, 127.5 + 6.375 times the flow, enlarged bilinearly, minus 128: no motion is
-    -0.5. Outside the map the enlargement reads 0, as the authors' transposed convolution does, so
-    the outermost pixels are nearer to -128.
+    The flow is clipped to 20 pixels, mapped to 127.5 + 6.375 * flow, enlarged bilinearly, and
+    reduced by 128, so that no motion is -0.5. The enlargement reads 0 outside the map, as the
+    authors' transposed convolution does, so the outermost pixels are closer to -128.
 
     Args:
-        flow: `[..., h, w, 2]`, in pixels of the frames, on a map `stride` times smaller.
-        stride: size of the frames over that of the map, rounded up.
+        flow: `[..., h, w, 2]`, in pixels of the frames, on a map `stride` times smaller than they.
+        stride: size of the frames divided by the size of the map, rounded up.
         size: (height, width) of the frames.
 
     Returns:
-        `[..., height, width, 2]`, from -128 to 127.
+        `[..., height, width, 2]`, in [-128, 127].
     """
     *leading, height, width, _ = flow.shape
     scaled = normalize_flow(flow, bound=FLOW_BOUND)
@@ -87,22 +87,24 @@ def late_fusion(
     weights: tuple[float, float] = (1.0, 1.5),
     fusion: str = "logits",
 ) -> Float[Array, "b classes"]:
-    """Fused logits of two streams, whose softmax is the fused distribution (section 3.3).
+    """Computes logits whose softmax is the fused distribution of two streams (section 3.3).
 
     Args:
-        spatial, temporal: `[batch, classes]`, scores before softmax, of a clip or means of many.
-        weights: of the spatial and the temporal stream.
-        fusion: "logits": the mean of the scores, as section 3.3 reads. "softmax": the mean of
-            probabilities. "l1": the authors' script: negative scores count 0, and what remains is
-            scaled to a sum of 1; for evaluation, as most scores get no gradient.
+        spatial: `[batch, classes]`, scores before softmax, of one clip or averaged over several.
+        temporal: the same for the temporal stream.
+        weights: weights of the spatial and the temporal stream.
+        fusion: "logits": weighted mean of the scores, as section 3.3 reads. "softmax": weighted
+            mean of the probabilities. "l1", as in the authors' script: negative scores are set to 0
+            and the rest is scaled to a sum of 1; only for evaluation, because most scores have no
+            gradient.
 
     Raises:
-        ValueError: another `fusion`, or weights that are negative or all 0.
+        ValueError: for an unknown `fusion`, or weights that are negative or all 0.
     """
     check_choice("fusion", fusion, FUSIONS)
     check_fusion_weights(weights)
     if fusion != "l1":
-        # A stream of weight 0 would give the logarithm of 0.
+        # A weight of 0 would lead to the logarithm of 0.
         pairs = zip((spatial, temporal), weights, strict=True)
         streams = [(scores, weight) for scores, weight in pairs if weight > 0]
         return fuse([s for s, _ in streams], [w for _, w in streams], fusion)
@@ -119,25 +121,25 @@ def _l1_normalize(scores: Float[Array, "b classes"]) -> Float[Array, "b classes"
 
 
 class HiddenTemporal(VideoNetwork):
-    """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> logits, and MotionNet's flows.
+    """Temporal stream: logits, and the flows of MotionNet that they are computed from.
 
-    MotionNet sees `flow_frames` frames at a time; windows share their outermost frames, so that
-    there is one flow from each frame of a segment to the next.
+    MotionNet sees `flow_frames` frames at a time. Consecutive windows share a frame, so that there
+    is one flow from each frame of a segment to the next.
 
     Attributes, besides those of `VideoNetwork`:
         width: channels of the first level of both networks; 64 in the paper.
-        num_frames: frames per clip, all segments together.
-        dropout_rate: of the temporal stream; a pair for VGG's two layers. None: the paper's.
-        backbone: "vgg16", "bn-inception", "i3d" or another of `BACKBONES`.
-        num_segments: equal parts of a clip; the mean of their scores is taken (TSN's consensus).
-            There is no flow from one to the next: flows are those of the first part, then those of
-            the second. For a loss of flow, split the frames alike.
-        flow_frames: frames that MotionNet sees at a time, or all of a shorter segment; 11 in the
-            paper.
-        freeze_flow: the gradient of the action loss stops at the flow: (a) of section 3.2. Flow
-            keeps its own gradient, for a flow loss; leave that out to keep MotionNet fixed.
-        encoder, extra_convolutions, multiscale, deconv_bias: of `MotionNet`.
-        flow_scale: multiplies the normalized flow on its way into the temporal stream.
+        dropout_rate: dropout rate of the temporal stream; a pair for VGG's two layers. None: as in
+            the paper.
+        backbone: "vgg16", "bn-inception", "i3d" or another one of `BACKBONES`.
+        num_segments: number of equal parts of a clip; their scores are averaged (TSN's consensus).
+            There is no flow from one part to the next: the flows of the first part come first, then
+            those of the second. A flow loss has to split the frames in the same way.
+        flow_frames: frames that MotionNet sees at a time, or all frames of a shorter segment; 11 in
+            the paper.
+        freeze_flow: the gradient of the action loss stops at the flow: (a) of section 3.2. A flow
+            loss still has a gradient; train without one to keep MotionNet fixed.
+        encoder, extra_convolutions, multiscale, deconv_bias: see `MotionNet`.
+        flow_scale: factor of the normalized flow before the temporal stream.
     """
 
     num_frames: int = 11
@@ -184,9 +186,9 @@ class HiddenTemporal(VideoNetwork):
         window = min(self.flow_frames, length)
         if window < 2 or (length - 1) % (window - 1):
             raise ValueError(
-                f"num_frames: got {length} frames a segment, but flow comes from windows of "
-                f"flow_frames={self.flow_frames} that share their outermost frames. Give a segment "
-                f"2 to {self.flow_frames} frames, or one more than a multiple of "
+                f"num_frames: got {length} frames per segment, but flow comes from windows of "
+                f"flow_frames={self.flow_frames}, of which consecutive ones share a frame. Use 2 to "
+                f"{self.flow_frames} frames per segment, or one more than a multiple of "
                 f"{self.flow_frames - 1}."
             )
         starts = range(0, length - 1, window - 1)
@@ -202,7 +204,7 @@ class HiddenTemporal(VideoNetwork):
             rate = both_rates(rates)[-1]
             temporal = InceptionI3D(self.num_classes, dropout_rate=rate, name="temporal", **fields)
             return temporal(x, train=train)
-        # x and y of one flow after another on channels.
+        # Channels: x and y of the first flow, of the second, ...
         x = jnp.moveaxis(x, 1, 3).reshape(x.shape[0], *x.shape[2:4], -1)
         temporal = FrameClassifier(
             self.num_classes, self.backbone, both_rates(rates), name="temporal", **fields
@@ -211,14 +213,14 @@ class HiddenTemporal(VideoNetwork):
 
 
 class HiddenTwoStream(VideoNetwork):
-    """A spatial stream and a hidden temporal stream, fused late.
+    """A spatial stream and a hidden temporal stream with late fusion.
 
-    The paper trains the streams apart from each other (`SpatialStream` or `I3D`, and
-    `HiddenTemporal`): their variables are those of `spatial` and `temporal` here.
+    The paper trains the streams separately (`SpatialStream` or `I3D`, and `HiddenTemporal`); their
+    variables are the subtrees `spatial` and `temporal` here.
 
-    Attributes as of `HiddenTemporal`, and
-        dropout_rate: of both streams; None: the paper's of each.
-        spatial_backbone: None: that of the temporal stream.
+    Attributes, besides those of `HiddenTemporal`:
+        dropout_rate: dropout rate of both streams; None: as in the paper for each stream.
+        spatial_backbone: backbone of the spatial stream; None: that of the temporal stream.
         fusion_weights, fusion: see `late_fusion`.
     """
 

@@ -1,29 +1,29 @@
-"""Odabasi's joint network: a small 3D encoder-decoder gives flow, a 3D ResNet-18 classifies it.
+"""Odabasi's joint network: a small 3D encoder-decoder predicts flow, a 3D ResNet-18 classifies it.
 
 Odabasi: Learning Optical Flow for Action Classification, 2018 (workshop). A negative result: 90% on
-the training set and 27% on the validation set of a dataset that is not named.
+the training set and 27% on the validation set of an unnamed dataset.
 
 | part | paper | here |
 |---|---|---|
 | gray triplets I_{k-1}, I_k, I_{k+1} | section III-A | `rgb_to_gray`, `triplet_starts` |
-| Gaussian noise on normalized frames | section III-A | `noise_std`, while training |
+| Gaussian noise on normalized frames | section III-A | `noise_std`, in training |
 | 3D convolutional encoder-decoder | section III-A, Figure 2 | `flow_encoder`, `flow_decoder` |
-| one flow a triplet, on I_{k-1} (Eq. 1) | section III-A | `flows[0]`, at the size of the frames |
+| one flow per triplet, on I_{k-1} (Eq. 1) | section III-A | `flows[0]`, at the size of the frames |
 | flows stacked in time | section III-B | `[batch, triplets, H, W, 2]` |
 | 3D-ResNet-18 of Hara et al. 2017 | section IV-A | `action_encoder`, `classifier` |
-| joint loss | Eq. 3 | `afn_jax.losses.jointflow3d_loss`, frames by `triplet_frames` |
+| joint loss | Eq. 3 | `afn_jax.losses.jointflow3d_loss`, frames from `triplet_frames` |
 | 56 x 56 frames | section IV-A | any size |
 
-The 3D ResNet-18 is that of Hara et al.: stem 7x7x7 with stride (1, 2, 2), 3x3x3 max pooling with
-stride 2 over time too, stages 3 to 5 with stride 2 over time too, and shortcuts without parameters
-(type A: subsampled, and padded with zero channels).
+The 3D ResNet-18 is that of Hara et al.: a 7x7x7 stem with stride (1, 2, 2), 3x3x3 max pooling with
+stride 2 in time too, stages 3 to 5 with stride 2 in time too, and shortcuts without parameters
+(type A: subsampled and padded with zero channels).
 
-Guessed, because the paper does not say (it calls the flow network "a small 3D CNN", "as simple as
-possible"): its widths, 3x3x3 kernels, three halvings of space and none of time, batch
-normalization, leaky ReLU, and skip connections as in Hidden Two-Stream, whose structure the paper
-uses; that the middle one of the decoder's three maps, that of frame k, is the flow; that triplets
-do not overlap ("divided into smaller groups"); 48 frames, so that the ResNet sees 16 flows; the
-mean and deviation that normalize gray; the noise; no dropout.
+Guessed, because the paper does not report it (it calls the flow network "a small 3D CNN", "as
+simple as possible"): the widths of the flow network, its 3x3x3 kernels, three halvings of space and
+none of time, batch normalization, leaky ReLU, and skip connections as in Hidden Two-Stream, whose
+structure the paper uses; taking the middle one of the decoder's three maps, that of frame k, as the
+flow; triplets that do not overlap ("divided into smaller groups"); 48 frames, so that the ResNet
+sees 16 flows; mean and standard deviation for normalizing gray frames; the noise; no dropout.
 """
 
 from functools import partial
@@ -45,22 +45,21 @@ from afn_jax.types import Prediction
 
 
 class JointFlow3D(VideoNetwork):
-    """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> logits and one flow a triplet.
+    """Odabasi's joint network: logits and one flow per triplet of frames.
 
     `flows[0]` is `[batch, triplets, H, W, 2]`: the flow from the first frame of each triplet to the
-    second. Where the triplets start is `triplet_starts(num_frames, triplet_stride)`.
+    second. Triplets start at `triplet_starts(num_frames, triplet_stride)`.
 
     Attributes, besides those of `VideoNetwork`:
         width: channels of the ResNet's first stage; 64 in the paper. `flow_widths` are scaled by
             width / 64.
         num_frames: frames per clip, 3 or more.
-        triplet_stride: frames from one triplet to the next: 3 divides the clip, 1 gives the flow of
-            consecutive frames. Frames behind the last whole triplet are not used.
+        triplet_stride: frames from one triplet to the next: 3 splits the clip into triplets, 1
+            gives the flow of consecutive frames. Frames after the last whole triplet are not used.
         flow_widths: channels of the flow network's encoder at 1, 1/2, 1/4, ... of the size.
-        noise_std: deviation of the noise on normalized frames while training; uses the random
-            numbers of "dropout".
-        dropout_rate: before the classifier.
-        implementation: of the 3D convolutions, see `afn_jax.nn.conv`.
+        noise_std: standard deviation of the noise added to normalized frames in training, drawn
+            from the random stream "dropout".
+        implementation: implementation of the 3D convolutions, see `afn_jax.nn.conv`.
     """
 
     num_frames: int = 48
@@ -79,7 +78,7 @@ class JointFlow3D(VideoNetwork):
         check_num_frames(frames, self.num_frames, least=3)
         if len(self.flow_widths) < 2:
             raise ValueError(
-                f"flow_widths: got {self.flow_widths}, allowed are two or more: one for each size."
+                f"flow_widths: got {self.flow_widths}, allowed are two or more: one per size."
             )
         starts = triplet_starts(self.num_frames, self.triplet_stride)
         gray = (rgb_to_gray(frames) - sum(IMAGENET_MEAN) / 3) / (sum(IMAGENET_STD) / 3)
@@ -138,15 +137,15 @@ class JointFlow3D(VideoNetwork):
 
 
 def triplet_starts(num_frames: int, triplet_stride: int = 3) -> range:
-    """The index of the first frame (k - 1) of each triplet of a clip.
+    """Returns the index of the first frame (k - 1) of each triplet of a clip.
 
     Raises:
-        ValueError: fewer than three frames, or a stride below 1.
+        ValueError: for a stride below 1.
     """
     if triplet_stride < 1:
         raise ValueError(
-            f"triplet_stride: got {triplet_stride}, allowed are 1 or more: 3 divides the clip, 1 "
-            "starts a triplet at every frame."
+            f"triplet_stride: got {triplet_stride}, allowed are 1 or more: 3 splits the clip into "
+            "triplets, 1 starts a triplet at every frame."
         )
     return range(0, num_frames - 2, triplet_stride)
 
@@ -154,7 +153,7 @@ def triplet_starts(num_frames: int, triplet_stride: int = 3) -> range:
 def triplet_frames(
     frames: Float[Array, "b t h w 3"], triplet_stride: int = 3
 ) -> tuple[Float[Array, "b n h w 1"], Float[Array, "b n h w 1"]]:
-    """Gray frames k - 1 and k of each triplet: `previous` and `current` of `jointflow3d_loss`."""
+    """Computes gray frames k - 1 and k of each triplet, the inputs of `jointflow3d_loss`."""
     check_num_frames(frames, least=3)
     starts = jnp.array(list(triplet_starts(frames.shape[1], triplet_stride)))
     gray = rgb_to_gray(frames)
@@ -162,7 +161,7 @@ def triplet_frames(
 
 
 def _conv_or_shortcut(conv: Any, features: int, kernel_size: Any, strides: Any, name: str) -> Any:
-    """`conv`, but a shortcut of type A where a residual block asks for a projection."""
+    """Returns a layer of `conv`, or a shortcut of type A if a residual block needs a projection."""
     if name != "shortcut_conv":
         return conv(features, kernel_size, strides, name=name)
 
@@ -179,9 +178,9 @@ def _norm_or_nothing(norm: Any, name: str) -> Any:
 
 
 def _max_pool_clip(x: Float[Array, "b t h w c"]) -> Float[Array, "b t2 h2 w2 c"]:
-    """3x3x3 max pooling with stride 2 and padding 1: over the frames, then over time."""
+    """Computes 3x3x3 max pooling with stride 2 and padding 1: over space, then over time."""
     x = max_pool_frames(x)
     batch, time, height, width, channels = x.shape
-    # Time takes the place of the rows, and its one column of pixels stays one.
+    # Pools along time as if it were the rows of a picture that is one column wide.
     x = max_pool_frames(x.reshape(batch, time, 1, height * width * channels))
     return x.reshape(batch, -1, height, width, channels)

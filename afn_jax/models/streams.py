@@ -1,17 +1,17 @@
-"""The spatial streams of Hidden Two-Stream Networks, and the 2D networks both streams are made of.
+"""The spatial streams of Hidden Two-Stream Networks, and the 2D networks of both streams.
 
 Zhu, Lan, Newsam, Hauptmann: Hidden Two-Stream Convolutional Networks for Action Recognition, 2018.
 
 | part | paper | here |
 |---|---|---|
-| VGG16 | section 6; Wang et al. 2015 | `backbone="vgg16"`, dropout .9 twice |
-| TSN | section 6; Wang et al. 2016 | `backbone="bn-inception"`, three segments, dropout .8 |
-| scores of a video's frames are averaged before softmax | section 3.3 | over `num_segments` |
+| VGG16 | section 6; Wang et al. 2015 | `backbone="vgg16"`, dropout 0.9 twice |
+| TSN | section 6; Wang et al. 2016 | `backbone="bn-inception"`, three segments, dropout 0.8 |
+| mean score of a video's frames, before softmax | section 3.3 | over `num_segments` |
 
 I3D's spatial stream is `I3D`, on all frames.
 
-Guessed, because the paper does not say: the frame that a segment is judged by (the middle one);
-dropout of .8 for ResNets, as in TSN; normalization of the input (ImageNet's).
+Guessed, because the paper does not report it: the frame that represents a segment (the middle one);
+dropout of 0.8 for ResNets, as in TSN; normalization of the input (ImageNet's).
 """
 
 from typing import Any
@@ -31,19 +31,19 @@ from afn_jax.nn.vgg import VGG16
 from afn_jax.ops.checks import check_num_frames
 from afn_jax.types import Prediction
 
-# After fc6 and fc7 of VGG; the last one before the classifier of the others.
+# VGG: after fc6 and fc7. Others: the last one, before the classifier.
 SPATIAL_DROPOUT = {"vgg16": (0.9, 0.9), "i3d": (0.5, 0.5)}  # others: 0.8
 BACKBONES = ("vgg16", "bn-inception", *(f"resnet{depth}" for depth in RESNETS))
 
 
 class FrameClassifier(nn.Module):
-    """Images `[batch, H, W, channels]`, normalized -> logits `[batch, classes]`.
+    """2D network: normalized images `[batch, H, W, channels]` -> logits `[batch, classes]`.
 
     Attributes:
         num_classes: size of the logits.
-        backbone: of `BACKBONES`.
-        dropout_rates: after fc6 and fc7 of VGG; the last one before the classifier of the others.
-        width, dtype, axis_name: as of `SpatialStream`.
+        backbone: one of `BACKBONES`.
+        dropout_rates: VGG: after fc6 and fc7. Others: the last one, before the classifier.
+        width, dtype, axis_name: as in `SpatialStream`.
     """
 
     num_classes: int
@@ -85,16 +85,15 @@ class FrameClassifier(nn.Module):
 
 
 class SpatialStream(VideoNetwork):
-    """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> logits; no flow.
+    """Spatial stream: logits from the middle frame of each segment; no flow.
 
     Attributes, besides those of `VideoNetwork`:
         width: channels of the first stage; 64 in the papers.
-        num_frames: frames per clip, all segments together.
-        dropout_rate: before the classifier, or after VGG's two dense layers, of which each has its
-            own if it is a pair. None: the paper's of the backbone.
-        backbone: "vgg16", "bn-inception", "resnet152" or another of `BACKBONES`.
-        num_segments: equal parts of a clip. The middle frame of each is scored, and the mean of the
-            scores taken (TSN's consensus).
+        dropout_rate: dropout rate before the classifier, or after VGG's two dense layers; a pair
+            gives each of these its own rate. None: the paper's rate for the backbone.
+        backbone: "vgg16", "bn-inception", "resnet152" or another one of `BACKBONES`.
+        num_segments: number of equal parts of a clip. The scores of their middle frames are
+            averaged (TSN's consensus).
     """
 
     num_frames: int = 1
@@ -123,23 +122,23 @@ class SpatialStream(VideoNetwork):
 def split_segments(
     frames: Float[Array, "b t h w 3"], num_frames: int, num_segments: int
 ) -> Float[Array, "n snippet h w 3"]:
-    """Equal parts of each clip, one after another on the batch axis."""
+    """Splits each clip into equal parts, one after another on the batch axis."""
     check_num_frames(frames, num_frames)
     if num_segments < 1 or num_frames % num_segments:
         raise ValueError(
             f"num_segments: got {num_segments}, which does not divide num_frames={num_frames}. "
-            "Give a clip as many frames for each segment: num_frames is their number together."
+            "All segments need the same number of frames; num_frames counts those of all segments."
         )
     return frames.reshape(-1, num_frames // num_segments, *frames.shape[2:])
 
 
 def both_rates(dropout_rate: float | tuple[float, float]) -> tuple[float, float]:
-    """One rate for both layers, or the pair."""
+    """Returns the rates of both layers: the pair, or one rate twice."""
     return dropout_rate if isinstance(dropout_rate, tuple) else (dropout_rate, dropout_rate)
 
 
 def spatial_rates(
     dropout_rate: float | tuple[float, float] | None, backbone: str
 ) -> tuple[float, float]:
-    """`dropout_rate` for both layers, or the paper's of a spatial stream."""
+    """Returns the rates of both layers of a spatial stream; None: those of the paper."""
     return both_rates(SPATIAL_DROPOUT.get(backbone, 0.8) if dropout_rate is None else dropout_rate)

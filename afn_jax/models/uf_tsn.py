@@ -7,7 +7,7 @@ Yang, Kong, Yang: Unsupervised Motion Representation Enhanced Network for Action
 | feature pyramid, levels 0 (the frame) to 4 | section 2.1 | `afn_jax.nn.pwc.FeaturePyramid` |
 | warping, cost volume, decoders G^l | section 2.1, Eq. 2-5 | `afn_jax.nn.pwc.CoarseToFineFlow` |
 | U^l at every level | section 2.1 | `flows[0]` to `flows[4]`, finest first |
-| backward flow while training | section 2.1 | `bidirectional`, `split_directions` |
+| backward flow in training | section 2.1 | `bidirectional`, `split_directions` |
 | loss | section 2.2, Eq. 6-9 | `afn_jax.losses.uf_tsn_loss` |
 | ResNet-18 on the stacked U^0 | sections 2.1, 3.2 | `motion_encoder`, `classifier` |
 | warm-up of the classifier | section 3.2: "detach the flow" | `stop_flow_gradient` |
@@ -16,25 +16,26 @@ Yang, Kong, Yang: Unsupervised Motion Representation Enhanced Network for Action
 | w/o multi-scale | Table 2 | `multi_scale=False` |
 | w/o cost-volume & multi-scale | Table 2 | `multi_scale=False, use_cost_volume=False` |
 
-The parameters of the smaller models are subtrees of the larger ones, so that each stage of training
-starts from the one before: `uf-tsn-flow` has "flow_estimator", `uf-tsn-temporal` also
+The parameters of the smaller networks are subtrees of the larger ones, so each training stage can
+start from the previous one: `uf-tsn-flow` has "flow_estimator", `uf-tsn-temporal` also
 "motion_encoder" and "classifier", `uf-tsn` also "spatial".
 
-Guessed, because the paper does not say:
+Guessed, because the paper does not report it:
 
-- Widths of pyramid and decoders, three convolutions a level and search radius 3: those of PWC-Net,
-  with a radius that gives 5.7 M. Widths (32, 64, 96, 128) and decoders on levels 4 to 1
-  (`finest_level=1`) give 5.7 M as well, at a quarter of the computation, but no U^0; the 131 flows
-  a second of Table 3, on an RTX 2070, speak for something as small. Leaky ReLU on the cost volume,
-  zeros outside warped features, no context network.
-- What the ablations are: section 3.3 says that the net becomes "similar" to Hidden Two-Stream's, so
-  an encoder-decoder that predicts one flow. The cost volumes stay, without warping, if
-  `use_cost_volume`.
-- The clip: "stacks a video sequences of 10 frames" is read as 10 flows, of 11 frames.
-  `num_frames=10` is the other reading.
+- Widths of the pyramid and the decoders, three convolutions per level and search radius 3: those of
+  PWC-Net, with the radius that leads to 5.7 M parameters. Widths (32, 64, 96, 128) and decoders on
+  levels 4 to 1 (`finest_level=1`) lead to 5.7 M as well, at a quarter of the computation, but
+  without U^0; the 131 flows per second of Table 3, on an RTX 2070, suggest a network that small.
+  Leaky ReLU on the cost volume, zeros outside warped features, no context network.
+- The ablated networks: section 3.3 calls them "similar" to that of Hidden Two-Stream, so they are
+  an encoder-decoder that predicts one flow. With `use_cost_volume`, the cost volumes remain,
+  without warping.
+- The clip: "stacks a video sequences of 10 frames" is read as 10 flows, from 11 frames. The
+  alternative is `num_frames=10`.
 - Frames are normalized by ImageNet's statistics. Flow is clipped to +-20 pixels, as in Hidden
-  Two-Stream, and divided so that its range is that of such a frame's.
-- Dropout; the spatial stream sees the middle frame; scores are logits; both streams weigh the same.
+  Two-Stream, and scaled to the range of such a frame.
+- Dropout; the spatial stream sees the middle frame; scores are logits; equal weights of the
+  streams.
 """
 
 from functools import partial
@@ -57,29 +58,29 @@ from afn_jax.types import Prediction
 
 
 class UFTSN(VideoNetwork):
-    """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> logits and the flow of each pair.
+    """UF-TSN: logits, and the flow of each pair of consecutive frames.
 
-    Flows are finest first, one a level, each `[batch, pairs, h, w, 2]`, with `num_frames - 1` pairs
-    at evaluation. While training with `bidirectional`, the backward flows follow on the same axis:
-    pair p of the first `num_frames - 1` is the flow from frame p to p + 1, pair
-    `num_frames - 1 + p` the flow from frame p + 1 to p. `split_directions` takes them apart for
-    `afn_jax.losses.uf_tsn_loss`. The classifier sees the forward flows alone.
+    Flows are finest first, one per level, each `[batch, pairs, h, w, 2]`, with `num_frames - 1`
+    pairs in evaluation. In training with `bidirectional`, the backward flows follow on the same
+    axis: pair p of the first `num_frames - 1` is the flow from frame p to p + 1, pair `num_frames -
+    1 + p` the flow from frame p + 1 to p. `split_directions` separates them for
+    `afn_jax.losses.uf_tsn_loss`. The classifier only sees forward flows.
 
     Attributes, besides those of `VideoNetwork`:
         width: channels of the ResNets' first stage; 64 in the paper. All widths of the estimator
             are scaled by width / 64.
-        num_frames: frames per clip. Without a classifier, clips of any length from 2 are taken.
-        dropout_rate: before each classifier.
+        num_frames: frames per clip. Without a classifier, clips may have any length from 2.
+        dropout_rate: dropout rate before each classifier.
         classify: False leaves only the flow estimator.
         spatial_stream: False leaves out the ResNet-152 and the fusion.
-        fusion_weights: of the spatial and the temporal logits in their weighted mean.
-        stop_flow_gradient: detach the flow before the classifier: the estimator learns from the
-            losses of the flow only.
-        bidirectional: give backward flows as well while training.
+        fusion_weights: weights of the spatial and the temporal logits in their mean.
+        stop_flow_gradient: detach the flow before the classifier, so that the estimator learns from
+            flow losses only.
+        bidirectional: predict backward flows as well in training.
         pyramid_widths, convs_per_level, decoder_widths, max_displacement, finest_level,
             use_cost_volume, multi_scale, remat: see `afn_jax.nn.pwc.CoarseToFineFlow`.
-        flow_bound: pixels of the frames at which the classifier's input is clipped.
-        motion_depth, spatial_depth: of the ResNets, see `afn_jax.models.baselines.RESNETS`.
+        flow_bound: bound at which the classifier's input is clipped, in pixels of the frames.
+        motion_depth, spatial_depth: depths of the ResNets, see `afn_jax.models.baselines.RESNETS`.
     """
 
     num_frames: int = 11
@@ -168,10 +169,10 @@ class UFTSN(VideoNetwork):
 
 
 def stack_flows(flows: Float[Array, "b p h w 2"], *, bound: float) -> Float[Array, "b h w _"]:
-    """The flows of a clip as one image: x of the first, y of the first, x of the second, ...
+    """Stacks the flows of a clip on channels: x of the first, y of the first, x of the second, ...
 
-    Flow is clipped to +-`bound` pixels, which become +-0.5 over ImageNet's mean deviation: the
-    range of a normalized frame, as weights trained on frames expect it.
+    Flow is clipped to +-`bound` pixels and scaled to +-0.5 divided by ImageNet's mean standard
+    deviation: the range of a normalized frame, which weights trained on frames expect.
     """
     scaled = (normalize_flow(flows, bound=bound) / 255 - 0.5) / (sum(IMAGENET_STD) / 3)
     return jnp.moveaxis(scaled, 1, 3).reshape(*flows.shape[:1], *flows.shape[2:4], -1)
@@ -180,7 +181,7 @@ def stack_flows(flows: Float[Array, "b p h w 2"], *, bound: float) -> Float[Arra
 def split_directions(
     flows: tuple[Float[Array, "b p _ _ 2"], ...], num_frames: int
 ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    """Takes `Prediction.flows` apart into forward and backward flows; `()` if there are none."""
+    """Splits `Prediction.flows` into forward and backward flows; `()` if there are none."""
     pairs = num_frames - 1
     forward = tuple(flow[:, :pairs] for flow in flows)
     backward = tuple(flow[:, pairs:] for flow in flows if flow.shape[1] > pairs)

@@ -150,10 +150,10 @@ def test_fusion_by_hand():
 @pytest.mark.parametrize(
     "fields, time, message",
     [
-        ({"num_frames": 4, "flow_frames": 3}, 4, r"num_frames: got 4 frames a segment"),
+        ({"num_frames": 4, "flow_frames": 3}, 4, r"num_frames: got 4 frames per segment"),
         ({"num_frames": 4, "num_segments": 3}, 4, "num_segments: got 3, which does not divide"),
         ({"num_frames": 4}, 3, r"got 3 frames per clip.*num_frames=4"),
-        ({"num_frames": 1}, 1, r"num_frames: got 1 frames a segment"),
+        ({"num_frames": 1}, 1, r"num_frames: got 1 frames per segment"),
     ],
 )
 def test_wrong_numbers_of_frames_are_named(fields, time, message):
