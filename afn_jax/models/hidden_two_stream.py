@@ -9,7 +9,7 @@ Zhu, Lan, Newsam, Hauptmann: Hidden Two-Stream Convolutional Networks for Action
 | 11 frames, 10 flows | section 3.2 | `flow_frames` |
 | (a) MotionNet fixed | section 3.2 | `freeze_flow=True`, action loss alone |
 | (b) both tuned, action loss alone | section 3.2 | `freeze_flow=False`, action loss alone |
-| (c) both tuned, all losses | section 3.2 | the same, with `afn_jax.losses.motionnet_loss` of `flows` |
+| (c) both tuned, all losses | section 3.2 | as (b), with `afn_jax.losses.motionnet_loss` |
 | VGG16, TSN, I3D temporal streams | section 6, Table 4 | `backbone`, `num_segments` |
 | late fusion 1 : 1.5 | section 3.3 | `HiddenTwoStream`, `late_fusion` |
 | branching instead of stacking | section 3.2 | `MotionNet(classify=True)` |
@@ -187,7 +187,7 @@ class HiddenTemporal(VideoNetwork):
         if window < 2 or (length - 1) % (window - 1):
             raise ValueError(
                 f"num_frames: got {length} frames per segment, but flow comes from windows of "
-                f"flow_frames={self.flow_frames}, of which consecutive ones share a frame. Use 2 to "
+                f"flow_frames={self.flow_frames} that share a frame with the next. Use 2 to "
                 f"{self.flow_frames} frames per segment, or one more than a multiple of "
                 f"{self.flow_frames - 1}."
             )

@@ -1,4 +1,4 @@
-"""Networks with the representation flow layer, and all that the paper compares them with.
+"""Networks with the representation flow layer, and those that the paper compares them with.
 
 Piergiovanni, Ryoo: Representation Flow for Action Recognition, first version, 2018.
 
@@ -7,17 +7,17 @@ Piergiovanni, Ryoo: Representation Flow for Action Recognition, first version, 2
 | the layer | section 3.2, appendix A | `afn_jax.nn.RepresentationFlow` |
 | flow of flow, flow-conv-flow | section 3.2, Figure 4 | `composition` |
 | fusion with RGB | section 4, Figure 2 | `fusion` |
-| prediction of every frame, averaged over time | section 3.3 | `ResNetStream` |
+| predictions per frame, averaged over time | section 3.3 | `ResNetStream` |
 | 3D- and (2+1)D-ResNet-18; (2+1)D-ResNet-50 | section 4; the authors' code | `backbone` |
 
-How to make each row of the tables: the model, and what to override. Tables 1 to 5 are
-`repflow-resnet34` at 16x112x112; tables 1, 4 and 5 have `learned=()` in every row.
+Each row of the tables is a network with some fields overridden. Tables 1 to 5 use
+`repflow-resnet34` at 16x112x112; every row of tables 1, 4 and 5 has `learned=()`.
 
 | rows | overrides |
 |---|---|
 | 1: RGB CNN | `composition="none"` |
 | 1: Flow CNN | `composition="tvl1", flow_after=0, stacked_flows=10` |
-| 1: Two-Stream CNN | that with `fusion="late"` |
+| 1: Two-Stream CNN | the same with `fusion="late"` |
 | 1: RGB Input; After Block k | `learned=(), flow_after=0`; `flow_after=k` |
 | 2: None | `learned=()` |
 | 2: Sobel kernels | `learned=("image_gradient", "flow_gradient")` |
@@ -34,30 +34,34 @@ How to make each row of the tables: the model, and what to override. Tables 1 to
 | 8: Ours (guessed) | the default, at 224x224 |
 | 9: Ours, 2D or (2+1)D; FcF | `repflow-resnet50` or `-r2plus1d50`; `composition="flow-conv-flow"` |
 
-Blocks are counted as the paper does: the first is the stem, block 3 is 28x28 at 224x224. Flow t is
-that of frames t and t + 1, fused with the features of frame t; each layer takes one frame off.
+Blocks are counted as in the paper: the first is the stem, block 3 is 28x28 at 224x224. Flow t is
+the flow from frame t to t + 1, fused with the features of frame t; each flow layer shortens the
+clip by one frame.
 
-Guessed, because the paper does not say, or its authors' code says otherwise:
+Guessed, because the paper does not report it or differs from its authors' code:
 
-- The layer differentiates as that code, not with Sobel kernels (Eq. 8 and 10), also where
-  Table 2 learns "Sobel kernels": `kernels="sobel"` in all rows gives the printed equations.
-
-- Flow of RGB is that of the three colors as they are, without the 1x1 convolution to 32 channels
-  (flow-conv-flow has it). Flow-of-flow is of all 64 maps of flow, so 128 come out.
-- "Layer + Multiply" of Table 4 is read as a slip of the pen for "Late + Multiply": late fusion of
-  the RGB network and the multiplying one. Late fusion averages the logits, and trains both networks
-  on that mean; the paper trains them apart, as two runs and `python -m eval fuse` would.
-  Concatenated features go to the next block with twice the channels.
-- Table 1 does not learn the layer's parameters: its 59.4 is that of "None" in Table 2.
-- TV-L1 is this library's, its flow clipped to 20 pixels. Twice: of the maps of x and y flow, as two
-  gray videos. Stacks of ten begin at every frame (the authors' loader: at every second).
-- The time of `r2plus1d18` is that of the authors' 3D network: pooling and stages 3 to 5 halve it.
+- The layer differentiates as in that code, not with Sobel kernels (Eq. 8 and 10), even where Table
+  2 learns "Sobel kernels"; `kernels="sobel"` in all rows gives the printed equations.
+- Flow of RGB is computed from the three color channels, without the 1x1 convolution to 32 channels
+  (flow-conv-flow has it). Flow-of-flow is computed from all 64 maps of flow and has 128 maps.
+- "Layer + Multiply" in Table 4 is read as a misprint of "Late + Multiply": late fusion of the RGB
+  network and the multiplying one. Late fusion averages the logits and trains both networks on that
+  mean. The paper trains them separately, which two runs and `python -m eval fuse` reproduce.
+  Concatenated features enter the next block with twice the channels.
+- Table 1 does not learn the layer's parameters: its 59.4 equals that of "None" in Table 2.
+- TV-L1 is the solver of this library, with flow clipped to 20 pixels. TV-L1 twice takes the maps of
+  x and y flow as two gray videos. Stacks of ten start at every frame (in the authors' loader, at
+  every second frame).
+- `r2plus1d18` halves time where the authors' 3D network does: in the pooling and in stages 3 to 5.
 - The authors' own (2+1)D networks add the flow to the features (`fusion="residual"`); the paper
-  does not. Their 50 layers pad as TensorFlow does, the stem not at all, and have two norms in a row
-  in each shortcut; their 3D ResNet-18 pools time around even frames, this, of an even number, odd.
-- He's initial numbers are by the inputs of a convolution, the authors' by its outputs.
-- The layer's learned kernels are shared by its channels (w_x, w_y); the authors' have one for each.
-- Normalization of the input (ImageNet's); none after the layer, unless "residual".
+  does not. Their networks of 50 layers pad as TensorFlow does, except for the stem, which has no
+  padding, and each shortcut has two consecutive norms. Their 3D ResNet-18 pools time around even
+  frames; here, with an even number of frames, it is around odd ones.
+- He initialization is scaled by the inputs of a convolution here, by its outputs in the authors'
+  code.
+- The layer's learned kernels are shared by its channels (w_x, w_y); the authors' code has one per
+  channel.
+- Normalization of the input (ImageNet's); none after the layer, except with "residual".
 """
 
 import dataclasses
@@ -88,9 +92,9 @@ from afn_jax.ops import TVL1Config, tvl1_flow
 from afn_jax.ops.checks import check_float
 from afn_jax.types import Prediction
 
-FLOW_BOUND = 20.0  # pixels: TV-L1 flow is clipped to it, as two-stream networks store it
+FLOW_BOUND = 20.0  # pixels: bound of TV-L1 flow, as two-stream networks store it
 
-# How many flows each takes, and so how many frames it shortens the clip by.
+# Number of consecutive flows, and so the number of frames by which the clip gets shorter.
 NUM_FLOWS = {
     "none": 0,
     "flow": 1,
@@ -105,7 +109,7 @@ FUSIONS = ("none", "late", "add", "multiply", "late+multiply", "concat", "residu
 
 @dataclasses.dataclass(frozen=True)
 class _Backbone:
-    """A ResNet, and in 3D the strides of the stem and of stages 3 to 5 along time."""
+    """A ResNet; in 3D, with the strides along time of the stem and of stages 3 to 5."""
 
     block: Any
     stage_sizes: tuple[int, ...]
@@ -125,16 +129,16 @@ BACKBONES = {
 
 
 class ResNetStream(nn.Module):
-    """A ResNet that classifies every frame: `[batch, time, H, W, C]` -> logits averaged over time.
+    """ResNet that classifies each frame of `[batch, time, H, W, C]`; averages logits over time.
 
     Attributes:
         num_classes: size of the logits.
-        backbone: of `BACKBONES`.
+        backbone: one of `BACKBONES`.
         width: channels of the stem.
-        dropout_rate: before the classifier.
-        insert: `insert(k, x)` replaces `x` `[batch, time, h, w, c]`, what comes out of block k, 1
-            to 5; it may shorten the time. None leaves it.
-        dtype, axis_name, implementation: as for `RepresentationFlowNetwork`.
+        dropout_rate: dropout rate before the classifier.
+        insert: `insert(k, x)` replaces `x` `[batch, time, h, w, c]`, the output of block k, 1 to 5;
+            its result may have fewer frames. None: no change.
+        dtype, axis_name, implementation: as in `RepresentationFlowNetwork`.
     """
 
     num_classes: int
@@ -185,25 +189,27 @@ class ResNetStream(nn.Module):
 
 
 class RepresentationFlowNetwork(VideoNetwork):
-    """Frames `[batch, time, H, W, 3]` in [0, 1] -> logits averaged over time.
+    """Network with flow layers or TV-L1 flow inside; logits are averaged over time.
 
-    `flows` is empty: the layer's are those of 32 learned channels, and TV-L1's are not learned.
+    `Prediction.flows` is empty: the layer computes flow of 32 learned channels, and TV-L1 flow is
+    not learned.
 
     Attributes, besides those of `VideoNetwork`:
-        backbone: of `BACKBONES`.
+        backbone: one of `BACKBONES`.
         width: channels of the stem; 64 in the paper.
-        num_frames: frames per clip; 16, in Table 9 32. Any that leave the layer enough.
-        flow_after: block that the flow is taken after, 1 to 5; 0 = of the frames themselves.
-        composition: of `NUM_FLOWS`: which flow, "none" for the RGB network.
-        fusion: of `FUSIONS`: what becomes of the features that the flow was taken of. "none" = the
-            flow takes their place; "late" = a second network without flow, logits averaged;
-            "residual" = as in the authors' code, see `RepresentationFlow`.
-        channels: the flow is computed of so many.
-        num_iterations, learned, kernels, remat: of the layer, see `RepresentationFlow`.
-        tvl1: the solver of the compositions with TV-L1.
-        stacked_flows: so many maps of TV-L1 flow go into the network at a time; 10 in Table 1.
-        dropout_rate: before the classifier; .5 for Kinetics, .8 for HMDB51.
-        implementation: of the 3D convolutions, see `afn_jax.nn.conv`.
+        num_frames: frames per clip; 16 in the paper, 32 in its Table 9. Any number that leaves
+            enough frames for the layer works.
+        flow_after: block after which flow is computed, 1 to 5; 0: flow of the frames themselves.
+        composition: one of `NUM_FLOWS`; "none" is the RGB network.
+        fusion: one of `FUSIONS`: how flow is combined with the features that it was computed from.
+            "none": flow replaces them; "late": a second network without flow, logits averaged;
+            "residual": as in the authors' code, see `RepresentationFlow`.
+        channels: number of channels that flow is computed from.
+        num_iterations, learned, kernels, remat: options of the layer, see `RepresentationFlow`.
+        tvl1: options of the solver, for compositions with TV-L1.
+        stacked_flows: number of TV-L1 flow maps that the network takes at a time; 10 in Table 1.
+        dropout_rate: dropout rate before the classifier; 0.5 for Kinetics, 0.8 for HMDB51.
+        implementation: implementation of the 3D convolutions, see `afn_jax.nn.conv`.
     """
 
     backbone: str = "resnet34"
@@ -263,7 +269,7 @@ class RepresentationFlowNetwork(VideoNetwork):
         return Prediction(logits=logits, flows=())
 
     def _layer(self) -> nn.Module:
-        """Made here and called within the encoder: the parameters are this module's."""
+        """Creates the layer. The encoder calls it, but its parameters belong to this module."""
         options = dict(
             num_iterations=self.num_iterations,
             learned=self.learned,
@@ -299,21 +305,21 @@ class RepresentationFlowNetwork(VideoNetwork):
             if self.flow_after != 0 or self.fusion not in ("none", "late"):
                 raise ValueError(
                     f"flow_after, fusion: got {self.flow_after} and {self.fusion!r} with "
-                    f"composition={self.composition!r}; TV-L1 is the flow of frames and a network "
-                    "of its own: pass flow_after=0 and fusion='none' or 'late'."
+                    f"composition={self.composition!r}, but TV-L1 flow is computed from frames and "
+                    "has a separate network: pass flow_after=0 and fusion='none' or 'late'."
                 )
         elif self.stacked_flows != 1:
             raise ValueError(
                 f"stacked_flows: got {self.stacked_flows} with composition="
-                f"{self.composition!r}; only 'tvl1' and 'tvl1-of-tvl1' are stacked: pass 1."
+                f"{self.composition!r}, but only 'tvl1' and 'tvl1-of-tvl1' are stacked: pass 1."
             )
         if self.stacked_flows < 1:
-            raise ValueError(f"stacked_flows: got {self.stacked_flows}, allowed are 1 and more.")
+            raise ValueError(f"stacked_flows: got {self.stacked_flows}, allowed are 1 or more.")
         unlike = self.flow_after == 0 or self.composition == "flow-of-flow"
         if self.fusion == "residual" and unlike:
             raise ValueError(
                 f"fusion: got 'residual' with flow_after={self.flow_after} and composition="
-                f"{self.composition!r}; the authors have it inside the network, with convolutions: "
+                f"{self.composition!r}, but it is for layers with convolutions inside the network: "
                 "pass flow_after=1 to 5 and 'flow' or 'flow-conv-flow', or another fusion."
             )
 
@@ -321,14 +327,14 @@ class RepresentationFlowNetwork(VideoNetwork):
         needed = NUM_FLOWS[self.composition] + 1 + more
         if x.shape[1] < needed:
             raise ValueError(
-                f"frames: got {frames.shape[1]} frames per clip. Of those {self.backbone} leaves "
+                f"frames: got {frames.shape[1]} frames per clip, of which {self.backbone} leaves "
                 f"{x.shape[1]} for the flow after block {self.flow_after}, but composition="
-                f"{self.composition!r} needs {needed}. Pass longer clips, or another flow_after."
+                f"{self.composition!r} needs {needed}. Use longer clips or a different flow_after."
             )
 
 
 class _FlowOfFlow(nn.Module):
-    """The layer without convolutions between its flows, and without the first one for RGB."""
+    """The layer without convolutions between its flows, and for RGB without the first one."""
 
     num_flows: int
     channels: int | None
@@ -351,7 +357,7 @@ class _FlowOfFlow(nn.Module):
 
 
 def _fuse(fusion: str, features: Array, flow: Array) -> Array:
-    """What goes on to the next block (Figure 2c). `features` are of the flows' first frames."""
+    """Computes the input of the next block (Figure 2c) from flow and the features it starts at."""
     if fusion == "add":
         return features + flow
     if fusion in ("multiply", "late+multiply"):
@@ -362,7 +368,7 @@ def _fuse(fusion: str, features: Array, flow: Array) -> Array:
 
 
 def _tvl1_input(frames: Array, config: TVL1Config, composition: str, stacked: int) -> Array:
-    """What a flow network sees of TV-L1: stacks of flow, or of the flow of flow; no gradient."""
+    """Computes stacks of TV-L1 flow, or of the flow of that flow, without a gradient."""
     check_float(frames=frames)
 
     def flow_between(x):

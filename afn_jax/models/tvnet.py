@@ -1,4 +1,4 @@
-"""TVNet: TV-L1 flow unrolled into layers, its kernels and its first flow learned with the action.
+"""TVNet: TV-L1 unrolled into layers; its kernels and initial flow are learned with the action.
 
 Fan, Huang, Gan, Ermon, Gong, Huang: End-to-End Learning of Motion Representation for Video
 Understanding, 2018. Representation Flow compares with it in its Tables 8 and 9.
@@ -6,23 +6,23 @@ Understanding, 2018. Representation Flow compares with it in its Tables 8 and 9.
 | part | source | here |
 |---|---|---|
 | unrolled iterations | "Unfolding TV-L1 to TVNet" | `TVNetFlow` |
-| learned first flow u0, of the size of the image | "Going beyond TV-L1" | `learned_start` |
+| learned initial flow u0, of the size of the image | "Going beyond TV-L1" | `learned_start` |
 | learned kernels of the flow's gradient and of the divergence | the same | `learned` |
-| others for each scale, warp, iteration and component | the authors' code | kernel shapes |
-| tau .25, lambda .15, theta .3 | the authors' code | `RepresentationFlowParams` |
+| separate ones per scale, warp, iteration and component | the authors' code | kernel shapes |
+| tau 0.25, lambda 0.15, theta 0.3 | the authors' code | `RepresentationFlowParams` |
 | 1 scale, 1 warp, 50 iterations | the authors' README and training script | defaults |
 | 0.1 M parameters | UF-TSN, Table 1 | 2 x 224 x 224 + 50 x 16 = 101,152 |
-| gray, each pair to [0, 255], Gaussian of .8 pixels | the authors' code | `_prepare` |
+| gray, each pair to [0, 255], Gaussian of 0.8 pixels | the authors' code | `_prepare` |
 
-In the authors' code tau, lambda, theta and the gradient of the image are fixed; `learned` can name
-them too. Their own loss of the flow, `lambda |warped - frame| + |grad u|`, is a matter of training.
+In the authors' code tau, lambda, theta and the gradient of the image are fixed; here, `learned` may
+include them. Their flow loss, `lambda |warped - frame| + |grad u|`, is not part of the network.
 
-Departures from their code: gray is not rounded down; edges are repeated, not padded with zeros,
-when the frames are smoothed; scales are made with half-pixel centers and averages.
+Differences from their code: gray values are not rounded down; smoothing repeats the edges of the
+frames instead of padding with zeros; scales are resized with half-pixel centers and averaging.
 
-Guessed, because the paper could not be had here, only its abstract, figures and code: the
-classifier, the BN-Inception of Temporal Segment Networks, on stacks of 10 flows as pictures of 0 to
-255, and its dropout (.7, that of the same networks).
+Guessed, because only the abstract, the figures and the code of the paper were available: the
+classifier, which is the BN-Inception of Temporal Segment Networks on stacks of 10 flows as pictures
+in [0, 255], and its dropout (0.7, as in those networks).
 """
 
 import math
@@ -45,21 +45,22 @@ from afn_jax.types import Prediction
 LEARNABLE = ("tau", "lam", "theta", "divergence", "flow_gradient", "image_gradient")
 LEARNED_BY_DEFAULT = ("divergence", "flow_gradient")
 
-_SIGMA = 0.8  # of the smoothing, in pixels
-_MIN_DIAGONAL = 4.0  # in pixels: no smaller scale is made
+_SIGMA = 0.8  # standard deviation of the smoothing, in pixels
+_MIN_DIAGONAL = 4.0  # of the smallest scale, in pixels
 
 
 class TVNetFlow(nn.Module):
     """Pairs of RGB frames `[n, H, W, 3]` in [0, 1] -> flow `[n, H, W, 2]` in pixels, float32.
 
     Attributes:
-        num_scales: of the pyramid, at most.
-        scale_factor: of the sides from one scale to the next, above 0 and below 1.
-        num_warps: linearizations at each scale.
-        num_iterations: for each warp; each has kernels of its own, so training settles the number.
-        learned: of `LEARNABLE`: those become parameters, the others keep their initial value.
-        learned_start: the flow that the coarsest scale starts from is a parameter, which binds the
-            network to one size of frames. False = zero.
+        num_scales: maximum number of scales of the pyramid.
+        scale_factor: ratio of the sides of consecutive scales, above 0 and below 1.
+        num_warps: number of linearizations at each scale.
+        num_iterations: iterations per warp. Each has separate kernels, so the number cannot change
+            after training.
+        learned: names from `LEARNABLE` that become parameters; the others keep their initial value.
+        learned_start: whether the initial flow at the coarsest scale is a parameter, which ties the
+            network to one size of frames. False: zero.
     """
 
     num_scales: int = 1
@@ -98,12 +99,12 @@ class TVNetFlow(nn.Module):
 
         pairs = jnp.stack([frames1, frames2], 1).astype(jnp.float32)
         if jax.default_backend() == "cpu":
-            # One pair after the other, so that the maps of one stay in the cache.
+            # Pair by pair, so that the maps of a pair stay in the cache.
             return jax.lax.map(lambda pair: solve(weights, start, pair[None])[0], pairs)
         return solve(weights, start, pairs)
 
     def _initial(self, num_scales: int) -> dict[str, Array]:
-        """Kernels `[scale, warp, iteration, component of the flow, axis, tap]`; x, then y."""
+        """Returns kernels `[scale, warp, iteration, flow component, axis, tap]`; x before y."""
         scalars = RepresentationFlowParams()
         kernels = (num_scales, self.num_warps, self.num_iterations, 2, 2, 2)
         taps = jnp.array([-1.0, 1.0], jnp.float32)
@@ -118,7 +119,7 @@ class TVNetFlow(nn.Module):
         }
 
     def _sizes(self, size: tuple[int, int]) -> list[tuple[int, int]]:
-        """Of the scales, coarsest first."""
+        """Computes the sizes of the scales, coarsest first."""
         shrunk = math.log(max(math.hypot(*size) / _MIN_DIAGONAL, 1), 1 / self.scale_factor)
         scales = range(min(self.num_scales, 1 + int(shrunk)))
         return [
@@ -129,10 +130,10 @@ class TVNetFlow(nn.Module):
     def _check(self) -> None:
         for name in ("num_scales", "num_warps", "num_iterations"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}: got {getattr(self, name)}, allowed are 1 and more.")
+                raise ValueError(f"{name}: got {getattr(self, name)}, allowed are 1 or more.")
         if not 0 < self.scale_factor < 1:
             raise ValueError(
-                f"scale_factor: got {self.scale_factor}, allowed is above 0 and below 1: pass 0.5."
+                f"scale_factor: got {self.scale_factor}, but it must be between 0 and 1: pass 0.5."
             )
         for name in self.learned:
             check_choice("learned", name, LEARNABLE)
@@ -140,23 +141,24 @@ class TVNetFlow(nn.Module):
     def _check_start(self, learned: tuple[int, int], size: tuple[int, int]) -> None:
         if learned != size:
             raise ValueError(
-                f"frames: their coarsest scale is {size[0]}x{size[1]}, but the learned first flow "
-                f"is {learned[0]}x{learned[1]}. Give frames of the size of training, or make the "
-                "model with learned_start=False."
+                f"frames: their coarsest scale is {size[0]}x{size[1]}, but the initial flow "
+                f"was learned at {learned[0]}x{learned[1]}. Use frames of the size of "
+                "training, or a model with learned_start=False."
             )
 
 
 class TVNet(VideoNetwork):
-    """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> logits, and the flow of each pair.
+    """TVNet with a classifier: logits, and the flow of each pair of consecutive frames.
 
     Attributes, besides those of `VideoNetwork`:
         width: channels of the classifier's first convolution; 64 in the paper.
-        num_frames: frames per clip; 11 make 10 flows.
+        num_frames: frames per clip; 11 frames have 10 flows.
         num_scales, num_warps, num_iterations, learned, learned_start: see `TVNetFlow`.
-        backbone: the classifier: "bn-inception", "vgg16", or a ResNet, "resnet18" to "resnet152".
-        flow_scale: multiplies the stack of flows, of -128 to 127, on its way into the classifier.
-        dropout_rate: before the classifier's last layer; a pair for VGG's two.
-        dtype: of the classifier's computation; parameters, flow and logits stay float32.
+        backbone: network of the classifier: "bn-inception", "vgg16", or a ResNet, "resnet18" to
+            "resnet152".
+        flow_scale: factor of the stack of flows, which is in [-128, 127], before the classifier.
+        dropout_rate: dropout rate before the classifier's last layer; a pair for VGG's two layers.
+        dtype: dtype of the classifier's computation; parameters, flow and logits stay float32.
     """
 
     num_frames: int = 11
@@ -197,7 +199,7 @@ class TVNet(VideoNetwork):
 
 
 def _prepare(pairs: Float[Array, "n 2 h w 3"]) -> Float[Array, "n 2 h w"]:
-    """Gray, each pair to [0, 255] by its own minimum and maximum, smoothed."""
+    """Converts pairs to gray, scales each pair to [0, 255] by its minimum and maximum, smooths."""
     gray = 255 * rgb_to_gray(pairs)[..., 0]
     lowest = gray.min((1, 2, 3), keepdims=True)
     span = gray.max((1, 2, 3), keepdims=True) - lowest
@@ -209,7 +211,7 @@ def _prepare(pairs: Float[Array, "n 2 h w 3"]) -> Float[Array, "n 2 h w"]:
 
 
 def _along(taps: Any, x: Array, axis: int) -> Array:
-    """An odd number of taps along one axis, as cross-correlation, the edges repeated outside."""
+    """Computes the cross-correlation with an odd number of taps along one axis; repeats edges."""
     half = len(taps) // 2
     padded = jnp.pad(x, [(half, half) if a == axis else (0, 0) for a in range(x.ndim)], mode="edge")
     size = x.shape[axis]
@@ -219,7 +221,7 @@ def _along(taps: Any, x: Array, axis: int) -> Array:
 
 
 def _solve_scale(flow: Array, images: Array, weights: dict[str, Array], scale: int) -> Array:
-    """All warps and iterations of one scale, from `flow` on. `images` is `[n, 2, h, w]`."""
+    """Runs all warps and iterations of one scale from `flow`. `images` is `[n, 2, h, w]`."""
     first, second = images[:, 0], images[:, 1]
     slopes = (_along(weights["image_gradient"][scale, axis], second, 2 - axis) for axis in (0, 1))
     second = jnp.stack([second, *slopes], -1)
@@ -249,7 +251,7 @@ def _step(
     divergence: Float[Array, "component=2 axis=2 tap=2"],
     flow_gradient: Float[Array, "component=2 axis=2 tap=2"],
 ) -> State:
-    """`afn_jax.ops.tvl1_step.tvl1_step`, with kernels for each component of the flow."""
+    """Computes `afn_jax.ops.tvl1_step.tvl1_step` with separate kernels per flow component."""
     bound = lam * theta
     shrink = jnp.clip(brightness.residual(state.flow) / brightness.squared, -bound, bound)
     flow, duals = [], []

@@ -1,27 +1,26 @@
-"""VGG-16 on single frames, and the two-stream network that also sees TV-L1 flow.
+"""VGG-16 on single frames, and a two-stream network that also sees TV-L1 flow.
 
 Simonyan and Zisserman: Very Deep Convolutional Networks for Large-Scale Image Recognition, 2015;
-the same: Two-Stream Convolutional Networks for Action Recognition in Videos, 2014. It is what
-Hidden Two-Stream Networks (Zhu et al., 2018) compares with in its Table 1.
+Two-Stream Convolutional Networks for Action Recognition in Videos, 2014. Hidden Two-Stream Networks
+(Zhu et al., 2018) compares with the latter in its Table 1.
 
 | part | paper | here |
 |---|---|---|
 | VGG-16 | 2015, Table 1, D | `afn_jax.nn.vgg.VGG16` |
-| flow stack | 2014, section 3.1, Eq. 1: x and y of 10 flows by turns | `flow_stack`, 20 channels |
-| flow | TV-L1 (Hidden Two-Stream, Table 1), of the gray frames | `afn_jax.ops.tvl1_flow` |
-| range | Hidden Two-Stream, section 3.2: cut at 20 pixels, linear to [0, 255], minus 128 | same |
-| dropout of the flow stream | .9 and .8 (Hidden Two-Stream's code) | `flow_dropout_rates` |
+| flow stack, 20 channels | 2014, section 3.1, Eq. 1: x and y in turn | `flow_stack` |
+| flow | TV-L1 (Hidden Two-Stream, Table 1) of gray frames | `afn_jax.ops.tvl1_flow` |
+| range | Hidden Two-Stream, sec. 3.2: clipped at 20 pixels, mapped to [0, 255], minus 128 | same |
+| dropout of the flow stream | 0.9 and 0.8 (Hidden Two-Stream's code) | `flow_dropout_rates` |
 | late fusion | Hidden Two-Stream, section 3.3: spatial to temporal 1 : 1.5 | `fusion_weights` |
 
-The papers compute the flow beforehand, and train the streams apart from each other: with
-`fusion_weights` (1, 0) or (0, 1) one stream and all of its layers are left out. Here the flow is
-computed as the clip passes, and no gradient goes through it; it is not among the prediction's
-flows, which are those that a network has learned.
+The papers compute the flow in advance and train the streams separately: with `fusion_weights` (1,
+0) or (0, 1), one stream and all of its layers are left out. Here the network computes the flow, and
+no gradient passes through it. It is not part of `Prediction.flows`, which contains learned flow.
 
-Guessed: the spatial stream's frame (the middle one of the clip); what is fused (probabilities; the
-authors' script takes the positive scores, scaled to a sum of 1); and `flow_scale`: the authors'
-Caffe weights expect the range of -128 to 127, but torchvision's weights, and training from random
-numbers, about unit variance, and that is the default.
+Guessed: the frame of the spatial stream (the middle one of the clip); fusing probabilities (the
+authors' script uses the positive scores, scaled to a sum of 1); and `flow_scale`: the authors'
+Caffe weights expect a range of -128 to 127, but torchvision's weights, and training from random
+initialization, expect about unit variance, which is the default.
 """
 
 import flax.linen as nn
@@ -38,12 +37,12 @@ from afn_jax.types import Prediction
 
 
 class FrameVGG16(VideoNetwork):
-    """Frames `[batch, time, H, W, 3]` in [0, 1] -> logits averaged over time; no flow.
+    """VGG-16 that classifies each frame; its logits are averaged over time; no flow.
 
     Attributes, besides those of `VideoNetwork`:
         width: channels of the first stage; 64 in the paper.
-        num_frames: frames per clip, any.
-        dropout_rate: after each of the two hidden dense layers.
+        num_frames: frames per clip; any number works.
+        dropout_rate: dropout rate after each of the two hidden dense layers.
     """
 
     num_frames: int = 1
@@ -63,18 +62,19 @@ class FrameVGG16(VideoNetwork):
 
 
 class TwoStreamVGG16(VideoNetwork):
-    """Frames `[batch, num_frames, H, W, 3]` in [0, 1] -> fused logits; no learned flow.
+    """Two VGG-16 streams, on a frame and on TV-L1 flow: fused logits; no learned flow.
 
     Attributes, besides those of `VideoNetwork`:
         width: channels of the first stage of each stream; 64 in the paper.
-        num_frames: frames per clip; 11 in the paper, which makes 10 flows.
-        dropout_rate: of the spatial stream, after each of the two hidden dense layers.
-        flow_dropout_rates: of the temporal stream, after fc6 and fc7.
-        fusion_weights: of the spatial and the temporal stream. A stream of weight 0 is left out.
-        fusion: "softmax": the weighted mean of the streams' probabilities, whose logarithm is the
-            result's logits; "logits": the weighted mean of the logits.
-        flow_scale: multiplies the flow stack, of -128 to 127, on its way into the network.
-        tvl1: how the flow is computed.
+        num_frames: frames per clip; 11 in the paper, which have 10 flows.
+        dropout_rate: dropout rate of the spatial stream, after each of the two hidden dense layers.
+        flow_dropout_rates: dropout rates of the temporal stream, after fc6 and fc7.
+        fusion_weights: weights of the spatial and the temporal stream. A stream of weight 0 is left
+            out.
+        fusion: "softmax": the logits are the logarithm of the weighted mean of the streams'
+            probabilities; "logits": the weighted mean of the streams' logits.
+        flow_scale: factor of the flow stack, which is in [-128, 127], before the network.
+        tvl1: options of the TV-L1 solver.
     """
 
     num_frames: int = 11
@@ -117,9 +117,9 @@ class TwoStreamVGG16(VideoNetwork):
 def flow_stack(
     frames: Float[Array, "b t h w 3"], config: TVL1Config
 ) -> Float[Array, "b h w channels"]:
-    """The flows from each frame to the next, x and y by turns, -128 to 127, without a gradient.
+    """Stacks the flows from each frame to the next, alternating x and y, in [-128, 127].
 
-    Pixels are those of `frames`: flow beyond 20 of them is cut.
+    Flow is clipped at 20 pixels of `frames`. No gradient passes through it.
     """
     check_float(frames=frames)
     frames = jax.lax.stop_gradient(frames.astype(jnp.float32))
@@ -131,7 +131,7 @@ def flow_stack(
 def fuse(
     streams: list[Float[Array, "b classes"]], weights: list[float], fusion: str
 ) -> Float[Array, "b classes"]:
-    """The weighted mean of the streams' probabilities, as logits, or of their logits."""
+    """Computes the weighted mean of the streams' logits, or of their probabilities, as logits."""
     shares = jnp.array(weights).reshape(-1, 1, 1) / sum(weights)
     if fusion == "logits":
         return (jnp.stack(streams) * shares).sum(0)

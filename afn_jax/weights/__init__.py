@@ -1,11 +1,11 @@
-"""Published weights of PyTorch networks for the networks here.
+"""Loading published PyTorch weights into the networks of this library.
 
-`initialize_from(variables, "resnet18-f37072fd.pth", "resnet18")` is all that is needed where the
-model is the published network with as many classes. The files of torchvision are at
-https://download.pytorch.org/models/ under the names below; those of another place load too if their
-keys are torchvision's, as `.pth`, `.pt` (which needs PyTorch) or `.safetensors`.
+If the model is the published network with the same number of classes, `initialize_from(variables,
+"resnet18-f37072fd.pth", "resnet18")` is enough. torchvision's files are at
+https://download.pytorch.org/models/ under the names below. Other files load too if their keys are
+those of torchvision: `.pth` or `.pt`, which need PyTorch, or `.safetensors`.
 
-| architecture | trained on | file | model here |
+| architecture | trained on | file | model in this library |
 |---|---|---|---|
 | resnet18 | ImageNet | resnet18-f37072fd.pth | `FrameResNet(depth=18)` |
 | resnet34 | ImageNet | resnet34-b627a593.pth | `FrameResNet(depth=34)` |

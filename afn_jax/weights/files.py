@@ -1,41 +1,41 @@
-"""Files of weights as PyTorch users have them."""
+"""Reads weight files of PyTorch."""
 
 import pickle
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp  # NumPy and safetensors know bfloat16 through it
+import jax.numpy as jnp  # gives NumPy and safetensors the dtype bfloat16
 import numpy as np
 
 TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".tar")
 
 
 def load_torch_state(path: str | Path) -> dict[str, np.ndarray]:
-    """The state dictionary in a file: parameter names of PyTorch -> arrays, floats as float32.
+    """Loads the state dictionary in a file: PyTorch's parameter names -> arrays, floats as float32.
 
-    A training checkpoint that holds the state under "state_dict" or the like, and names that begin
-    with "module." (`DataParallel`), are understood.
+    The file may also be a training checkpoint that contains the state under "state_dict" or a
+    similar name. A prefix "module." of all names (`DataParallel`) is removed.
 
     Args:
-        path: `.pth`, `.pt`, `.bin` or `.tar` of `torch.save`, read without running code that it may
-            hold, or `.safetensors`.
+        path: a file written by `torch.save` (`.pth`, `.pt`, `.bin` or `.tar`), which is read
+            without executing code that it may contain, or a `.safetensors` file.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ImportError: PyTorch or safetensors is needed and not installed.
-        ValueError: another ending, or a file that holds no state dictionary.
+        FileNotFoundError: if the file does not exist.
+        ImportError: if PyTorch or safetensors is needed but not installed.
+        ValueError: for an unknown file extension, or a file without a state dictionary.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"weights: there is no file {path}")
+        raise FileNotFoundError(f"weights: no such file: {path}")
     if path.suffix == ".safetensors":
         state = _load_safetensors(path)
     elif path.suffix in TORCH_SUFFIXES:
         state = _find_state(_load_pickle(path), path)
     else:
         raise ValueError(
-            f"weights: {path} ends with {path.suffix!r}; known are {', '.join(TORCH_SUFFIXES)} and "
-            ".safetensors"
+            f"weights: {path} has extension {path.suffix!r}, allowed are "
+            f"{', '.join(TORCH_SUFFIXES)} and .safetensors."
         )
     if all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}
@@ -54,7 +54,7 @@ def _load_safetensors(path: Path) -> dict[str, Any]:
         return load_file(path)
     except SafetensorError as error:
         raise ValueError(
-            f"weights: {path} is no safetensors file or is damaged ({error})"
+            f"weights: {path} is not a safetensors file, or is damaged ({error})"
         ) from error
 
 
@@ -71,26 +71,23 @@ def _load_pickle(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
         raise ValueError(
-            f"weights: {path} cannot be read as a file of tensors. If it is a whole pickled model, "
-            "save its state with torch.save(model.state_dict(), ...) where you trust it. PyTorch: "
+            f"weights: {path} cannot be read as a file of tensors. If it is a pickled model that "
+            "you trust, load it and call torch.save(model.state_dict(), ...). PyTorch: "
             f"{str(error).splitlines()[0]}"
         ) from error
 
 
 def _find_state(content: Any, path: Path) -> dict[str, Any]:
-    """The dictionary of tensors in what a file holds, or in an entry of it."""
-    if not isinstance(content, dict):
-        raise ValueError(f"weights: {path} holds a {type(content).__name__}, no state dictionary")
+    """Returns the dictionary of tensors in the content of a file, or in one of its entries."""
+    state = content if isinstance(content, dict) else {}
     for name in ("state_dict", "model_state_dict", "model_state", "model"):
-        if isinstance(content.get(name), dict):
-            content = content[name]
+        if isinstance(state.get(name), dict):
+            state = state[name]
             break
-    others = [key for key, value in content.items() if not hasattr(value, "detach")]
-    if others or not content:
-        raise ValueError(
-            f"weights: {path} holds no state dictionary of tensors; it has {sorted(content)[:8]}"
-        )
-    return content
+    if not state or not all(hasattr(value, "detach") for value in state.values()):
+        has = f"the keys {sorted(state)[:8]}" if state else f"a {type(content).__name__}"
+        raise ValueError(f"weights: {path} has no state dictionary of tensors; it contains {has}.")
+    return state
 
 
 def _as_array(value: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Converted weights into the variables of a model: every array on either side is accounted for."""
+"""Loads converted weights into the variables of a model, and accounts for every array of both."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,16 +23,16 @@ InputChannels = Literal["repeat", "average"]
 
 @dataclasses.dataclass(frozen=True)
 class LoadReport:
-    """What became of each array; names are paths such as `params/encoder/conv1/kernel`.
+    """What happened to each array; names are paths such as `params/encoder/conv1/kernel`.
 
     Attributes:
-        at: path of the part of the model that was loaded; "" is the whole model.
+        at: path of the part of the model that was loaded; "": the whole model.
         loaded: arrays of the model that come from the weights.
-        adapted: those of `loaded` that had another shape, and what was done to them.
-        kept: arrays of the part that were skipped and stay as they were.
-        outside: arrays of the model outside the part; they stay as they were.
-        unused: arrays of the weights that were skipped, by the names that they would have had in
-            the model, and those outside the chosen part of the weights, by their own names.
+        adapted: those of `loaded` that had a different shape, and how they were adapted.
+        kept: arrays of that part that were skipped and keep their values.
+        outside: arrays of the model outside that part; they keep their values.
+        unused: arrays of the weights that were not used: skipped ones, named as they would be in
+            the model, and those outside the chosen part of the weights, named as they are there.
     """
 
     at: str
@@ -67,20 +67,20 @@ def initialize_from(
     inflate: bool = False,
     input_channels: InputChannels | None = None,
 ) -> tuple[dict[str, Any], LoadReport]:
-    """The variables of a model with the weights of a file in their place.
+    """Loads the weights of a file into the variables of a model.
 
     Args:
-        variables: of `model.init`, or their shapes (`jax.eval_shape`) if nothing is skipped.
+        variables: result of `model.init`, or its shapes (`jax.eval_shape`) if nothing is skipped.
         path: see `load_torch_state`.
-        architecture: whose weights they are, see `ARCHITECTURES`.
+        architecture: network that the weights belong to, see `ARCHITECTURES`.
         part, at, skip, inflate, input_channels: see `load_into`.
         ignore: see `convert`.
 
     Returns:
-        The new variables, and what became of each array.
+        The new variables, and what happened to each array.
 
-    Raises:
-        ValueError: an array on either side fits nothing and was not skipped.
+    Raises: ValueError: if an array of the model or of the weights has no counterpart and was not
+    skipped.
     """
     converted = convert(load_torch_state(path), architecture, ignore=ignore)
     return load_into(
@@ -104,27 +104,27 @@ def load_into(
     inflate: bool = False,
     input_channels: InputChannels | None = None,
 ) -> tuple[dict[str, Any], LoadReport]:
-    """`variables` with the arrays of `converted` in their place.
+    """Replaces arrays of `variables` by those of `converted`.
 
     Args:
-        variables: of `model.init`: collections, of which each is a tree.
-        converted: of `convert`.
-        part: path of the part of the weights that is used, such as "encoder"; "" is all of them.
-        at: path of the part of the model that the weights are for, such as "temporal"; None finds
-            it, if there is only one that has all of their layers.
-        skip: names or paths of layers, such as "classifier" or "encoder/res5_1", inside `at` (or
-            with it in front): their arrays in the model stay as they are, and those in the weights
-            are not used.
-        inflate: 2D kernels become 3D where the model has 3D ones, see `inflate_to_3d`.
-        input_channels: where a kernel sees RGB and that of the model other channels: "repeat" for
-            stacked frames (`adapt_input_channels`), "average" for flow (`average_input_channels`).
+        variables: result of `model.init`: collections, each of which is a tree.
+        converted: result of `convert`.
+        part: path of the part of the weights to use, such as "encoder"; "": all weights.
+        at: path of the part of the model to load them into, such as "temporal"; None: the only part
+            that has all of their layers.
+        skip: names or paths of layers, such as "classifier" or "encoder/res5_1", relative to `at`
+            or starting with it. Their arrays in the model keep their values, and those in the
+            weights are not used.
+        inflate: turn 2D kernels into 3D ones where the model has 3D ones, see `inflate_to_3d`.
+        input_channels: how to adapt kernels on RGB where the model has a different number of
+            channels: "repeat" for stacked frames (`adapt_input_channels`), "average" for flow
+            (`average_input_channels`).
 
     Returns:
-        The new variables, and what became of each array.
+        The new variables, and what happened to each array.
 
-    Raises:
-        ValueError: an array on either side fits nothing and was not skipped (both differences are
-            in the message), or nothing is left to load.
+    Raises: ValueError: if an array of the model or of the weights has no counterpart and was not
+    skipped (the message lists those of both), or if nothing is left to load.
     """
     if input_channels not in (None, "repeat", "average"):
         raise ValueError(
@@ -148,7 +148,7 @@ def load_into(
     wanted = {name for name in places if not _matches(name, skip, at)}
     given = {name for name in weights if not _matches(name, skip, at)}
     if not wanted | given:
-        raise ValueError(f"skip: {tuple(skip)} leaves nothing to load; name less")
+        raise ValueError(f"skip: {tuple(skip)} leaves nothing to load; skip fewer layers.")
     loaded, adapted, misfits = {}, {}, {}
     for name in sorted(wanted & given):
         value, change = _adapt(weights[name], model[name].shape, inflate, input_channels)
@@ -176,7 +176,7 @@ def load_into(
 def _adapt(
     value: np.ndarray, shape: tuple[int, ...], inflate: bool, input_channels: InputChannels | None
 ) -> tuple[np.ndarray, str]:
-    """`value` nearer to `shape` as far as that is allowed, and what was done."""
+    """Adapts `value` to `shape` as far as the options allow; also returns a description."""
     changes = []
     if inflate and value.ndim == 4 and len(shape) == 5:
         value = inflate_to_3d(value, shape[0])
@@ -190,7 +190,7 @@ def _adapt(
 
 
 def _find_part(model: Iterable[str], weights: Iterable[str], skip: Sequence[str]) -> str:
-    """The one path under which the model has all layers at the top of the weights."""
+    """Returns the only path under which the model has all top-level layers of the weights."""
     tops = {name.split("/")[1] for name in weights if not _matches(name, skip, "")}
     layers: dict[str, set[str]] = {}
     for name in model:
@@ -199,9 +199,11 @@ def _find_part(model: Iterable[str], weights: Iterable[str], skip: Sequence[str]
             layers.setdefault("/".join(parts[:depth]), set()).add(parts[depth])
     found = [path for path, names in layers.items() if tops <= names]
     if len(found) != 1:
-        places = f"in each of {found}: choose with at=..." if found else "in no part of the model"
+        where = (
+            f"in each of {found}: choose one with at=..." if found else "in no part of the model"
+        )
         raise ValueError(
-            f"weights: their layers {sorted(tops)} are {places}. The model has {_by_layer(model)}."
+            f"weights: their layers {sorted(tops)} are {where}. The model has {_by_layer(model)}."
         )
     return found[0]
 
@@ -221,9 +223,9 @@ def _inside(name: str, at: str) -> bool:
 
 
 def _matches(name: str, skip: Sequence[str], at: str) -> bool:
-    """Whether an entry is one or several whole components of the path inside `at`.
+    """Whether an entry equals one or several consecutive components of the path below `at`.
 
-    `at` itself is left out: the spatial stream is called "classifier" as well as its last layer.
+    `at` itself does not count: the spatial stream is called "classifier", and so is its last layer.
     """
     entries = [entry.strip("/") for entry in skip]
     if at:
@@ -239,16 +241,16 @@ def _difference(missing: set[str], unexpected: set[str], misfits: Mapping[str, s
         lines.append(f"  in the weights, but not in the model: {_by_layer(unexpected)}")
     lines += [f"  {name}: {shapes}" for name, shapes in sorted(misfits.items())[:8]]
     if len(misfits) > 8:
-        lines.append(f"  and {len(misfits) - 8} more of other shapes")
+        lines.append(f"  and {len(misfits) - 8} more with different shapes")
     lines.append(
-        'skip=("classifier",) leaves out what is named, inflate=True makes 2D kernels 3D, '
+        'skip=("classifier",) leaves out the named layers, inflate=True turns 2D kernels into 3D, '
         'input_channels="repeat" or "average" is for inputs that are not RGB.'
     )
     return "\n".join(lines)
 
 
 def _by_layer(names: Iterable[str], most: int = 12) -> str:
-    """Names without collection and leaf, the first few, and how many arrays there are."""
+    """Lists the first few layers of the arrays, and the number of arrays."""
     names = list(names)
     layers = sorted({"/".join(name.split("/")[1:-1]) for name in names})
     more = f" and {len(layers) - most} more layers" if len(layers) > most else ""

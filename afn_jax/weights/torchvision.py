@@ -1,4 +1,4 @@
-"""torchvision's names and layouts of parameters -> variables of the networks here, at any width."""
+"""Converts torchvision's parameters to variables of the networks here, at any width."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -14,7 +14,7 @@ from afn_jax.nn.vgg import VGG16_STAGES
 
 
 class Layer(NamedTuple):
-    """A layer with parameters: PyTorch's name, the path here, and what it is."""
+    """A layer with parameters: its name in PyTorch, its path in the variables, and its kind."""
 
     torch: str
     path: str
@@ -70,7 +70,7 @@ def _video_resnet(*, factorize: bool) -> Iterator[Layer]:
 
 
 def _blocks(sizes: Sequence[int], *, first_has_shortcut: bool) -> Iterator[tuple[str, str, bool]]:
-    """Name, path and whether the shortcut has a convolution, of each block."""
+    """Yields name, path and whether the shortcut has a convolution, for each block."""
     for stage, size in enumerate(sizes, start=1):
         for block in range(size):
             has_shortcut = block == 0 and (stage > 1 or first_has_shortcut)
@@ -93,8 +93,8 @@ def _vgg16() -> Iterator[Layer]:
     for stage, num_convs in enumerate(VGG16_STAGES, start=1):
         for i in range(1, num_convs + 1):
             yield Layer(f"features.{index}", f"conv{stage}_{i}", "conv with bias")
-            index += 2  # PyTorch counts the ReLU too
-        index += 1  # and the pooling
+            index += 2  # the ReLU counts too
+        index += 1  # and so does the pooling
     yield Layer("classifier.0", "fc6", "dense after 7x7")
     yield Layer("classifier.3", "fc7", "dense")
     yield Layer("classifier.6", "classifier", "dense")
@@ -111,15 +111,16 @@ ARCHITECTURES: dict[str, Callable[[], Iterator[Layer]]] = {
 def convert(
     state: Mapping[str, np.ndarray], architecture: str, *, ignore: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """A state dictionary of PyTorch -> variables `{"params": ..., "batch_stats": ...}`.
+    """Converts a PyTorch state dictionary to variables `{"params": ..., "batch_stats": ...}`.
 
     Args:
-        state: of `load_torch_state`.
+        state: result of `load_torch_state`.
         architecture: one of `ARCHITECTURES`.
-        ignore: beginnings of names in `state` that are to be left out, such as "aux_head.".
+        ignore: prefixes of names in `state` to leave out, such as "aux_head.".
 
     Raises:
-        ValueError: unknown architecture; a name that it lacks, or one that `state` lacks.
+        ValueError: for an unknown architecture, or if `state` has a name that the architecture does
+            not have, or lacks one that it has.
     """
     if architecture not in ARCHITECTURES:
         raise ValueError(unknown_name("architecture", architecture, ARCHITECTURES))
@@ -139,7 +140,7 @@ def convert(
             flat[f"{collection}/{layer.path}/{leaf}"] = value
     if missing or rest:
         raise ValueError(
-            f"weights: these are not those of {architecture}.\n"
+            f"weights: they are not those of {architecture}.\n"
             f"  missing: {_some(missing)}\n  unknown: {_some(sorted(rest))}\n"
             f"Known architectures are {', '.join(ARCHITECTURES)}; ignore=(...) leaves names out."
         )
@@ -147,11 +148,13 @@ def convert(
 
 
 def _kernel(weight: np.ndarray, kind: str, key: str) -> np.ndarray:
-    """PyTorch has output and input channels first, and here they are last."""
+    """Moves output and input channels, which are first in PyTorch, to the last axes."""
     if weight.ndim < 2 or (kind.startswith("dense") and weight.ndim != 2):
-        raise ValueError(f"weights: {key} has shape {weight.shape}, which is no {kind} layer's")
+        raise ValueError(
+            f"weights: {key} has shape {weight.shape}, which does not fit a {kind} layer"
+        )
     if kind == "dense after 7x7":
-        # PyTorch flattens channels, rows, columns; here it is rows, columns, channels.
+        # PyTorch flattens channels, rows, columns; this library flattens rows, columns, channels.
         weight = weight.reshape(weight.shape[0], -1, 7, 7).transpose(0, 2, 3, 1)
         weight = weight.reshape(weight.shape[0], -1)
     return np.moveaxis(weight, (0, 1), (-1, -2))

@@ -168,7 +168,7 @@ def test_stacked_frames_respond_as_one():
     np.testing.assert_allclose(
         np.tile(frame, 2) @ adapted[0, 0], frame @ kernel[0, 0], rtol=1e-4, atol=1e-6
     )
-    with pytest.raises(ValueError, match="got 20, which is no multiple.*average_input_channels"):
+    with pytest.raises(ValueError, match="got 20, which is not a multiple.*average_input_channels"):
         adapt_input_channels(kernel, 20)
 
 
