@@ -90,7 +90,7 @@ def test_the_part_is_found_or_asked_for():
     )
 
     two = {name: {"temporal": tree, "spatial": tree} for name, tree in stream.items()}
-    with pytest.raises(ValueError, match="in each of .*temporal.*choose with at="):
+    with pytest.raises(ValueError, match="in each of .*temporal.*choose one with at="):
         load_into(two, weights())
     variables, _ = load_into(two, weights(), at="spatial")
     assert not variables["params"]["temporal"]["encoder"]["conv1"]["kernel"].any()
