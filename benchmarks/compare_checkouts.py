@@ -2,13 +2,14 @@
 
     python benchmarks/compare_checkouts.py OLD_CHECKOUT NEW_CHECKOUT --work-dir DIR
 
-Each checkout trains two steps of every stage, on batches of four clips, in a process of its own.
-The stages of a recipe run in order, each starting from the ones before it. Compared to the last bit
-are the metrics of both steps on training and test clips (losses, gradient norm, accuracy, endpoint
-error), every array of the checkpoint (parameters, batch statistics, and Adam's moments, which are
-the gradients), and the logits and flows predicted for random frames. Exits with 1 on a difference.
+Each checkout trains every stage for two steps on batches of four clips, in a separate process. The
+stages of a recipe run in order, and later stages start from earlier ones. The following numbers are
+compared to the last bit: the metrics of both steps on training and test clips (losses, gradient
+norm, accuracy, endpoint error); every array of the checkpoint (parameters, batch statistics, and
+Adam's moments, which are computed from the gradients); the logits and flows predicted for random
+frames. The exit code is 1 if any number differs.
 
-A side that has already run in DIR is not run again.
+A checkout that has already run in DIR is not run again.
 """
 
 import argparse
@@ -26,9 +27,9 @@ SPEED = ("steps_per_second", "clips_per_second")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("old", type=Path, help="checkout to compare with")
-    parser.add_argument("new", type=Path, help="checkout that should give the same numbers")
-    parser.add_argument("--work-dir", type=Path, required=True, help="where both are run")
-    parser.add_argument("--recipes", nargs="*", default=[], help="default: all")
+    parser.add_argument("new", type=Path, help="checkout that should produce the same numbers")
+    parser.add_argument("--work-dir", type=Path, required=True, help="folder for the runs of both")
+    parser.add_argument("--recipes", nargs="*", default=[], help="recipes to compare; default: all")
     options = parser.parse_args()
     for side in ("old", "new"):
         run_checkout(getattr(options, side), options.work_dir / side, options.recipes)
@@ -36,7 +37,7 @@ def main() -> int:
 
 
 def run_checkout(checkout: Path, folder: Path, recipes: list[str]) -> None:
-    """Runs this file's `run_stages` with the code of a checkout, unless `folder` has the result."""
+    """Runs `run_stages` of this file with the code of a checkout, unless `folder` has results."""
     if (folder / FILE).exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +54,7 @@ def run_checkout(checkout: Path, folder: Path, recipes: list[str]) -> None:
 
 
 def run_stages(chosen: list[str]) -> None:
-    """Trains the stages with the code on the path, in the current folder; saves all numbers."""
+    """Trains the stages with the importable code, in the current folder; saves all numbers."""
     import jax
     import numpy as np
 
@@ -89,7 +90,7 @@ def run_stages(chosen: list[str]) -> None:
 
 
 def small(config):
-    """The toy scale of a stage for two steps of four clips."""
+    """Reduces the toy scale of a stage to two steps of four clips."""
     data = dataclasses.replace(config.data, train_videos=64, test_videos=8, prefetch=1)
     return dataclasses.replace(
         config,

@@ -1,10 +1,10 @@
-"""Parameters and FLOPs of every network: writes the tables that docs and tests read.
+"""Counts parameters and FLOPs of every network; writes them to the docs and for the tests.
 
     python benchmarks/describe_models.py
 
-Writes the table in `docs/models.md`, and `tests/models/parameter_trees.json`, which says what
-checkpoints can be loaded: a change there makes older ones useless. About two minutes; nothing is
-computed at full size, only shapes.
+Writes the table in `docs/models.md`, and `tests/models/parameter_trees.json` with the parameter
+trees: if an entry there changes, older checkpoints of that network no longer load. Takes about two
+minutes, because only shapes are computed.
 """
 
 import hashlib
@@ -22,12 +22,12 @@ import jax.numpy as jnp  # noqa: E402
 
 from afn_jax.models import create_model, list_models  # noqa: E402
 
-SIDES = {"jointflow3d": 56, "r3d18": 112, "r2plus1d18": 112, "c3d": 112}  # all others: 224
+SIDES = {"jointflow3d": 56, "r3d18": 112, "r2plus1d18": 112, "c3d": 112}  # others: 224
 START, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
 
 
 def describe(name: str) -> dict:
-    """Size of the frames, parameters, digest of their names and shapes, and FLOPs."""
+    """Returns size and number of frames, number and digest of the parameters, and FLOPs."""
     model = create_model(name, num_classes=101)
     side = 112 if name.startswith("repflow") else SIDES.get(name, 224)
     clip = jax.ShapeDtypeStruct((1, model.num_frames, side, side, 3), jnp.float32)
@@ -43,7 +43,7 @@ def describe(name: str) -> dict:
 
 
 def tree_digest(params) -> str:
-    """Changes with any name or shape of a parameter."""
+    """Computes a digest of the names and shapes of all parameters."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
     names = sorted(f"{jax.tree_util.keystr(path)} {leaf.shape}" for path, leaf in leaves)
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]

@@ -1,9 +1,10 @@
-"""Memory and time of the representation flow layer by `remat` and by iterations.
+"""Measures memory and time of the representation flow layer by `remat` and iterations.
 
     python benchmarks/flow_layer_memory.py
 
-Prints the table of `docs/flow-layer.md`: memory that XLA sets aside for the gradient towards inputs
-and learned parameters, and the time over that of the forward pass, medians of interleaved runs.
+Prints the table of `docs/flow-layer.md`: the memory that XLA allocates for the gradient with
+respect to inputs and learned parameters, and the time of that gradient divided by that of the
+forward pass (medians of interleaved runs).
 """
 
 import dataclasses

@@ -1,9 +1,9 @@
-"""What each parameter of the representation flow layer does: `docs/flow-layer.png`.
+"""Draws the effect of each parameter of the representation flow layer: `docs/flow-layer.png`.
 
     python benchmarks/flow_layer_pictures.py
 
-A textured disc moves by (0.6, 0.3) pixels over still, fainter texture. Each row changes one
-parameter and leaves the others at their initial value.
+A textured disc moves by (0.6, 0.3) pixels over a static, fainter texture. Each row varies one
+parameter and keeps the others at their initial values.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ ROWS = [
 
 
 def scene(x: float, y: float) -> np.ndarray:
-    """`[SIDE, SIDE, 1]` in [0, 255]: the disc moved by (x, y), exactly, the ground still."""
+    """Computes `[SIDE, SIDE, 1]` in [0, 255]: the disc moved by exactly (x, y), static ground."""
     rows, columns = np.indices((SIDE, SIDE), float)
 
     def waves(columns, rows, seed):
@@ -36,14 +36,14 @@ def scene(x: float, y: float) -> np.ndarray:
         return total / 12
 
     distance = np.hypot(columns - x - SIDE / 2, rows - y - SIDE / 2)
-    inside = 1 / (1 + np.exp(2 * (distance - 18)))  # a soft edge, so that half a pixel is exact
+    inside = 1 / (1 + np.exp(2 * (distance - 18)))  # a soft edge, exact at subpixel positions
     gray = 128 + 60 * (1 - inside) * waves(columns, rows, 0)
     gray += 180 * inside * waves(columns - x, rows - y, 1)
     return gray.clip(0, 255).astype(np.float32)[..., None]
 
 
 def flow(num_iterations=20, kernels="tvl1", **params) -> np.ndarray:
-    """`[SIDE, SIDE, 2]`: the flow of the scene."""
+    """Computes the flow of the scene, `[SIDE, SIDE, 2]`."""
     result = representation_flow(
         scene(0, 0),
         scene(*MOTION),
@@ -55,7 +55,7 @@ def flow(num_iterations=20, kernels="tvl1", **params) -> np.ndarray:
 
 
 def tile(picture: np.ndarray, label: str) -> np.ndarray:
-    """The picture, enlarged, with its label above."""
+    """Enlarges a picture and puts its label above it."""
     picture = cv2.resize(picture, None, fx=ZOOM, fy=ZOOM, interpolation=cv2.INTER_NEAREST)
     height, width = picture.shape[:2]
     framed = np.full((height + LABEL + MARGIN, width + MARGIN, 3), 255, np.uint8)
@@ -80,7 +80,7 @@ def main() -> None:
     grid = [
         [
             tile(gray(scene(0, 0)), "first frame"),
-            tile(gray(scene(*MOTION)), "second: .6, .3 px on"),
+            tile(gray(scene(*MOTION)), "second, +(0.6, 0.3) px"),
             tile(colored(truth), "true flow"),
             tile(colored(flow()), "tvl1 kernels"),
             tile(colored(flow(kernels="sobel")), "sobel kernels"),

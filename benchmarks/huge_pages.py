@@ -1,8 +1,8 @@
-"""Starts a benchmark again with huge pages, for ours and for the peers in the same process.
+"""Restarts a benchmark with huge pages, for our code and its peers in the same process.
 
-XLA writes each result into memory that is new to the process. With pages of 4 KiB that alone costs
-more than many an operator computes. glibc asks for pages of 2 MiB if `GLIBC_TUNABLES` says so when
-the process starts; so this has to come before anything large is imported.
+XLA writes each result into memory that is new to the process. With pages of 4 KiB, that alone costs
+more than the computation of many operators. glibc requests pages of 2 MiB if `GLIBC_TUNABLES` is
+set when the process starts, so the restart must come before any large import.
 """
 
 import os
@@ -13,7 +13,7 @@ TUNABLE = "glibc.malloc.hugetlb=1"
 
 
 def start_with_huge_pages() -> None:
-    """Replaces this process by the same command with huge pages; does nothing without glibc."""
+    """Replaces this process by the same command with huge pages; without glibc, does nothing."""
     tunables = os.environ.get("GLIBC_TUNABLES", "")
     if platform.libc_ver()[0] != "glibc" or "glibc.malloc.hugetlb" in tunables:
         return

@@ -1,10 +1,10 @@
-"""The motion operators against PyTorch, OpenCV and scikit-image; writes `docs/benchmarks.md`.
+"""Compares the motion operators with PyTorch, OpenCV and scikit-image; writes `docs/benchmarks.md`.
 
     python benchmarks/motion_ops.py [--only layer|tvl1|warp|cost-volume] [--dry-run]
 
-Needs the `dev` extra and PyTorch. Takes about ten minutes on two CPU cores, most of it
-torch.compile. Everything of one row runs in one process, in turns; the table has medians' ratios.
-On a GPU it also has the milliseconds.
+Needs the `dev` extra and PyTorch. Takes about ten minutes on two CPU cores, most of it in
+torch.compile. The functions of a row run alternately in one process, and the table contains the
+ratios of their median times; on a GPU, also the milliseconds.
 """
 
 import argparse
@@ -48,10 +48,10 @@ class Row:
     """One line of a table: `functions["ours"]` and its peers.
 
     Attributes:
-        case: what is computed.
-        functions: by name; each returns when its work is done.
-        floor_bytes: what has to be moved at the least: inputs read and outputs written once.
-        targets: largest ratio of ours to that peer.
+        case: the computation.
+        functions: functions by name; each returns when its work is done.
+        floor_bytes: minimum number of bytes moved: inputs read once and outputs written once.
+        targets: by peer, the largest ratio of our time to the peer's that meets the target.
     """
 
     case: str
@@ -77,7 +77,7 @@ def theirs(function, *arguments):
 
 
 def theirs_backward(function, arguments, learned):
-    """Forward and the gradient of the sum of squares of all results."""
+    """Returns a function for the forward pass and the gradient of the sum of squared results."""
     leaves = [
         a.detach().clone().requires_grad_() if i in learned else a for i, a in enumerate(arguments)
     ]
@@ -153,7 +153,7 @@ def _layer_row(first, second, iterations, with_gradient):
         }
         targets = {"torch.compile": 0.5 if small else 1.1, "first formulation, eager": 0.06}
         maps = 4
-    if side > 14 and not ON_GPU:  # the eager one takes seconds a call there
+    if side > 14 and not ON_GPU:  # the eager version takes seconds per call there
         del functions["first formulation, eager"]
     if ON_GPU:
         targets = {"torch.compile": 0.33}
@@ -273,7 +273,7 @@ GROUPS = {
 
 
 def bandwidth() -> float:
-    """Bytes a second that a copy of a large array moves, read and written."""
+    """Measures the bytes per second, read and written, of copying a large array."""
     x = jnp.ones((64, 1024, 1024), jnp.float32)
     copy = jax.jit(lambda x: x + 1, donate_argnums=0)
     state = [copy(x)]
@@ -285,7 +285,7 @@ def bandwidth() -> float:
 
 
 def table(rows, speed: float) -> str:
-    """Measures the rows and writes them as Markdown, line by line to the terminal too."""
+    """Measures the rows; prints each one, and returns them as a Markdown table."""
     lines = []
     for row in rows:
         times = interleaved(row.functions)
@@ -308,8 +308,10 @@ def table(rows, speed: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=GROUPS, help="one group")
-    parser.add_argument("--dry-run", action="store_true", help="print, write nothing")
+    parser.add_argument("--only", choices=GROUPS, help="measure one group")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the results, but write no file"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(os.cpu_count())
     speed = bandwidth()

@@ -1,10 +1,10 @@
-"""The 3D networks against PyTorch, forward and a whole train step; writes `docs/benchmarks.md`.
+"""Compares the 3D networks with PyTorch, forward and training step; writes `docs/benchmarks.md`.
 
     python benchmarks/networks.py [--dry-run]
 
-Needs the `dev` extra and PyTorch. On two CPU cores it takes about ten minutes. On a GPU the peer is
-torch.compile, in float32 and bfloat16, and the table has milliseconds, memory and the share of the
-chip's peak.
+Needs the `dev` extra and PyTorch. Takes about ten minutes on two CPU cores. On a GPU, the peer is
+torch.compile, in float32 and bfloat16, and the table also contains milliseconds, memory and the
+fraction of the chip's peak performance.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from benchmarks.timing import interleaved  # noqa: E402
 CLASSES = 101
 PEERS = {"actionflownet": torch_networks.ActionFlowNet, "r3d18": torch_networks.R3D18}
 CASES = [(2, 8, 64), (1, 16, 112)]  # batch, frames, side
-# A GPU is only busy with more than one clip. The peak is that of one H200 without sparsity.
+# One clip does not keep a GPU busy. The peak performance is that of an H200 without sparsity.
 GPU_CASES = [(8, 16, 112), (32, 16, 112)]
 PEAK_FLOPS = {"bfloat16": 989e12, "float32": 67e12}
 TARGETS = {"forward": 1.3, "train step": 1.4} if not ON_GPU else {"train step": 1.0}
@@ -50,7 +50,7 @@ def examples(batch, frames, side):
 
 
 def ours(name, dtype, clip, labels, flow):
-    """Compiled forward and train step, as functions without arguments."""
+    """Returns compiled forward and training step, without arguments; memory in bytes; FLOPs."""
     model = create_model(name, num_classes=CLASSES, num_frames=clip.shape[1], dtype=dtype)
     clip, labels, flow = jax.device_put((clip, labels, flow))
     variables = jax.jit(lambda: model.init(jax.random.key(0), clip[:1], train=False))()
@@ -138,7 +138,9 @@ def theirs(name, dtype, clip, labels, flow):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dry-run", action="store_true", help="print, write nothing")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the results, but write no file"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(os.cpu_count())
     torch.set_float32_matmul_precision("high")

@@ -1,9 +1,9 @@
-"""The picture of the README: frames, learned flow, true flow and class of two test clips.
+"""Draws the picture of the README: frames, learned flow, true flow and class of two test clips.
 
     python -m benchmarks.readme_picture runs/actionflownet-toy
 
-Writes `docs/actionflownet.png`. Any run that predicts flow and classes on a dataset with true flow
-will do. The first correctly classified test clips of the given classes are shown.
+Writes `docs/actionflownet.png`. The run must predict flow and classes on a dataset with true flow.
+The picture shows the first correctly classified test clip of each given class.
 """
 
 import argparse
@@ -21,17 +21,19 @@ from train.checkpoint import load_config
 
 PATH = Path(__file__).resolve().parent.parent / "docs" / "actionflownet.png"
 CLASSES = ("translate_right", "rotate_counter_clockwise")
-COLUMNS = 4  # of the times of a clip, evenly spaced, the last one included
+COLUMNS = 4  # evenly spaced times of a clip, including the last one
 TILE, GAP, MARGIN = 160, 6, 28  # px
-NAMES, TITLE, SMALL = 190, 58, 40  # px: width of row names, heights of the two lines above
-PAPER, INK, FAINT = (248, 248, 248), (30, 30, 30), (95, 95, 95)  # reads on light and dark pages
+NAMES, TITLE, SMALL = 190, 58, 40  # px: width of row names, heights of the two lines on top
+PAPER, INK, FAINT = (248, 248, 248), (30, 30, 30), (95, 95, 95)  # readable on light and dark pages
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="folder of a trained run")
-    parser.add_argument("--classes", nargs="+", default=CLASSES, help="one clip of each")
-    parser.add_argument("--out", type=Path, default=PATH, help="the PNG file")
+    parser.add_argument(
+        "--classes", nargs="+", default=CLASSES, help="classes of which to show a clip"
+    )
+    parser.add_argument("--out", type=Path, default=PATH, help="PNG file to write")
     options = parser.parse_args()
     settings = load_config(options.run)
     source = create_source(settings.data, "test", settings.seed)
@@ -57,7 +59,7 @@ def main() -> None:
 
 
 def clip_picture(example: ReportExample, class_names: tuple[str, ...]) -> np.ndarray:
-    """`[h, w, 3]` uint8: three rows of pictures under the label, the guess and the times."""
+    """Draws three rows of pictures under label, prediction and times; `[h, w, 3]` uint8."""
     times = np.linspace(0, len(example.frames) - 1, COLUMNS).round().astype(int)
     scale = flow_scale(example.flow, example.target, example.flow_mask)
     rows = (
@@ -86,7 +88,7 @@ def clip_picture(example: ReportExample, class_names: tuple[str, ...]) -> np.nda
 
 
 def write(picture: np.ndarray, text: str, x: int, y: int, color, size: float = 0.75) -> None:
-    """Writes one line with its baseline at `y`, in place."""
+    """Draws a line of text with its baseline at `y`, in place."""
     cv2.putText(picture, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, color, 1, cv2.LINE_AA)
 
 

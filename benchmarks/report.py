@@ -1,4 +1,4 @@
-"""Writing figures into `docs/benchmarks.md`, one section for each script and kind of machine."""
+"""Writes results to `docs/benchmarks.md`, one section per script and kind of machine."""
 
 import os
 import platform
@@ -33,9 +33,9 @@ def write_section(title: str, body: str, groups: dict[str, str] | None = None) -
     """Replaces the section of that title, or adds it at the end.
 
     Args:
-        title: of the section.
-        body: of the section, before its groups.
-        groups: tables by their title; those of groups that are not here stay as they were.
+        title: title of the section.
+        body: text of the section before its tables.
+        groups: tables by title; other tables of the section are kept.
     """
     text = PATH.read_text() if PATH.exists() else ""
     sections = _parts(text, "\n## ")
@@ -48,12 +48,12 @@ def write_section(title: str, body: str, groups: dict[str, str] | None = None) -
 
 
 def _parts(text: str, mark: str) -> dict[str, str]:
-    """What follows each mark, by its first line."""
+    """Splits a text at each mark; returns the parts by their first lines."""
     return {part.split("\n", 1)[0]: part.rstrip() + "\n" for part in text.split(mark)[1:]}
 
 
 def machine() -> str:
-    """What the figures were measured on."""
+    """Describes the machine and the versions that results are measured with."""
     versions = f"JAX {jax.__version__}, PyTorch {torch.__version__}"
     if ON_GPU:
         driver = jax.devices()[0].client.platform_version.splitlines()[-1]

@@ -1,10 +1,10 @@
-"""How much of the training loop's time the data pipeline costs.
+"""Measures how much time the data pipeline adds to the training step.
 
     python benchmarks/throughput.py actionflownet --scale toy [--FIELD VALUE ...]
 
-Takes a recipe as `python -m train` does. Times, in turns, the training step alone (on one batch
-that is already there) and the whole work of the loop (next batch, step, metrics one step late), and
-prints the medians and their ratio; then the loader alone.
+Takes the same arguments as `python -m train`. Alternately times the training step alone, on a fixed
+batch, and the full loop (next batch, step, metrics one step late). Prints the medians, their ratio,
+and the speed of the loader alone.
 """
 
 import dataclasses
@@ -82,11 +82,11 @@ def main() -> None:
 
     alone, whole = [], []
     for _ in range(ROUNDS):
-        # The loader's threads fill their buffer and then wait: the step is timed without them.
+        # Lets the loader's threads fill their buffer, so that they are idle while steps are timed.
         time.sleep(1.0)
         alone.append(steps(lambda: fixed))
-        # A loader faster than the step keeps its buffer full, and makes one batch for each that is
-        # taken: the steady state of a long run, from the first timed step on.
+        # The buffer of a loader that is faster than the step is full now, as in the steady state of
+        # a long run.
         whole.append(steps(lambda: split_batch(Batch.from_arrays(next(iterator)), len(devices))))
     started = time.perf_counter()
     for _ in range(STEPS * 2):

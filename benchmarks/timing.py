@@ -1,4 +1,4 @@
-"""Timing things side by side: every round times each of them once, and medians are compared."""
+"""Times functions side by side: each round times every function once; medians are compared."""
 
 import math
 import statistics
@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable
 
 ROUNDS = 9
-LONG = 0.05  # seconds; the busy loops in which threads of OpenMP wait take about 0.015
+LONG = 0.05  # seconds; OpenMP threads wait in busy loops for about 0.015 s
 
 
 def interleaved(functions: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict:
-    """Median seconds of each function; each must wait until its work is done.
+    """Computes the median seconds of each function, which must return after its work is done.
 
-    In every round each is first called for a while, because the threads of the one before still
-    wait for work in a busy loop, on cores that this one needs, and its data lie in the cache; then
-    it is timed over as many calls.
+    In every round, a function is first called for a while without timing: the threads of the
+    previous function still wait in busy loops on the cores that this one needs, and the cache
+    contains the previous function's data. Then the same number of calls is timed.
     """
     calls = {}
     for name, function in functions.items():

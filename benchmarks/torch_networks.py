@@ -1,4 +1,4 @@
-"""ActionFlowNet and R3D-18 in plain PyTorch: what ours are timed against. `[N, C, T, H, W]`."""
+"""ActionFlowNet and R3D-18 in plain PyTorch, for comparing times. Clips are `[N, C, T, H, W]`."""
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +31,7 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    """3D ResNet-18: the outputs of the stem and of the four stages."""
+    """3D ResNet-18 that returns the outputs of the stem and of the four stages."""
 
     def __init__(self, pool, width=64):
         super().__init__()
@@ -68,7 +68,7 @@ class R3D18(nn.Module):
 
 
 class ActionFlowNet(nn.Module):
-    """Flow at a quarter of the size for every frame, and the action."""
+    """ActionFlowNet: the action, and one flow per frame at a quarter of its size."""
 
     def __init__(self, num_classes):
         super().__init__()

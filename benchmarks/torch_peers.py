@@ -1,4 +1,4 @@
-"""The motion operators in plain PyTorch: what ours are timed against. Maps are `[N, C, H, W]`."""
+"""The motion operators in plain PyTorch, for comparing times. Maps are `[N, C, H, W]`."""
 
 import torch
 import torch.nn.functional as F
@@ -7,7 +7,7 @@ EPSILON = 1e-12
 
 
 def gradients(x):
-    """Central differences, the border repeated."""
+    """Computes central differences, with border pixels repeated outside."""
     wide = F.pad(x, (1, 1, 0, 0), mode="replicate")
     high = F.pad(x, (0, 0, 1, 1), mode="replicate")
     return 0.5 * (wide[..., 2:] - wide[..., :-2]), 0.5 * (high[..., 2:, :] - high[..., :-2, :])
@@ -20,7 +20,7 @@ def forward_differences(u):
 
 
 def representation_flow(first, second, tau, lam, theta, kernels, iterations: int):
-    """Algorithm 1 by slices and a clamp. `kernels` is `[2, 2]`, the divergence."""
+    """Computes Algorithm 1 with slices and a clamp. `kernels` `[2, 2]` is the divergence."""
     gradient_x, gradient_y = gradients(second)
     inverse = 1 / (gradient_x * gradient_x + gradient_y * gradient_y + EPSILON)
     constant, bound, step = second - first, lam * theta, tau / theta
@@ -48,7 +48,7 @@ def representation_flow(first, second, tau, lam, theta, kernels, iterations: int
 
 
 def representation_flow_by_convolution(first, second, tau, lam, theta, kernels, iterations: int):
-    """Algorithm 1 in the manner of the first implementation: convolutions and boolean masks."""
+    """Computes Algorithm 1 as first published, with convolutions and boolean masks."""
     batch, channels, height, width = first.shape
     first, second = (x.reshape(batch * channels, 1, height, width) for x in (first, second))
     gradient_x, gradient_y = gradients(second)
@@ -91,7 +91,7 @@ def representation_flow_by_convolution(first, second, tau, lam, theta, kernels, 
 
 
 def warp(image, flow):
-    """`grid_sample` of `[N, C, H, W]` by `[N, H, W, 2]` pixels, border repeated."""
+    """Warps `[N, C, H, W]` by `[N, H, W, 2]` pixels with `grid_sample` and repeated borders."""
     height, width = image.shape[-2:]
     rows = torch.arange(height, device=image.device, dtype=image.dtype)
     columns = torch.arange(width, device=image.device, dtype=image.dtype)
@@ -102,7 +102,7 @@ def warp(image, flow):
 
 
 def cost_volume(first, second, reach: int):
-    """`[N, (2 * reach + 1) ** 2, H, W]` by shifted products."""
+    """Computes `[N, (2 * reach + 1) ** 2, H, W]` from shifted products."""
     height, width = first.shape[-2:]
     padded = F.pad(second, (reach,) * 4)
     side = 2 * reach + 1

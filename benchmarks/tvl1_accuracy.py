@@ -1,9 +1,10 @@
-"""Endpoint error of TV-L1 on real ground truth, ours beside OpenCV's and scikit-image's.
+"""Compares the endpoint error of our TV-L1 with OpenCV and scikit-image on real ground truth.
 
     python benchmarks/tvl1_accuracy.py FOLDER
 
-FOLDER holds `flow_middlebury`, `flow_sintel`, `flow_kitti` and `flow_chairs`, each as its dataset
-is unpacked; what is missing is left out. Writes `docs/tvl1-accuracy.md`. Needs the `dev` extra.
+FOLDER contains `flow_middlebury`, `flow_sintel`, `flow_kitti` and `flow_chairs`, each laid out as
+the dataset's archive. Missing datasets are left out. Writes `docs/tvl1-accuracy.md`. Needs the
+`dev` extra.
 """
 
 import argparse
@@ -56,7 +57,7 @@ def kitti(folder: Path):
 
 def chairs(folder: Path):
     for target in sorted(folder.rglob("*flow.flo")):
-        # Called 00001_img1 and 00001_img2 in the dataset, 0img0 and 0img1 in its sample.
+        # Named 00001_img1 and 00001_img2 in the dataset, 0img0 and 0img1 in its sample.
         stem = target.name.removesuffix("flow.flo")
         frames = sorted(target.parent.glob(f"{stem}img[012].ppm"))
         yield f"FlyingChairs {stem.strip('_')}", *frames, *read_flo(target)
@@ -71,7 +72,7 @@ DATASETS = {
 
 
 def matched_opencv():
-    """OpenCV's solver with our scales, warps and iterations; its lambda and theta are ours."""
+    """Returns OpenCV's solver with our scales, warps, iterations, lambda and theta."""
     config = TVL1Config()
     solver = cv2.optflow.createOptFlow_DualTVL1()
     solver.setScalesNumber(config.num_scales)
@@ -87,7 +88,7 @@ def matched_opencv():
 
 
 def methods(first: np.ndarray, second: np.ndarray) -> dict:
-    """Functions without arguments that give `[H, W, 2]`, of `[H, W, 3]` uint8 RGB pictures."""
+    """Returns functions that compute the flow `[H, W, 2]` of two `[H, W, 3]` uint8 RGB frames."""
     config = TVL1Config()
     floats = [x.astype(np.float32) / 255 for x in (first, second)]
     gray = [cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in (first, second)]
@@ -103,8 +104,8 @@ def methods(first: np.ndarray, second: np.ndarray) -> dict:
         "OpenCV": lambda: default.calc(*gray, None),
         "OpenCV, matched": lambda: matched.calc(*gray, None),
         "scikit-image": skimage,
-        # Its images are in [0, 1], so its weight of the data term is 255 times ours, and it runs
-        # as many warps and iterations without stopping early.
+        # Its images are in [0, 1], so its weight of the data term is 255 times ours. It runs the
+        # same number of warps and iterations and never stops early.
         "scikit-image, matched": lambda: skimage(
             attachment=255 * config.lam,
             tightness=config.theta,
@@ -118,7 +119,7 @@ def methods(first: np.ndarray, second: np.ndarray) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, help="folder of the datasets")
     folder = parser.parse_args().folder
     errors, times = {}, {}
     for dataset, pairs in DATASETS.items():
@@ -143,7 +144,7 @@ def main() -> None:
                 flush=True,
             )
     if not errors:
-        sys.exit(f"error: there is no dataset in {folder}")
+        sys.exit(f"error: no dataset was found in {folder}")
     path = ROOT / "docs" / "tvl1-accuracy.md"
     path.write_text(page(errors, times))
     print(path)

@@ -1,9 +1,9 @@
-"""The TV-L1 flow between two pictures, as a picture in colour and as a `.flo` file.
+"""Computes the TV-L1 flow between two images; writes it as a color image and as a `.flo` file.
 
     python examples/flow_between_two_images.py first.png second.png --out flow
 
-writes `flow.png` and `flow.flo`. In the picture hue is direction (right red, down yellow, left
-cyan, up violet) and strength of colour is speed. OpenCV reads the pictures: `pip install
+writes `flow.png` and `flow.flo`. In the color image, hue is direction (red right, yellow down, cyan
+left, violet up) and saturation is speed. Images are read with OpenCV, which comes with `pip install
 afn_jax[train]`.
 """
 
@@ -20,26 +20,28 @@ from afn_jax.ops import TVL1Config, flow_to_rgb, tvl1_flow
 
 
 def read(path: str) -> np.ndarray:
-    """`[H, W, 3]` float32 RGB in [0, 1]."""
+    """Reads an image as `[H, W, 3]` float32 RGB in [0, 1]."""
     picture = cv2.imread(path, cv2.IMREAD_COLOR) if Path(path).is_file() else None
     if picture is None:
-        sys.exit(f"error: {path} is missing or is no picture that OpenCV reads")
+        sys.exit(f"error: {path} is missing or is not an image that OpenCV can read")
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.float32) / 255
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("first", help="picture; the flow is that of its pixels")
-    parser.add_argument("second", help="the next picture, of the same size")
-    parser.add_argument("--out", default="flow", help="name of both files, without ending")
-    parser.add_argument("--lam", type=float, default=TVL1Config.lam, help="weight of the pictures")
+    parser.add_argument("first", help="first image; flow starts at its pixels")
+    parser.add_argument("second", help="second image, of the same size")
+    parser.add_argument(
+        "--out", default="flow", help="name of both output files, without extension"
+    )
+    parser.add_argument("--lam", type=float, default=TVL1Config.lam, help="weight of the data term")
     arguments = parser.parse_args()
     first, second = read(arguments.first), read(arguments.second)
     if first.shape != second.shape:
         sizes = (f"{x.shape[1]} x {x.shape[0]}" for x in (first, second))
-        sys.exit(f"error: the pictures are {' and '.join(sizes)}; give two of the same size")
+        sys.exit(f"error: the images are {' and '.join(sizes)}; they must have the same size")
     if not Path(arguments.out).absolute().parent.is_dir():
-        sys.exit(f"error: --out: there is no folder {Path(arguments.out).parent}")
+        sys.exit(f"error: --out: no such folder: {Path(arguments.out).parent}")
     try:
         config = TVL1Config(lam=arguments.lam)
     except ValueError as error:
@@ -51,7 +53,7 @@ def main() -> None:
     write_flo(f"{arguments.out}.flo", np.asarray(flow))
     print(
         f"{arguments.out}.png and {arguments.out}.flo: mean speed {speed.mean():.2f} px, "
-        f"fastest {speed.max():.2f} px (full colour)"
+        f"maximum {speed.max():.2f} px (full saturation)"
     )
 
 

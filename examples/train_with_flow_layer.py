@@ -1,11 +1,11 @@
-"""A network of three layers that tells motions apart, with and without the flow layer.
+"""Trains a network of three convolutions to classify motion, with and without the flow layer.
 
     python examples/train_with_flow_layer.py
 
-The clips are those of `synthetic_motion`: eight classes that only motion tells apart, so a network
-that looks at frames one by one stays at chance, 12.5 %. Here the same three convolutions see the
-clip with the representation flow layer between them, and without. Takes under two minutes on two
-CPU cores, and needs the `train` extra only because the rendered clips live in `afn_jax.data`.
+The clips come from `synthetic_motion`: its eight classes differ only in motion, so a network that
+looks at single frames stays at chance, 12.5%. The same three convolutions are trained with and
+without the representation flow layer between them. Takes less than two minutes on two CPU cores,
+and needs the `train` extra only because rendering is part of `afn_jax.data`.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from afn_jax.nn import RepresentationFlow
 
 
 class ThreeLayers(nn.Module):
-    """`[batch, time, H, W, 3]` in [0, 1] -> `[batch, classes]`, all frames treated alike."""
+    """Frames `[batch, time, H, W, 3]` in [0, 1] -> logits; the same layers for every frame."""
 
     num_classes: int
     with_flow: bool
@@ -34,21 +34,21 @@ class ThreeLayers(nn.Module):
             x = RepresentationFlow(channels=8, features=32, num_iterations=10, name="flow")(x)
         x = nn.relu(nn.Conv(32, (3, 3), (2, 2), name="conv2")(x))
         x = nn.relu(nn.Conv(64, (3, 3), (2, 2), name="conv3")(x))
-        x = x.mean(axis=(1, 2, 3))  # over time and space: predictions of frames are averaged
+        x = x.mean(axis=(1, 2, 3))  # over time and space
         return nn.Dense(self.num_classes, name="classifier")(x)
 
 
 def render(num_clips: int, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """`[N, 6, 32, 32, 3]` uint8 frames and `[N]` labels. Slow motion: the layer follows a pixel."""
+    """Renders `[N, 6, 32, 32, 3]` uint8 and labels `[N]`; slow enough for the layer to follow."""
     source = SyntheticMotion(num_clips, num_frames=6, speed=(0.8, 1.6), split=split)
     clips = [source[i].clip(np.arange(6)).frames for i in range(num_clips)]
     return np.stack(clips), np.array([source[i].label for i in range(num_clips)])
 
 
 def train(model, frames, labels, *, steps: int, batch_size: int = 32, seed: int = 0):
-    """Adam on random batches; returns the parameters."""
+    """Trains with Adam on random batches; returns the parameters."""
     params = model.init(jax.random.key(seed), to_float(frames[:1]))["params"]
-    # The paper trains what the flow layer itself learns at a hundredth of the rate (appendix A).
+    # The paper trains the flow layer's own parameters at 1/100 of the learning rate (appendix A).
     labels_of_params = jax.tree_util.tree_map_with_path(
         lambda path, _: "flow" if [key.key for key in path][:2] == ["flow", "flow"] else "rest",
         params,
