@@ -5,8 +5,8 @@ import io
 import signal
 from pathlib import Path
 
+import chex
 import jax
-import numpy as np
 from rich.console import Console
 
 from train import step_metrics
@@ -41,8 +41,7 @@ def saved_steps(run_dir):
 
 def assert_same_state(found, right):
     found, right = jax.device_get((found, right))
-    assert jax.tree.structure(found) == jax.tree.structure(right)
-    jax.tree.map(np.testing.assert_array_equal, found, right)
+    chex.assert_trees_all_equal(found, right)
 
 
 def elsewhere(config, name, **changes):

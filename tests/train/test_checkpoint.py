@@ -7,8 +7,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-import jax
-import numpy as np
+import chex
 import pytest
 
 from tests.train.saved_states import CONFIG, LARGE, make_state, restore, save
@@ -35,10 +34,7 @@ def cut_in_half(checkpoint):
 
 
 def assert_equal(found, right):
-    assert jax.tree.structure(found) == jax.tree.structure(right)
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(right), strict=True):
-        assert a.dtype == b.dtype
-        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+    chex.assert_trees_all_equal(found, right, strict=True)
 
 
 def test_restores_every_bit(tmp_path):

@@ -1,3 +1,4 @@
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +16,7 @@ from train.parallel import (
     join_batch,
     local_devices,
     predict_on,
+    replicate,
     split_batch,
     train_step_on,
 )
@@ -42,13 +44,14 @@ def train_three_steps(num_devices):
     # Gradient descent: Adam would turn the rounding of a tiny gradient into a whole step.
     optimizer = optax.sgd(1e-2)
     model = SmallNetwork(8, axis_name=AXIS)
+    devices = jax.local_devices()[:num_devices]
     step = train_step_on(
-        jax.local_devices()[:num_devices],
+        devices,
         make_train_step(
             model, create_objective(flow_weight=0.5), optimizer, AugmentConfig(), seed=0
         ),
     )
-    state = create_state(model, optimizer, SHAPE, seed=0)
+    state = replicate(create_state(model, optimizer, SHAPE, seed=0), devices)
     start = jax.device_get(state)
     metrics = []
     for batch in make_batches(3):
@@ -66,13 +69,12 @@ def test_four_devices_match_one_device():
             np.testing.assert_allclose(found[name], value, rtol=2e-6, err_msg=name)
     for name in ("params", "batch_stats"):
         before, found, right = (jax.device_get(getattr(s, name)) for s in (start, four, one))
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), found, right)
+        chex.assert_trees_all_close(found, right, rtol=1e-7, atol=1e-6)
         moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), right, before)
         assert max(jax.tree.leaves(moved)) > 1e-3, f"{name} did not change: the test is blind"
 
     # The state is one copy with unchanged shapes, equal on all devices.
-    shapes = jax.tree.map(lambda x: (x.shape, x.dtype), start)
-    assert jax.tree.map(lambda x: (x.shape, x.dtype), four) == shapes
+    chex.assert_trees_all_equal_shapes_and_dtypes(four, start)
     for leaf in jax.tree.leaves(four):
         assert leaf.sharding.is_fully_replicated and len(leaf.sharding.device_set) == 4
         for shard in leaf.addressable_shards[1:]:
@@ -100,11 +102,8 @@ def test_every_batch_normalization_of_actionflownet_sees_the_whole_batch():
     np.testing.assert_allclose(found.logits, right.logits, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(found.flows[0], right.flows[0], rtol=1e-3, atol=1e-4)
     assert len(jax.tree.leaves(right_updates)) > 30
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a[0], b, rtol=1e-3, atol=1e-4),
-        updates,
-        right_updates,
-    )
+    of_first = jax.tree.map(lambda x: x[0], updates)
+    chex.assert_trees_all_close(of_first, right_updates, rtol=1e-3, atol=1e-4)
 
 
 def test_rejects_devices_that_cannot_share_a_batch():

@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -48,8 +49,8 @@ def test_a_run_starts_from_another(former, tmp_path):
     average = evaluation_variables(saved)["params"]
     assert np.abs(average["flow"]["kernel"] - saved.params["flow"]["kernel"]).max() > 0
     for name in ("Conv_0", "norm", "flow"):
-        jax.tree.map(np.testing.assert_array_equal, state.params[name], average[name])
-    jax.tree.map(np.testing.assert_array_equal, state.batch_stats, saved.batch_stats)
+        chex.assert_trees_all_equal(state.params[name], average[name])
+    chex.assert_trees_all_equal(state.batch_stats, saved.batch_stats)
     assert int(state.step) == 0
     assert f"{folder}, step 3: " in report and "warning: it ended at step 3 of 4" in report
     assert "fresh here: classifier (bias, kernel)" in report
@@ -85,7 +86,7 @@ def test_the_average_starts_at_the_parameters(former, tmp_path):
     init = InitConfig(run=str(former[0]), run_skip=("^classifier/",))
     state, _ = from_run(fresh_state(config), init)
     averaged = evaluation_variables(state)["params"]
-    jax.tree.map(np.testing.assert_array_equal, averaged, state.params)
+    chex.assert_trees_all_equal(averaged, state.params)
 
 
 def test_the_loop_starts_from_a_former_run_but_resumes_without(
@@ -103,12 +104,8 @@ def test_the_loop_starts_from_a_former_run_but_resumes_without(
     assert "^(Conv_0|norm|flow)/=0  6 arrays" in text
     # Frozen parameters and statistics are still those of the former run.
     average = evaluation_variables(former[1])["params"]
-    jax.tree.map(np.testing.assert_array_equal, result.state.params["flow"], average["flow"])
-    jax.tree.map(
-        np.testing.assert_array_equal,
-        jax.device_get(result.state).batch_stats,
-        former[1].batch_stats,
-    )
+    chex.assert_trees_all_equal(result.state.params["flow"], average["flow"])
+    chex.assert_trees_all_equal(jax.device_get(result.state).batch_stats, former[1].batch_stats)
     gone = dataclasses.replace(
         config, steps=2, init=dataclasses.replace(init, run=str(tmp_path / "gone"))
     )

@@ -1,5 +1,6 @@
 """The step compared with hand-written training; `test_parallel.py` uses a real network."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -97,11 +98,7 @@ def test_gradient_and_metrics_are_those_of_the_whole_batch(num_devices):
     expected["gradient_norm"] = optax.tree.norm(gradients)
     for name, value in expected.items():
         np.testing.assert_allclose(metrics[name], value, rtol=2e-5, err_msg=name)
-    jax.tree.map(
-        lambda found, right: np.testing.assert_allclose(found, right, rtol=2e-3, atol=2e-6),
-        state.opt_state,
-        gradients,
-    )
+    chex.assert_trees_all_close(state.opt_state, gradients, rtol=2e-3, atol=2e-6)
 
 
 def test_joint_gradient_is_the_weighted_sum_of_its_halves():
@@ -120,12 +117,8 @@ def test_joint_gradient_is_the_weighted_sum_of_its_halves():
     action = gradient(missing="flow", flow="none", flow_weight=9.0)
     flow = gradient(missing="classifier", action=False)
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(joint["flow"]))
-    jax.tree.map(
-        lambda both, a, f: np.testing.assert_allclose(both, a + 0.3 * f, rtol=2e-4, atol=2e-6),
-        joint,
-        action,
-        flow,
-    )
+    expected = jax.tree.map(lambda a, f: a + 0.3 * f, action, flow)
+    chex.assert_trees_all_close(joint, expected, rtol=2e-4, atol=2e-6)
 
 
 def test_counts_steps():
@@ -166,7 +159,7 @@ def test_a_batch_without_trusted_flow_has_zero_loss_and_finite_gradients():
     model, step = make_step(2)
     state, metrics = step(first_state(model), batch)
     assert float(metrics["loss"]) == 0
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(state)))
+    chex.assert_tree_all_finite(jax.device_get(state))
 
 
 def step_with(num_devices, *, optimizer=KEEP_GRADIENT, **options):
@@ -184,7 +177,7 @@ def test_frozen_parameters_and_their_norms_do_not_change():
     first = jax.device_get(first_state(model))
     start = first.replace(batch_stats=jax.tree.map(lambda x: x + 0.3, first.batch_stats))
     state, metrics = step(start, batch)
-    jax.tree.map(np.testing.assert_array_equal, state.batch_stats, start.batch_stats)
+    chex.assert_trees_all_equal(state.batch_stats, start.batch_stats)
     gradient = state.opt_state
     assert not np.any(gradient["Conv_0"]["kernel"]) and not np.any(gradient["norm"]["scale"])
     assert np.abs(gradient["classifier"]["kernel"]).max() > 0
@@ -211,17 +204,9 @@ def test_accumulated_gradients_are_the_mean_over_parts():
     second, second_metrics = whole(
         start.replace(batch_stats=first.batch_stats), jax.tree.map(lambda x: x[2:], batch)
     )
-    jax.tree.map(
-        lambda found, a, b: np.testing.assert_allclose(found, (a + b) / 2, rtol=1e-3, atol=1e-6),
-        state.opt_state,
-        first.opt_state,
-        second.opt_state,
-    )
-    jax.tree.map(
-        lambda found, right: np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-6),
-        state.batch_stats,
-        second.batch_stats,
-    )
+    gradient = jax.tree.map(lambda a, b: (a + b) / 2, first.opt_state, second.opt_state)
+    chex.assert_trees_all_close(state.opt_state, gradient, rtol=1e-3, atol=1e-6)
+    chex.assert_trees_all_close(state.batch_stats, second.batch_stats, rtol=1e-5, atol=1e-6)
     assert int(state.step) == 1
     mean = (first_metrics["loss"] + second_metrics["loss"]) / 2
     np.testing.assert_allclose(metrics["loss"], mean, rtol=1e-5)
@@ -238,12 +223,8 @@ def test_evaluates_the_moving_average():
     found = evaluation_variables(state)
     assert found["batch_stats"] is state.batch_stats
     # After one step, the decay is at most 1 / 10.
-    jax.tree.map(
-        lambda average, a, b: np.testing.assert_allclose(average, 0.1 * a + 0.9 * b, atol=1e-6),
-        found["params"],
-        start.params,
-        state.params,
-    )
+    average = jax.tree.map(lambda a, b: 0.1 * a + 0.9 * b, start.params, state.params)
+    chex.assert_trees_all_close(found["params"], average, rtol=1e-7, atol=1e-6)
     plain = first_state(model)
     assert evaluation_variables(plain)["params"] is plain.params
 
@@ -299,7 +280,7 @@ def test_evaluation_uses_running_statistics_and_no_dropout():
 def test_state_is_drawn_from_the_seed():
     model = SmallNetwork(NUM_CLASSES)
     first, again, other = (create_state(model, KEEP_GRADIENT, FRAMES_SHAPE, s) for s in (1, 1, 2))
-    jax.tree.map(np.testing.assert_array_equal, first, again)
+    chex.assert_trees_all_equal(first, again)
     kernel = "Conv_0", "kernel"
     assert np.abs(first.params[kernel[0]]["kernel"] - other.params[kernel[0]]["kernel"]).max() > 0
     # 3x3 convolution 3 -> 4, scale and bias of 4, flow 4 -> 2, classifier 8 -> 5, with biases.
