@@ -81,7 +81,7 @@ def test_draws_match_the_loader(folder):
             np.testing.assert_array_equal(bare, batch["frames"][position])
 
 
-def test_the_command_prints_its_measurements(folder, capsys):
+def test_command_prints_its_measurements(folder, capsys):
     arguments = "--num-frames 3 --size 16 16 --seconds 0.05 --rounds 2 --batch-size 2 --threads 1 2"
     assert reading.main([str(folder), *arguments.split(), "--memory-clips", "20"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -1,4 +1,4 @@
-"""ActionFlowNet: the shapes of the paper, odd sizes, its variants."""
+"""ActionFlowNet: shapes of the paper, odd sizes, variants."""
 
 import flax.linen as nn
 import jax
@@ -12,7 +12,7 @@ from tests.filled_variables import filled_variables
 
 
 def shapes(model, size):
-    """(prediction, encoder outputs, variables), shapes only."""
+    """Returns the shapes of prediction, encoder outputs and variables."""
     seen = []
 
     def watch(next_function, args, kwargs, context):
@@ -30,7 +30,7 @@ def shapes(model, size):
 
 
 def test_shapes_of_the_paper():
-    """Section 3.1: 16 x 224 x 224 gives 512 x 2 x 7 x 7; section 3.2: T flows."""
+    """Section 3.1: 16 x 224 x 224 becomes 512 x 2 x 7 x 7; section 3.2: T flows."""
     model = create_model("actionflownet", num_classes=101)
     prediction, features, _ = shapes(model, (2, 16, 224, 224, 3))
     assert features[-1].shape == (2, 2, 7, 7, 512)
@@ -43,7 +43,7 @@ def test_shapes_of_the_paper():
 @pytest.mark.parametrize(
     "flow_stride, size", [(1, (7, 33, 47)), (2, (3, 1, 1)), (2, (7, 33, 47)), (4, (1, 16, 16))]
 )
-def test_flow_has_the_size_of_the_frames_over_the_stride(flow_stride, size):
+def test_flow_size_is_frame_size_divided_by_stride(flow_stride, size):
     model = create_model(
         "actionflownet", num_classes=3, width=4, num_frames=size[0], flow_stride=flow_stride
     )
@@ -52,7 +52,7 @@ def test_flow_has_the_size_of_the_frames_over_the_stride(flow_stride, size):
     assert prediction.flows[0].shape == (1, size[0], *expected, 2)
 
 
-def test_parts_can_be_left_out():
+def test_decoder_and_classifier_can_be_left_out():
     size = (1, 4, 32, 32, 3)
     flow_only = create_model("actionflownet", num_classes=3, width=4, num_frames=4, classify=False)
     prediction, _, variables = shapes(flow_only, size)
@@ -64,7 +64,7 @@ def test_parts_can_be_left_out():
     assert prediction.flows == () and set(variables["params"]) == {"encoder", "classifier"}
 
 
-def test_native_and_folded_are_one_network():
+def test_native_and_folded_convolutions_give_the_same_outputs():
     frames = jax.random.uniform(jax.random.key(0), (2, 4, 24, 40, 3))
     models = [
         create_model("actionflownet", num_classes=3, width=4, num_frames=4, implementation=way)
@@ -79,7 +79,7 @@ def test_native_and_folded_are_one_network():
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
-def test_wrong_frames_and_strides_are_named():
+def test_rejects_wrong_clip_lengths_and_strides():
     frames = jnp.zeros((1, 5, 32, 32, 3))
     model = create_model("actionflownet", num_classes=3, width=4, num_frames=4)
     with pytest.raises(ValueError, match=r"got 5 frames per clip.*num_frames=4"):

@@ -1,4 +1,4 @@
-"""The baselines: shapes of the papers, fusion, the flow stack."""
+"""The baseline networks: shapes of the papers, fusion, the flow stack."""
 
 from functools import partial
 
@@ -26,14 +26,14 @@ def clip(*shape):
     return jax.random.uniform(jax.random.key(0), shape)
 
 
-def test_c3d_needs_no_average_at_the_papers_size():
-    """Figure 3: pool5 gives 512 x 1 x 4 x 4; other sizes are averaged to it."""
+def test_c3d_averages_nothing_at_the_size_of_the_paper():
+    """Figure 3: pool5 is 512 x 1 x 4 x 4; other sizes are averaged to it."""
     for shape in [(1, 16, 112, 112, 3), (1, 16, 128, 171, 3), (1, 4, 32, 48, 3)]:
         params = initial_shapes(C3D(3, width=4), shape)["params"]
         assert params["fc6"]["kernel"].shape == (32 * 16, 256)
 
 
-def test_frames_are_averaged():
+def test_averages_the_logits_of_frames():
     model = FrameResNet(3, width=2)
     frames = clip(2, 3, 32, 40, 3)
     variables = filled_variables(model, frames, train=False)
@@ -44,7 +44,7 @@ def test_frames_are_averaged():
 
 
 def test_video_networks_halve_time_three_times():
-    """Stem and first stage keep time; without pooling after the stem the last map is 1/16."""
+    """The stem and the first stage keep time; the last map is at 1/16, without stem pooling."""
     for model in (VideoResNet(3, width=4), R2Plus1D(3, width=4)):
         _, state = jax.eval_shape(
             lambda x, model=model: model.init_with_output(
@@ -63,7 +63,7 @@ def test_video_networks_halve_time_three_times():
 
 
 def moving_texture(shift):
-    """A smooth pattern that moves by `shift` = (x, y) pixels a frame."""
+    """Renders a smooth pattern that moves by `shift` = (x, y) pixels per frame."""
     rows, columns = np.mgrid[:48, :64].astype(np.float32)
 
     def frame(t):
@@ -74,15 +74,15 @@ def moving_texture(shift):
     return jnp.asarray(np.stack([frame(t) for t in range(3)])[None])
 
 
-def test_flow_stack_is_x_and_y_by_turns_in_the_papers_range():
+def test_flow_stack_alternates_x_and_y_in_the_range_of_the_paper():
     stack = jax.jit(flow_stack, static_argnums=1)(moving_texture((1.0, -0.5)), QUICK)
     assert stack.shape == (1, 48, 64, 4)
     inside = np.asarray(stack)[0, 12:-12, 12:-12].mean((0, 1))
-    # (flow + 20) * 255 / 40 - 128: no motion is -.5, a pixel is 6.375
+    # (flow + 20) * 255 / 40 - 128: no motion is -0.5, a pixel is 6.375
     np.testing.assert_allclose((inside + 0.5) / 6.375, [1.0, -0.5, 1.0, -0.5], atol=0.1)
 
 
-def test_no_gradient_goes_through_the_flow():
+def test_no_gradient_passes_through_the_flow():
     model = TwoStreamVGG16(3, width=1, num_frames=3, fusion_weights=(0.0, 1.0), tvl1=QUICK)
     frames = moving_texture((1.0, 0.0))
     variables = filled_variables(model, frames, train=False)
@@ -94,7 +94,7 @@ def test_no_gradient_goes_through_the_flow():
     np.testing.assert_array_equal(jax.jit(jax.grad(logit))(frames), 0)
 
 
-def test_fusion_by_hand():
+def test_fusion_matches_numpy():
     spatial, temporal = jnp.array([[2.0, 0.0]]), jnp.array([[-1.0, 3.0]])
     np.testing.assert_allclose(fuse([spatial, temporal], [1.0, 3.0], "logits"), [[-0.25, 2.25]])
     logits = fuse([spatial, temporal], [1.0, 3.0], "softmax")
@@ -103,7 +103,7 @@ def test_fusion_by_hand():
     np.testing.assert_allclose(np.exp(logits).sum(), 1, rtol=1e-6)
 
 
-def test_two_streams_are_the_fusion_of_each():
+def test_two_streams_fuse_the_single_streams():
     fields = dict(num_classes=3, width=1, num_frames=3, tvl1=QUICK)
     frames = clip(1, 3, 32, 48, 3)
     both = TwoStreamVGG16(**fields)
@@ -133,6 +133,6 @@ def test_two_streams_are_the_fusion_of_each():
         (TwoStreamVGG16(2, fusion="max"), (1, 11, 32, 32, 3), "fusion: got 'max'"),
     ],
 )
-def test_wrong_fields_are_named(model, shape, message):
+def test_rejects_wrong_fields(model, shape, message):
     with pytest.raises(ValueError, match=message):
         initial_shapes(model, shape)

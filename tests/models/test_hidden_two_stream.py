@@ -29,8 +29,8 @@ def predict(model, variables, clip):
     return jax.jit(lambda v, x: model.apply(v, x, train=False))(variables, clip)
 
 
-def test_flow_is_clipped_then_enlarged():
-    """40 and -40 pixels become 255 and 0; between them 3/4 and 1/4 of 255; 128 less."""
+def test_clips_flow_before_enlarging_it():
+    """40 and -40 pixels become 255 and 0, between them 3/4 and 1/4 of 255, all minus 128."""
     flow = jnp.zeros((4, 4, 2)).at[1, 1, 0].set(40).at[1, 2, 0].set(-40).at[2, 1, 0].set(2)
     result = temporal_input(flow, stride=2, size=(8, 7))
     assert result.shape == (8, 7, 2)
@@ -44,8 +44,8 @@ def test_flow_is_clipped_then_enlarged():
 
 
 @pytest.mark.parametrize("stride", [2, 4])
-def test_enlarging_is_a_transposed_convolution_with_a_bilinear_kernel(stride):
-    """Caffe's: kernel 2 s, stride s, padding s / 2, and so zeros outside."""
+def test_enlarging_matches_a_transposed_convolution_with_a_bilinear_kernel(stride):
+    """As in Caffe: kernel 2 s, stride s, padding s / 2, and therefore zeros outside."""
     flow = jax.random.uniform(jax.random.key(0), (3, 2, 5, 4, 2), minval=-20, maxval=20)
     triangle = 1 - np.abs(np.arange(2 * stride) + 0.5 - stride) / stride
     kernel = jnp.asarray(np.outer(triangle, triangle).reshape(2 * stride, 2 * stride, 1, 1))
@@ -56,7 +56,7 @@ def test_enlarging_is_a_transposed_convolution_with_a_bilinear_kernel(stride):
     np.testing.assert_allclose(result, expected, atol=1e-3)
 
 
-def test_segments_are_scored_alone_and_averaged():
+def test_scores_segments_separately_and_averages_them():
     clip, one, two = frames(6), small(num_frames=3), small(num_frames=6, num_segments=2)
     variables = filled_variables(one, clip[:, :3], train=False)
     whole = predict(two, variables, clip)
@@ -81,7 +81,7 @@ def test_windows_of_a_longer_clip_share_a_frame():
 
 
 @pytest.mark.parametrize("freeze_flow", [False, True])
-def test_action_loss_reaches_motionnet_unless_it_is_frozen(freeze_flow):
+def test_action_loss_has_a_gradient_in_motionnet_unless_frozen(freeze_flow):
     """Section 3.2: (b) and (c), or (a)."""
     clip, model = frames(3), small(num_frames=3, freeze_flow=freeze_flow, dropout_rate=0.0)
     variables = filled_variables(model, clip, train=False)
@@ -105,8 +105,8 @@ def test_spatial_stream_sees_the_middle_frame_of_each_segment():
     np.testing.assert_allclose(logits, (scores[0] + scores[1]) / 2, atol=1e-5)
 
 
-def test_dropout_is_that_of_the_backbone_unless_given():
-    """Wang et al. 2015: .9 twice for VGG; TSN: .8."""
+def test_default_dropout_depends_on_the_backbone():
+    """Wang et al. 2015: 0.9 twice for VGG; TSN: 0.8."""
     assert SpatialStream(5).dropout_rate is None
     assert spatial_rates(None, "vgg16") == (0.9, 0.9)
     assert spatial_rates(None, "bn-inception") == (0.8, 0.8)
@@ -114,7 +114,7 @@ def test_dropout_is_that_of_the_backbone_unless_given():
     assert spatial_rates((0.1, 0.2), "vgg16") == (0.1, 0.2)
 
 
-def test_two_streams_are_the_fusion_of_both():
+def test_two_streams_fuse_the_single_streams():
     clip = frames(3)
     model = HiddenTwoStream(5, width=4, num_frames=3, backbone="resnet18", encoder="tiny")
     variables = filled_variables(model, clip, train=False)
@@ -133,9 +133,9 @@ def test_two_streams_are_the_fusion_of_both():
     np.testing.assert_allclose(both.flows[0], temporal.flows[0], atol=1e-4)
 
 
-def test_fusion_by_hand():
+def test_fusion_matches_worked_examples():
     spatial, temporal = jnp.array([[3.0, 1.0, -5.0]]), jnp.array([[-1.0, 2.0, 0.0]])
-    # (.75, .25, 0) and 1.5 times (0, 1, 0), over 2.5.
+    # (0.75, 0.25, 0) plus 1.5 times (0, 1, 0), divided by 2.5.
     expected = [[0.3, 0.7, 0]]
     fused = late_fusion(spatial, temporal, fusion="l1")
     np.testing.assert_allclose(jnp.exp(fused), expected, atol=1e-5)
@@ -156,12 +156,12 @@ def test_fusion_by_hand():
         ({"num_frames": 1}, 1, r"num_frames: got 1 frames per segment"),
     ],
 )
-def test_wrong_numbers_of_frames_are_named(fields, time, message):
+def test_rejects_wrong_clip_lengths(fields, time, message):
     with pytest.raises(ValueError, match=message):
         small(**fields).init(jax.random.key(0), frames(time), train=False)
 
 
-def test_wrong_names_and_weights_are_named():
+def test_rejects_wrong_names_and_weights():
     with pytest.raises(ValueError, match="backbone: got 'vgg', allowed are 'vgg16'"):
         HiddenTemporal(5, backbone="vgg", num_frames=3).init(
             jax.random.key(0), frames(), train=False

@@ -1,4 +1,4 @@
-"""Odabasi's network: sizes, its pooling and shortcuts, what each flow sees."""
+"""Odabasi's network: sizes, pooling, shortcuts, and the frames that each flow sees."""
 
 import flax.linen as nn
 import jax
@@ -31,7 +31,7 @@ def initialized(model, frames):
     return filled_variables(model, frames, train=False)
 
 
-def test_maps_of_the_paper(monkeypatch):
+def test_feature_sizes_match_the_paper(monkeypatch):
     frames = jax.ShapeDtypeStruct((2, 48, 56, 56, 3), jnp.float32)
     sizes = []
     encode = ResNetEncoder.__call__
@@ -55,7 +55,7 @@ def test_maps_of_the_paper(monkeypatch):
 
 
 @pytest.mark.parametrize("size", [(1, 1, 1), (4, 5, 2), (5, 8, 7)])
-def test_pooling_is_that_of_linen(size):
+def test_pooling_matches_linen(size):
     x = jax.random.normal(jax.random.key(0), (2, *size, 3))
     expected = nn.max_pool(x, (3, 3, 3), (2, 2, 2), [(1, 1)] * 3)
     np.testing.assert_array_equal(_max_pool_clip(x), expected)
@@ -69,9 +69,9 @@ def test_shortcut_subsamples_and_pads_with_zero_channels():
 
 
 @pytest.mark.parametrize("stride, starts", [(3, [0, 3]), (1, [0, 1, 2, 3, 4]), (2, [0, 2, 4])])
-def test_triplets(stride, starts):
+def test_triplet_starts_and_frames(stride, starts):
     assert list(triplet_starts(7, stride)) == starts
-    # A texture that moves one pixel a frame to the right: its flow brings frame k to frame k - 1.
+    # A texture that moves right by one pixel per frame: warping frame k by its flow gives k - 1.
     first = jax.random.uniform(jax.random.key(0), (1, 9, 12, 3))
     frames = jnp.stack([jnp.roll(first, shift, axis=2) for shift in range(7)], 1)
     previous, current = triplet_frames(frames, stride)
@@ -81,7 +81,7 @@ def test_triplets(stride, starts):
     np.testing.assert_allclose(previous[0, -1, ..., 0], frames[0, starts[-1]] @ weights, atol=1e-6)
 
 
-def test_a_flow_sees_its_triplet_and_the_logits_see_all():
+def test_flow_depends_on_its_triplet_and_logits_on_all_frames():
     frames = clip(batch=1)
     model = tiny()
     variables = initialized(model, frames)
@@ -101,7 +101,7 @@ def test_a_flow_sees_its_triplet_and_the_logits_see_all():
     assert all(all(logit) for logit in logits)
 
 
-def test_joint_loss_reaches_every_parameter_and_the_action_reaches_the_flow():
+def test_joint_loss_has_gradients_everywhere_and_action_loss_in_the_flow():
     frames, model = clip(), tiny()
     variables = initialized(model, frames)
 
@@ -132,7 +132,7 @@ def test_joint_loss_reaches_every_parameter_and_the_action_reaches_the_flow():
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(action["flow_decoder"]))
 
 
-def test_noise_only_in_training():
+def test_adds_noise_only_in_training():
     frames = clip()
     noisy, clean = tiny(), tiny(noise_std=0.0)
     variables = initialized(noisy, frames)
@@ -157,7 +157,7 @@ def test_noise_only_in_training():
     np.testing.assert_array_equal(tested_noisy, tested_clean)
 
 
-def test_bad_arguments_are_named():
+def test_rejects_bad_arguments():
     def init(model, time=6):
         model.init(jax.random.key(0), clip(time=time), train=False)
 

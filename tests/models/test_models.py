@@ -1,4 +1,4 @@
-"""What every network of the library promises, for each name that `create_model` knows."""
+"""The contract of all networks, for every name that `create_model` accepts."""
 
 import functools
 import json
@@ -20,7 +20,7 @@ from train.cli import parse
 CLASSES = 5
 TREES = json.loads(Path(__file__).with_name("parameter_trees.json").read_text())
 
-# Of the flows at full size: how many a clip, and their sides.
+# Number of flows per clip at full size, and their sides.
 PYRAMID = [112, 56, 28, 14, 7]
 FLOWS = {
     "actionflownet": (16, [56]),
@@ -38,7 +38,7 @@ FLOWS = {
     "tvnet": (10, [224]),
 }
 
-# The smallest of each kind: names that differ in depth alone are left to the full-size shapes.
+# The smallest network of each kind; those that differ only in depth are tested by their shapes.
 ONE_STEP = TVL1Config(num_scales=1, num_warps=1, num_iterations=2)
 SMALL = {
     "actionflownet": dict(num_frames=4),
@@ -66,14 +66,14 @@ SMALL = {
     "vgg16": dict(num_frames=1),
     "two-stream-vgg16": dict(num_frames=3, tvl1=ONE_STEP),
 }
-# Those that are not a part of another: of these all is computed.
+# Networks that are not part of another one; only these are computed.
 COMPUTED = set(SMALL) - {
-    "actionflownet-2f",  # of stacked-2f
-    "motionnet",  # of hidden-branched
-    "hidden-temporal-vgg16",  # of hidden-two-stream-vgg16
-    "uf-tsn-flow",  # of uf-tsn
-    "repflow-r3d18",  # the layer is that of repflow-r2plus1d18, the encoder nearly that of r3d18
-    "resnet18",  # of hidden-temporal-tsn
+    "actionflownet-2f",  # part of stacked-2f
+    "motionnet",  # part of hidden-branched
+    "hidden-temporal-vgg16",  # part of hidden-two-stream-vgg16
+    "uf-tsn-flow",  # part of uf-tsn
+    "repflow-r3d18",  # layer as in repflow-r2plus1d18, encoder almost as in r3d18
+    "resnet18",  # part of hidden-temporal-tsn
 }
 
 
@@ -99,7 +99,7 @@ def evaluation(name, dtype=jnp.float32):
 
 
 def shapes(model, side):
-    """Of variables and prediction, without computing them."""
+    """Returns the shapes of prediction and variables without computing them."""
     clip = jax.ShapeDtypeStruct((1, model.num_frames, side, side, 3), jnp.float32)
     return jax.eval_shape(
         lambda clip: model.init_with_output(jax.random.key(0), clip, train=False), clip
@@ -107,9 +107,9 @@ def shapes(model, side):
 
 
 @pytest.mark.parametrize("name", list_models())
-def test_full_size(name):
+def test_shapes_and_parameters_at_full_size(name):
     model = create_model(name, num_classes=101)
-    tree = TREES.get(name)  # a new network may do without an entry
+    tree = TREES.get(name)  # a new network may have no entry
     side = tree["side"] if tree else 224
     prediction, variables = shapes(model, side)
     assert isinstance(prediction, Prediction)
@@ -131,8 +131,8 @@ def test_full_size(name):
 
     params = variables["params"]
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
-    # A checkpoint of before can be loaded: if it may not be, write the new table with
-    # `python benchmarks/describe_models.py` and say so in the message of the change.
+    # Older checkpoints load. If a change breaks that on purpose, update the table with
+    # `python benchmarks/describe_models.py` and mention it in the commit message.
     assert tree in (None, {"side": side, "parameters": count, "digest": tree_digest(params)})
 
 
@@ -160,8 +160,8 @@ def test_num_segments_is_a_field_or_none():
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))
-def test_frames_of_integers_are_refused(name, untyped):
-    """A network would take them, and see them 255 times too bright or wrapped around."""
+def test_rejects_integer_frames(name, untyped):
+    """Otherwise a network would see them 255 times too bright, or wrapped around."""
     model = small(name)
     clip = jax.ShapeDtypeStruct((1, model.num_frames, 32, 48, 3), jnp.uint8)
     with pytest.raises(
@@ -171,7 +171,7 @@ def test_frames_of_integers_are_refused(name, untyped):
 
 
 @pytest.mark.parametrize("name", sorted(COMPUTED))
-def test_evaluation_is_finite_and_of_each_example_alone(name):
+def test_evaluation_is_finite_and_independent_of_other_examples(name):
     _, clip, variables = filled(name)
     prediction = evaluation(name)(variables, clip)
     if prediction.logits is not None:
@@ -180,12 +180,12 @@ def test_evaluation_is_finite_and_of_each_example_alone(name):
     other = evaluation(name)(variables, neighbors_changed)
     for array, changed in zip(*map(jax.tree.leaves, (prediction, other)), strict=True):
         assert array.dtype == jnp.float32 and np.isfinite(array).all()
-        # Untrained deep networks have large logits: nothing is normalised at evaluation yet.
+        # Logits of deep untrained networks are large: batch statistics do not normalize yet.
         np.testing.assert_allclose(array[1], changed[1], atol=1e-5 * np.abs(array).max())
         assert np.abs(array[0] - changed[0]).max() > 0
 
 
-# Twins of others in their family: their gradients take minutes to compile.
+# Similar to others of their family; compiling their gradients takes minutes.
 SLOW = {
     *("hidden-branched", "hidden-temporal-tsn", "hidden-two-stream-vgg16", "i3d"),
     *("r2plus1d18", "repflow-r2plus1d18", "resnet50"),
@@ -196,7 +196,7 @@ SLOW = {
     "name",
     [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in sorted(COMPUTED)],
 )
-def test_training(name):
+def test_training_step_has_finite_gradients_everywhere(name):
     model, clip, variables = filled(name)
     model = model.clone(axis_name="devices")
     stats = {key: value for key, value in variables.items() if key != "params"}
@@ -238,7 +238,7 @@ def test_training(name):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_bfloat16_is_of_the_computation_alone(name):
+def test_bfloat16_affects_only_the_computation(name):
     model = small(name, dtype=jnp.bfloat16)
     program, (prediction, variables) = jax.make_jaxpr(
         lambda clip: model.init_with_output(jax.random.key(0), clip, train=False),
@@ -255,7 +255,7 @@ def test_bfloat16_is_of_the_computation_alone(name):
 
 
 @pytest.mark.parametrize("name", ["actionflownet", "motionnet-tiny", "repflow-resnet18"])
-def test_bfloat16_stays_near_float32(name):
+def test_bfloat16_is_close_to_float32(name):
     _, clip, variables = filled(name)
     near, exact = (
         jax.tree.leaves(evaluation(name, dtype)(variables, clip))
@@ -265,7 +265,7 @@ def test_bfloat16_stays_near_float32(name):
         assert 0 < np.abs(one - other).max() < 0.1 * np.abs(other).max()
 
 
-def test_a_misspelt_name_or_field_is_answered_with_the_nearest():
+def test_suggests_names_for_a_misspelled_name_or_field():
     with pytest.raises(ValueError, match="got 'actionflow'. Did you mean actionflownet"):
         create_model("actionflow", num_classes=2)
     with pytest.raises(ValueError, match="no field 'widht'. Did you mean width"):
@@ -274,12 +274,12 @@ def test_a_misspelt_name_or_field_is_answered_with_the_nearest():
         create_model("actionflownet", num_classes=2, parent=None)
 
 
-def test_fields_that_all_have():
+def test_all_networks_have_the_common_fields():
     for name in list_models():
         assert {"width", "num_frames", "dropout_rate", "dtype", "axis_name"} <= model_fields(name)
 
 
-def test_the_help_lists_every_name(capsys):
+def test_help_lists_every_name(capsys):
     with pytest.raises(SystemExit):
         parse(["actionflownet", "--help"])
     words = set(capsys.readouterr().out.replace(",", " ").split())

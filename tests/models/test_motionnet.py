@@ -1,4 +1,4 @@
-"""MotionNet: the published size, the unit and the order of its flows, and its ablations."""
+"""MotionNet: published size, unit and order of its flows, ablations."""
 
 import jax
 import jax.numpy as jnp
@@ -42,18 +42,18 @@ def predict(model, variables, frames):
     return jax.jit(lambda v, x: model.apply(v, x, train=False))(variables, frames)
 
 
-def test_number_of_parameters_of_the_ablations():
+def test_parameter_counts_of_the_ablations():
     smooth = sum(
         9 * (skip + up + 20) * up + up
         for skip, up in ((512, 512), (512, 256), (256, 128), (128, 64))
     )
-    # Without them, deconvolutions and flow start from the concatenations.
+    # Without them, deconvolutions and flow have the concatenations as input.
     wider = sum(16 * (skip + 20 + up - up) * out for skip, up, out in
                 ((512, 512, 256), (512, 256, 128), (256, 128, 64)))  # fmt: skip
     flow = sum(9 * (skip + 20) * 20 for skip in (512, 512, 256, 128))
     assert count(MotionNet(101, deconv_bias=False)) == MOTIONNET - 1040
     assert count(MotionNet(101, extra_convolutions=False)) == MOTIONNET - smooth + wider + flow
-    # conv1 and conv2 lose their second 3x3 convolution, and three kernels grow.
+    # conv1 and conv2 have no second 3x3 convolution, and three kernels are larger.
     lost = (9 * 64 * 64 + 64) + (9 * 128 * 128 + 128)
     grown = (49 - 9) * 33 * 64 + (25 - 9) * 64 * 128 + (25 - 9) * 128 * 256
     assert count(MotionNet(101, encoder="large")) == MOTIONNET - lost + grown
@@ -69,7 +69,7 @@ def test_number_of_parameters_of_the_ablations():
         ({"multiscale": False}, (32, 32), [(16, 16)]),
     ],
 )
-def test_sizes_of_the_flows(fields, size, expected):
+def test_flow_sizes(fields, size, expected):
     model = MotionNet(5, **fields)
     prediction, _ = shapes(model, (2, 11, *size, 3))
     assert [flow.shape for flow in prediction.flows] == [(2, 10, *at, 2) for at in expected]
@@ -78,8 +78,8 @@ def test_sizes_of_the_flows(fields, size, expected):
     assert rounded_up == expected
 
 
-def test_outputs_are_in_pixels_of_each_map_one_pair_after_another():
-    """One unit is 20 pixels of the frames: 10, 5, 2.5, 1.25 and 0.625 of the maps."""
+def test_flow_is_in_pixels_of_each_map_and_ordered_by_pair():
+    """One unit is 20 pixels of the frames: 10, 5, 2.5, 1.25 and 0.625 pixels of the maps."""
     model = small()
     biases = jnp.array([0.1, 0.2, -0.3, 0.4])  # x, y of the first pair; x, y of the second
 
@@ -94,8 +94,8 @@ def test_outputs_are_in_pixels_of_each_map_one_pair_after_another():
         np.testing.assert_allclose(flow, np.broadcast_to(expected, flow.shape), rtol=1e-5)
 
 
-def test_frames_are_seen_without_the_mean_color_one_after_another():
-    """conv1 takes frame 0 as channels 0 to 2, frame 1 as 3 to 5; in units of the whole range."""
+def test_input_is_frames_minus_the_mean_color_stacked_on_channels():
+    """conv1 sees frame 0 as channels 0 to 2, frame 1 as 3 to 5, divided by 255."""
     model = small()
     variables = initialized(model)
     mean = jnp.array([123, 117, 104]).reshape(1, 1, 1, 1, 3) / 255
@@ -111,7 +111,7 @@ def test_frames_are_seen_without_the_mean_color_one_after_another():
     np.testing.assert_allclose(response[0, :3], at_rest, atol=1e-5)
 
 
-def test_switches_keep_the_finest_flow():
+def test_options_keep_the_shape_of_the_finest_flow():
     variables = initialized(small(classify=True))
     branched = predict(small(classify=True), variables, clip())
     assert branched.logits.shape == (2, 5)
@@ -120,17 +120,17 @@ def test_switches_keep_the_finest_flow():
     np.testing.assert_allclose(plain.flows[0], branched.flows[0], rtol=1e-5)
 
 
-def test_wrong_frames_and_encoders_are_named():
+def test_rejects_wrong_clip_lengths_and_encoders():
     with pytest.raises(ValueError, match=r"got 4 frames per clip.*num_frames=3"):
         small().init(jax.random.key(0), clip(4), train=False)
     model = small()
-    object.__setattr__(model, "encoder", "huge")  # past the type check of the tests
+    object.__setattr__(model, "encoder", "huge")  # bypasses the type check of the tests
     with pytest.raises(ValueError, match="encoder: got 'huge', allowed are 'small', 'large'"):
         _ = model.flow_strides
 
 
-def test_convolutions_are_followed_by_leaky_relus():
-    """PyTorch's, of slope .1, from each convolution of the encoder to the next."""
+def test_encoder_matches_pytorch_with_leaky_relus():
+    """Slope 0.1, after each convolution of the encoder."""
     model, x = small(), clip()
     variables = initialized(model)
     _, state = jax.jit(lambda v, x: model.apply(v, x, train=False, capture_intermediates=True))(

@@ -1,6 +1,6 @@
-"""Numbers of parameters that papers and libraries publish, or that are added up by hand.
+"""Parameter counts that papers and libraries publish, or that are derived from layer tables.
 
-Against the table of all networks, which `test_models.py` holds against the networks themselves.
+They are compared with `parameter_trees.json`, which `test_models.py` compares with the networks.
 """
 
 import json
@@ -10,15 +10,15 @@ from afn_jax.nn.bn_inception import BLOCKS
 
 TREES = json.loads(Path(__file__).with_name("parameter_trees.json").read_text())
 SIZES = {name: tree["parameters"] for name, tree in TREES.items()}
-CLASSES = 101  # of all of them
+CLASSES = 101  # of every network in the table
 
 
 def of_101_classes(published, features, classes=1000):
-    """With another classifier of that many features."""
+    """Replaces the classifier, which has `features` inputs, by one for 101 classes."""
     return published + (CLASSES - classes) * (features + 1)
 
 
-# torchvision's, of 1000 classes or of the 400 of Kinetics.
+# torchvision's networks, with the 1000 classes of ImageNet or the 400 of Kinetics.
 RESNET18 = of_101_classes(11_689_512, 512)
 RESNET34 = of_101_classes(21_797_672, 512)
 RESNET50 = of_101_classes(25_557_032, 2048)
@@ -26,13 +26,13 @@ RESNET152 = of_101_classes(60_192_808, 2048)
 VGG16 = of_101_classes(138_357_544, 4096)
 R3D18 = of_101_classes(33_371_472, 512, 400)
 R2PLUS1D18 = of_101_classes(31_505_325, 512, 400)
-# DeepMind's, with scale and offset of each normalisation.
+# DeepMind's network, with scale and offset in each batch normalization.
 I3D = 12_287_264 + 1025 * CLASSES
-# Caffe's, less the biases before its normalisations.
+# Caffe's network without the biases before its batch normalizations.
 BN_INCEPTION = of_101_classes(11_295_240 - 10_016, 1024)
-# 169.3 MB: the paper's "model footprint" of 170M. 960 + 80 biases are of deconvolutions.
+# 169.3 MB: the paper's "model footprint" of 170M. 960 + 80 biases belong to deconvolutions.
 MOTIONNET = 42_319_860
-STACK = 17  # channels of ten flows, x and y, more than RGB has
+STACK = 17  # channels of ten flows (x and y) minus those of RGB
 
 
 def test_baselines():
@@ -63,7 +63,7 @@ def test_actionflownet():
 
 def test_two_frames():
     classifier = 513 * CLASSES
-    # Three more input channels. Of each level of the decoder: transposed 4x4 convolutions (and a
+    # Three more input channels. Each level of the decoder: transposed 4x4 convolutions (and a
     # norm), of features and of flow; 3x3 to flow.
     encoder = RESNET18 - classifier + 3 * 64 * 7 * 7
     decoder = (
@@ -89,7 +89,9 @@ def test_hidden_two_stream():
     assert SIZES["spatial-vgg16"] == VGG16 and SIZES["spatial-resnet152"] == RESNET152
     assert SIZES["hidden-temporal-vgg16"] == MOTIONNET + VGG16 + STACK * 9 * 64
     assert SIZES["hidden-temporal-tsn"] == MOTIONNET + BN_INCEPTION + STACK * 49 * 64
-    assert SIZES["hidden-temporal-i3d"] == MOTIONNET + I3D - 343 * 64  # of two channels, not three
+    assert (
+        SIZES["hidden-temporal-i3d"] == MOTIONNET + I3D - 343 * 64
+    )  # two channels instead of three
     for backbone, spatial in (("vgg16", VGG16), ("tsn", BN_INCEPTION), ("i3d", I3D)):
         both = SIZES[f"hidden-temporal-{backbone}"] + spatial
         assert SIZES[f"hidden-two-stream-{backbone}"] == both
@@ -113,17 +115,17 @@ def test_uf_tsn():
 
 
 def test_tvnet():
-    # "0.1M" in UF-TSN's Table 1: u0, and two pairs of taps twice for each component and iteration.
+    # "0.1M" in UF-TSN's Table 1: u0, and 2 x 2 pairs of taps per component and iteration.
     flow = 2 * 224 * 224 + 50 * 2 * (4 + 4)
     assert SIZES["tvnet"] == flow + BN_INCEPTION + STACK * 49 * 64
 
 
 def test_jointflow3d():
-    # R3D-18 less its projections, its 3x7x7 stem over RGB.
+    # R3D-18 without its projections and its 3x7x7 stem on RGB.
     projections = 64 * 128 + 128 * 256 + 256 * 512 + 2 * (128 + 256 + 512)
     action = R3D18 - projections - 3 * 49 * 3 * 64 + 7 * 49 * 2 * 64
     encoder = 27 * (1 * 16 + 16 * 32 + 32 * 64 + 64 * 128) + 2 * (16 + 32 + 64 + 128)
-    # Transposed 3x4x4 kernels; each gets what the one before gave and the skip beside it.
+    # Transposed 3x4x4 kernels; the input is the previous output and the skip connection.
     decoder = 48 * (128 * 64 + 128 * 32 + 64 * 16) + 2 * (64 + 32 + 16) + 27 * 32 * 2 + 2
     assert SIZES["jointflow3d"] == action + encoder + decoder
 
@@ -151,7 +153,7 @@ def test_representation_flow():
         count += channels * features + 2 * features  # shortcut
     assert SIZES["repflow-r2plus1d18"] == count + flow_layer(128)
 
-    # ResNet-50 with a 7x7x7 stem; 1x1x1 to 3x1x1 in the blocks that look at time.
+    # ResNet-50 with a 7x7x7 stem, and 3x1x1 instead of 1x1x1 in the temporal blocks.
     count = RESNET50 + 6 * 49 * 3 * 64
     for channels, features, rest in ((64, 64, 1), (256, 128, 2), (512, 256, 3), (1024, 512, 1)):
         count += 2 * (channels * features + rest * 4 * features * features)

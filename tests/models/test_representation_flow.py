@@ -1,4 +1,4 @@
-"""The Representation Flow networks: sizes, the rows of the paper, and fusion by hand."""
+"""The Representation Flow networks: sizes, rows of the paper's tables, fusion."""
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +38,7 @@ def shapes(model, *clip):
         ("r2plus1d50", (8, 4, 4, 4, 4), (64, 256, 512, 1024, 2048)),
     ],
 )
-def test_what_comes_out_of_each_block_of_16_frames(backbone, times, channels):
+def test_block_output_sizes_for_16_frames(backbone, times, channels):
     seen = []
     stream = ResNetStream(2, backbone, insert=lambda block, x: seen.append((block, x.shape)) or x)
     shapes(stream, 1, 16, 224, 224, 3)
@@ -78,7 +78,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join(map(str, row.values())))
-def test_every_row_of_the_tables_can_be_made(row):
+def test_every_row_of_the_tables_can_be_built(row):
     prediction, _ = shapes(network(**row), 1, 16, 112, 112, 3)
     assert prediction.logits.shape == (1, 5)
 
@@ -102,14 +102,14 @@ def test_every_row_of_the_tables_can_be_made(row):
         ),
     ],
 )
-def test_convolutions_of_the_layer(fields, kernels):
+def test_convolutions_in_the_layer(fields, kernels):
     layer = shapes(network(**fields), 1, 4, 32, 32, 3)[1]["params"]["flow_layer"]
     found = {name: leaf["kernel"].shape for name, leaf in layer.items() if "kernel" in leaf}
     assert found == kernels
 
 
 @pytest.mark.parametrize("fusion", ["late", "late+multiply", "concat"])
-def test_fusion_takes_the_earlier_frame_and_the_mean_of_logits(fusion):
+def test_fusion_uses_the_earlier_frame_and_averages_logits(fusion):
     model = network(flow_after=1, fusion=fusion)
     clip = jax.random.uniform(jax.random.key(0), (1, 3, 17, 24, 3))
     variables = filled_variables(model, clip, train=False)
@@ -141,19 +141,19 @@ def test_fusion_takes_the_earlier_frame_and_the_mean_of_logits(fusion):
     np.testing.assert_allclose(*both(), rtol=1e-4, atol=1e-5)
 
 
-def test_without_fusion_only_motion_is_seen():
+def test_without_fusion_logits_depend_only_on_motion():
     model = network(learned=())
     texture = jax.random.uniform(jax.random.key(0), (2, 1, 24, 24, 3))
     still = jnp.repeat(texture, 4, 1)
     moving = jnp.stack([jnp.roll(texture[:, 0], step, 2) for step in range(4)], 1)
     variables = filled_variables(model, still, train=False)
     apply = jax.jit(lambda clip: model.apply(variables, clip, train=False).logits)
-    np.testing.assert_allclose(*apply(still), atol=1e-5)  # of two different pictures
+    np.testing.assert_allclose(*apply(still), atol=1e-5)  # for two different images
     assert np.abs(apply(moving) - apply(still)).max() > 1e-2
     assert np.abs(apply(moving) - apply(moving[:, ::-1])).max() > 1e-2
 
 
-def test_tvl1_flow_is_stacked_frame_after_frame():
+def test_stacks_tvl1_flow_of_consecutive_frames():
     clip = jax.random.uniform(jax.random.key(0), (1, 5, 16, 16, 3))
     flow = tvl1_flow(clip[:, :-1], clip[:, 1:], QUICK)
     stacks = _tvl1_input(clip, QUICK, "tvl1", 3)
@@ -181,6 +181,6 @@ def test_tvl1_flow_is_stacked_frame_after_frame():
         (dict(composition="tvl1", flow_after=0, stacked_flows=4), "got 4 frames .* needs 5"),
     ],
 )
-def test_bad_fields_and_short_clips_are_answered(fields, message):
+def test_rejects_bad_fields_and_short_clips(fields, message):
     with pytest.raises(ValueError, match=message):
         shapes(network(**fields), 1, 4, 32, 32, 3)

@@ -1,4 +1,4 @@
-"""TVNet: the unrolled solver against the ops, what its parameters are and do."""
+"""TVNet: the unrolled solver compared with the ops, and its parameters."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from scipy import ndimage
 from afn_jax.models.tvnet import TVNet, TVNetFlow
 from afn_jax.ops import representation_flow
 
-# The smoothing kernel as it is printed in the authors' code.
+# The smoothing kernel in the authors' code.
 SMOOTHING = [
     [0.000874, 0.006976, 0.01386, 0.006976, 0.000874],
     [0.006976, 0.0557, 0.110656, 0.0557, 0.006976],
@@ -25,7 +25,7 @@ def texture(height=40, width=48, seed=0):
 
 
 def prepared(first, second):
-    """Grey, jointly to [0, 255], smoothed, as the authors' code has it."""
+    """Converts to gray, scales jointly to [0, 255] and smooths, as in the authors' code."""
     gray = [frame @ np.array([0.299, 0.587, 0.114]) for frame in (first, second)]
     lowest, highest = np.min(gray), np.max(gray)
     scaled = [255 * (x - lowest) / (highest - lowest) for x in gray]
@@ -36,7 +36,7 @@ def pair(frame1, frame2):
     return tuple(jnp.asarray(frame[None], jnp.float32) for frame in (frame1, frame2))
 
 
-def test_untrained_it_is_tvl1_of_the_prepared_frames():
+def test_untrained_network_matches_tvl1_on_prepared_frames():
     first, second = texture(), np.roll(texture(), (0, 1), (0, 1))
     model = TVNetFlow(num_iterations=20)
     flow, _ = jax.jit(model.init_with_output)(jax.random.key(0), *pair(first, second))
@@ -46,7 +46,7 @@ def test_untrained_it_is_tvl1_of_the_prepared_frames():
     np.testing.assert_allclose(flow[0], expected, atol=2e-3)
 
 
-def test_scales_and_warps_follow_large_motion():
+def test_more_scales_and_warps_measure_large_motion():
     first = texture(64, 64)
     second = np.roll(first, (2, -4), (0, 1))
 
@@ -60,7 +60,7 @@ def test_scales_and_warps_follow_large_motion():
     assert error(num_scales=3, num_warps=3) < 0.5
 
 
-def test_each_iteration_and_component_has_kernels_of_its_own():
+def test_each_iteration_and_component_has_separate_kernels():
     frames = pair(texture(16, 18), np.roll(texture(16, 18), (1, 1), (0, 1)))
     model = TVNetFlow(num_warps=2, num_iterations=3)
     variables = jax.jit(model.init)(jax.random.key(0), *frames)
@@ -76,7 +76,7 @@ def test_each_iteration_and_component_has_kernels_of_its_own():
     found = jax.tree.map(np.asarray, gradients(variables["params"]))
     assert found["divergence"].shape == found["flow_gradient"].shape == (1, 2, 3, 2, 2, 2)
     size = {name: np.abs(gradient) for name, gradient in found.items()}
-    # The dual is 0 before the first iteration, and nobody asks for it after the last.
+    # The dual is 0 before the first iteration, and unused after the last.
     used = np.array([[False, True, True], [True, True, True]])
     np.testing.assert_array_equal(size["divergence"][0].min((-3, -2, -1)) > 0, used)
     np.testing.assert_array_equal(size["flow_gradient"][0].min((-3, -2, -1)) > 0, used[::-1, ::-1])
@@ -85,7 +85,7 @@ def test_each_iteration_and_component_has_kernels_of_its_own():
     assert (size["start"] > 0).mean() > 0.9
 
 
-def test_the_learned_first_flow_is_where_it_starts():
+def test_starts_from_the_learned_initial_flow():
     frames = pair(texture(20, 24), np.roll(texture(20, 24), 3, 1))
     model = TVNetFlow(num_iterations=20)
     variables = jax.jit(model.init)(jax.random.key(0), *frames)
@@ -101,7 +101,7 @@ def test_the_learned_first_flow_is_where_it_starts():
     assert jax.eval_shape(free.apply, variables, *smaller).shape == (1, 18, 24, 2)
 
 
-def test_a_constant_pair_has_no_flow_and_a_finite_gradient():
+def test_constant_pair_has_zero_flow_and_finite_gradients():
     frames = (jnp.full((1, 8, 8, 3), 0.5),) * 2
     model = TVNetFlow(num_iterations=2, learned=("tau", "lam", "theta", "image_gradient"))
     variables = jax.jit(model.init)(jax.random.key(0), *frames)
@@ -134,6 +134,6 @@ def shapes(model, *clip):
         (dict(learned=("u0", "tau")), "learned: got 'u0', allowed are 'tau'"),
     ],
 )
-def test_bad_fields_are_answered(fields, message):
+def test_rejects_bad_fields(fields, message):
     with pytest.raises(ValueError, match=message):
         shapes(TVNet(2, **dict(num_frames=4) | fields), 1, 4, 32, 32, 3)

@@ -1,4 +1,4 @@
-"""The two-frame family of ActionFlowNet: odd sizes, pairs, and where the gradient goes."""
+"""The two-frame family of ActionFlowNet: odd sizes, pairs, and gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,7 @@ def test_odd_sizes():
 
 
 @pytest.mark.parametrize("kind", [TwoFrameNet, StackedNet])
-def test_a_clip_is_the_mean_of_its_pairs(kind):
+def test_averages_logits_over_the_pairs_of_a_clip(kind):
     model, clip = kind(5, width=4), frames(4)
     variables = filled_variables(model, clip[:, :2], train=False)
     apply = jax.jit(lambda x: model.apply(variables, x, train=False))
@@ -42,7 +42,7 @@ def test_a_clip_is_the_mean_of_its_pairs(kind):
         np.testing.assert_allclose(flow, jnp.concatenate(parts, 1), atol=1e-5)
 
 
-def test_a_frozen_flow_network_is_not_touched_by_the_classifier():
+def test_classifier_does_not_change_a_frozen_flow_network():
     model, clip = StackedNet(5, width=4, freeze_flow=True), frames(2)
     variables = filled_variables(model, clip, train=False)
 
@@ -68,6 +68,6 @@ def test_a_frozen_flow_network_is_not_touched_by_the_classifier():
     assert jnp.abs(gradient["res2_0"]["conv1"]["kernel"]).max() > 0
 
 
-def test_one_frame_is_refused():
+def test_rejects_single_frames():
     with pytest.raises(ValueError, match="num_frames: got 1, but this model needs 2"):
         TwoFrameNet(5).init(jax.random.key(0), frames(1), train=False)

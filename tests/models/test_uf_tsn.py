@@ -1,4 +1,4 @@
-"""UF-TSN: what each stream sees, and where gradients and directions go."""
+"""UF-TSN: inputs of each stream, gradients, and flow directions."""
 
 import flax.linen as nn
 import jax
@@ -30,10 +30,10 @@ def initialized(model, frames):
     return filled_variables(model, frames, train=False)
 
 
-def test_streams_share_names_and_are_averaged():
+def test_streams_share_variable_names_and_average_their_logits():
     frames = clip()
     variables = initialized(UFTSN(**TINY), frames)
-    # The smaller models run on the larger one's variables.
+    # Smaller networks can use the variables of the larger one.
     parts = {
         kind: {name: leaf for name, leaf in tree.items() if name != "spatial"}
         for kind, tree in variables.items()
@@ -61,7 +61,7 @@ def test_streams_share_names_and_are_averaged():
         UFTSN(**TINY, fusion_weights=(0.0, 0.0)).apply(variables, frames, train=False)
 
 
-def test_each_stream_sees_what_it_should():
+def test_each_stream_sees_its_frames():
     frames = clip()
     variables = initialized(UFTSN(**TINY), frames)
 
@@ -78,12 +78,12 @@ def test_each_stream_sees_what_it_should():
         return changed_by((1.0, 0.0)), changed_by((0.0, 1.0))
 
     spatial, temporal = sensitivity(frames)
-    assert spatial.tolist() == [False, True, False]  # the middle frame alone
+    assert spatial.tolist() == [False, True, False]  # only the middle frame
     assert temporal.tolist() == [True, True, True]
 
 
 @pytest.mark.parametrize("detached", [False, True])
-def test_detached_flow_gets_no_gradient_from_the_action(detached):
+def test_detached_flow_has_no_gradient_from_the_action(detached):
     frames = clip()
     model = UFTSN(**TINY, spatial_stream=False, stop_flow_gradient=detached)
     variables = initialized(model, frames)
@@ -110,11 +110,11 @@ def test_detached_flow_gets_no_gradient_from_the_action(detached):
 
     from_action = jax.jit(lambda: gradients(lambda prediction: jnp.sin(prediction.logits).sum()))()
     assert (from_action == 0).all() if detached else (from_action > 0).all()
-    if detached:  # the losses of the flow go on
+    if detached:  # flow losses still have a gradient
         assert (jax.jit(lambda: gradients(unsupervised))() > 0).all()
 
 
-def test_flows_are_stacked_by_pair_and_scaled():
+def test_stacks_and_scales_flows_by_pair():
     flows = jnp.zeros((1, 2, 1, 1, 2)).at[0, :, 0, 0].set(jnp.array([[1.0, -2.0], [30.0, 0.0]]))
     stacked = stack_flows(flows, bound=20.0)
     deviation = (0.229 + 0.224 + 0.225) / 3
@@ -122,7 +122,7 @@ def test_flows_are_stacked_by_pair_and_scaled():
     np.testing.assert_allclose(stacked[0, 0, 0], expected, atol=1e-6)
 
 
-def test_directions_are_taken_apart():
+def test_splits_forward_and_backward_flows():
     flows = (jnp.arange(8.0).reshape(1, 4, 1, 1, 2), jnp.ones((1, 4, 1, 1, 2)))
     forward, backward = split_directions(flows, num_frames=3)
     np.testing.assert_array_equal(forward[0].ravel(), [0, 1, 2, 3])
@@ -130,7 +130,7 @@ def test_directions_are_taken_apart():
     assert split_directions(forward, num_frames=3)[1] == ()
 
 
-def test_reduced_flow_is_brought_to_the_frames():
+def test_resizes_coarse_flow_to_the_frames():
     frames = clip()
     model = UFTSN(**TINY, spatial_stream=False, finest_level=1, multi_scale=False)
     variables = filled_variables(model, frames, train=False)
@@ -147,7 +147,7 @@ def test_reduced_flow_is_brought_to_the_frames():
     assert seen == [(2, 19, 34, 4)]
 
 
-def test_a_clip_of_another_length_is_refused_by_the_classifier_alone():
+def test_only_the_classifier_rejects_other_clip_lengths():
     model = UFTSN(**TINY)
     with pytest.raises(ValueError, match="got 4 frames per clip.*num_frames=3"):
         model.init(jax.random.key(0), clip(time=4), train=False)

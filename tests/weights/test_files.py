@@ -1,4 +1,4 @@
-"""`load_torch_state`: every kind of file gives the same arrays, and a wrong one a plain answer."""
+"""`load_torch_state`: every kind of file gives the same arrays; clear errors for the rest."""
 
 import builtins
 
@@ -31,32 +31,32 @@ def check(state):
 
 @pytest.mark.parametrize("suffix", [".pth", ".pt"])
 @pytest.mark.parametrize("zipped", [True, False])
-def test_files_of_torch(tmp_path, suffix, zipped):
-    """Not zipped is how files before PyTorch 1.6 are written, torchvision's older ones too."""
+def test_reads_torch_files(tmp_path, suffix, zipped):
+    """PyTorch before 1.6 wrote files that are not zipped, including older ones of torchvision."""
     torch.save(tensors(), tmp_path / f"a{suffix}", _use_new_zipfile_serialization=zipped)
     check(load_torch_state(tmp_path / f"a{suffix}"))
 
 
-def test_a_training_checkpoint_of_a_parallel_model(tmp_path):
+def test_reads_a_training_checkpoint_of_a_parallel_model(tmp_path):
     state = {f"module.{key}": value for key, value in tensors().items()}
     torch.save({"epoch": 3, "state_dict": state}, tmp_path / "a.pth.tar")
     check(load_torch_state(tmp_path / "a.pth.tar"))
 
 
-def test_safetensors(tmp_path):
+def test_reads_safetensors(tmp_path):
     state = {key: value.detach() for key, value in tensors().items()}
     safetensors_torch.save_file(state, tmp_path / "a.safetensors")
     check(load_torch_state(str(tmp_path / "a.safetensors")))
 
 
 class Runs:
-    """A pickle that runs code as it is read."""
+    """A pickle that executes code when it is read."""
 
     def __reduce__(self):
         return print, ("this must not run",)
 
 
-def test_files_that_are_refused(tmp_path, capsys):
+def test_rejects_unsuitable_files(tmp_path, capsys):
     with pytest.raises(FileNotFoundError, match="no such file.*missing.pth"):
         load_torch_state(tmp_path / "missing.pth")
     (tmp_path / "a.h5").write_bytes(b"x")
@@ -79,7 +79,7 @@ def test_files_that_are_refused(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("package, name", [("torch", "a.pth"), ("safetensors", "a.safetensors")])
-def test_a_missing_package_is_named(tmp_path, monkeypatch, package, name):
+def test_names_a_missing_package(tmp_path, monkeypatch, package, name):
     (tmp_path / name).write_bytes(b"x")
     real_import = builtins.__import__
 

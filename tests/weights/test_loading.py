@@ -1,4 +1,4 @@
-"""`load_into` and the adapters: what fits is loaded, and what does not is named."""
+"""`load_into` and the adapters: they load what fits and report what does not."""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ def random(*shape):
 
 
 def weights():
-    """A network of two layers as `convert` gives it."""
+    """Returns a network of two layers in the form that `convert` returns."""
     return {
         "params": {
             "encoder": {"conv1": {"kernel": random(3, 3, 3, 4)}, "norm1": {"scale": random(4)}},
@@ -33,14 +33,14 @@ def zeros(tree=None):
     return jax.tree.map(jnp.zeros_like, weights() if tree is None else tree)
 
 
-def test_all_of_it():
+def test_loads_everything():
     variables, report = load_into(zeros(), weights())
     jax.tree.map(np.testing.assert_array_equal, variables, weights())
     assert len(report.loaded) == 4
     assert str(report) == "loaded 4 arrays into the model"
 
 
-def test_what_is_skipped_stays():
+def test_skipped_arrays_keep_their_values():
     model = zeros()
     model["params"]["classifier"]["kernel"] = jnp.full((4, 101), 3.0)
     model["params"]["decoder"] = {"kernel": jnp.full(2, 5.0)}
@@ -51,7 +51,7 @@ def test_what_is_skipped_stays():
     assert report.kept == ("params/classifier/kernel", "params/decoder/kernel")
     assert report.unused == ("params/classifier/kernel",)
     assert "kept as they were: classifier, decoder (2 arrays)" in str(report)
-    # A path works as well as a name, and only whole components count.
+    # Entries may be names or paths, and match whole components.
     load_into(model, weights(), skip=("classifier/kernel", "decoder"))
     with pytest.raises(ValueError, match="skip: 'class' is in neither"):
         load_into(model, weights(), skip=("class", "decoder"))
@@ -65,21 +65,21 @@ def test_what_is_skipped_stays():
     ],
 )
 @pytest.mark.parametrize("collection, leaf", [("params", "scale"), ("batch_stats", "mean")])
-def test_a_difference_on_either_side_is_an_error(side, message, collection, leaf):
+def test_rejects_arrays_without_counterpart(side, message, collection, leaf):
     model, given = zeros(), weights()
     del {"model": given, "weights": model}[side][collection]["encoder"]["norm1"][leaf]
     with pytest.raises(ValueError, match=message):
         load_into(model, given)
 
 
-def test_another_shape_is_an_error():
+def test_rejects_a_different_shape():
     model = zeros()
-    model["params"]["classifier"]["kernel"] = jnp.zeros((10, 4))  # as many numbers
+    model["params"]["classifier"]["kernel"] = jnp.zeros((10, 4))  # same number of elements
     with pytest.raises(ValueError, match=r"classifier/kernel: weights \(4, 10\), model \(10, 4\)"):
         load_into(model, weights())
 
 
-def test_the_part_is_found_or_asked_for():
+def test_finds_the_part_or_lists_candidates():
     stream = zeros()
     one = {name: {"temporal": tree, "motion": {"w": 0.0}} for name, tree in stream.items()}
     variables, report = load_into(one, weights())
@@ -102,8 +102,8 @@ def test_the_part_is_found_or_asked_for():
         load_into(two, weights(), at="flow")
 
 
-def test_a_part_called_as_what_is_skipped_is_loaded_all_the_same():
-    """The spatial stream is a network called "classifier", with a classifier of its own."""
+def test_loads_a_part_with_the_name_of_a_skipped_layer():
+    """The spatial stream is called "classifier" and contains a layer "classifier"."""
     model = {name: {"classifier": {"net": tree}} for name, tree in zeros().items()}
     whole_path = "classifier/net/classifier"
     for at, skip in ((None, "classifier"), ("classifier/net", whole_path)):
@@ -117,7 +117,7 @@ def test_a_part_called_as_what_is_skipped_is_loaded_all_the_same():
         load_into(zeros(), weights(), at="", skip=("classifier", "encoder"))
 
 
-def test_a_part_of_the_weights():
+def test_loads_a_part_of_the_weights():
     model = {name: {"motion": tree["encoder"]} for name, tree in zeros().items()}
     variables, report = load_into(model, weights(), part="encoder", at="motion")
     jax.tree.map(
@@ -130,7 +130,7 @@ def test_a_part_of_the_weights():
         load_into(model, weights(), part="enc")
 
 
-def test_adapted_kernels_are_only_taken_when_asked_for():
+def test_adapts_kernels_only_on_request():
     model = zeros()
     model["params"]["encoder"]["conv1"]["kernel"] = jnp.zeros((5, 3, 3, 6, 4))
     for flags in ({}, {"inflate": True}, {"input_channels": "repeat"}):
@@ -151,7 +151,7 @@ def test_adapted_kernels_are_only_taken_when_asked_for():
         load_into(model, weights(), input_channels="mean")
 
 
-def test_an_inflated_kernel_responds_to_a_still_clip_as_to_the_frame():
+def test_inflated_kernel_responds_to_a_static_clip_as_to_its_frame():
     kernel, frame = random(3, 3, 2, 4), jnp.asarray(random(1, 1, 6, 7, 2))
     clip = jnp.repeat(frame, 5, 1)
     still = conv3d(clip, jnp.asarray(inflate_to_3d(kernel, 3)))
@@ -161,7 +161,7 @@ def test_an_inflated_kernel_responds_to_a_still_clip_as_to_the_frame():
         inflate_to_3d(random(3, 3, 3, 2, 4), 3)
 
 
-def test_stacked_frames_respond_as_one():
+def test_kernel_for_stacked_frames_responds_to_copies_as_to_one_frame():
     kernel, frame = random(1, 1, 3, 4), random(3)
     adapted = adapt_input_channels(kernel, 6)
     assert adapted.shape == (1, 1, 6, 4)
@@ -172,7 +172,7 @@ def test_stacked_frames_respond_as_one():
         adapt_input_channels(kernel, 20)
 
 
-def test_cross_modality_is_the_mean_for_each_channel():
+def test_cross_modality_repeats_the_channel_mean():
     kernel = random(7, 7, 3, 4)
     adapted = average_input_channels(kernel, 20)
     assert adapted.shape == (7, 7, 20, 4)

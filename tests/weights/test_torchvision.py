@@ -1,4 +1,4 @@
-"""A PyTorch network and ours with its weights give the same logits, for each architecture."""
+"""Networks with converted weights give the same logits as in PyTorch, for each architecture."""
 
 import jax
 import jax.numpy as jnp
@@ -44,8 +44,8 @@ def test_same_logits_as_pytorch(architecture, tmp_path):
     network = make(architecture, 4, CLASSES)
     torch.save(network.state_dict(), tmp_path / "weights.pth")
 
-    # An odd size: paddings and strides that are one pixel off would show. VGG's last map is 3 x 2,
-    # because one of 1 x 1 would not show an order of rows, columns and channels that is wrong.
+    # The size is odd to reveal paddings and strides that are off by one pixel. VGG's last map is
+    # 3 x 2, because 1 x 1 would not reveal a wrong order of rows, columns and channels.
     size = (97, 70) if architecture == "vgg16" else (45, 38)
     shape = (2, 5 if is_video else 2, *size, 3)
     frames = np.random.default_rng(0).random(shape, np.float32)
@@ -63,13 +63,13 @@ def test_same_logits_as_pytorch(architecture, tmp_path):
     assert len(report.loaded) == len(jax.tree.leaves(shapes))
     assert not (report.adapted or report.kept or report.unused or report.outside)
     logits = model.apply(variables, jnp.asarray(frames), train=False).logits
-    assert np.abs(expected).max() > 0.1  # far from the tolerance
+    assert np.abs(expected).max() > 0.1  # much larger than the tolerance
     np.testing.assert_allclose(logits, expected, atol=1e-4 * max(np.abs(expected).max(), 1))
 
 
 @pytest.mark.parametrize("architecture", ["resnet18", "vgg16", "r2plus1d_18"])
 def test_full_width_has_the_published_shapes(architecture):
-    """Zeros of torchvision's shapes, with 1000 or 400 classes, fit the model of full width."""
+    """Zeros with torchvision's shapes, for 1000 or 400 classes, fit the network at full width."""
     with torch.device("meta"):
         network = make(architecture, 64, CLASSES)
     state = {
@@ -84,7 +84,7 @@ def test_full_width_has_the_published_shapes(architecture):
     assert jax.tree.map(np.shape, converted) == jax.tree.map(np.shape, shapes)
 
 
-def test_a_wrong_architecture_is_named():
+def test_rejects_a_wrong_architecture():
     state = {key: value.numpy() for key, value in make("resnet18", 2, 3).state_dict().items()}
     with pytest.raises(ValueError, match="not those of r3d_18(.|\n)*missing: stem.0.weight"):
         convert(state, "r3d_18")
@@ -95,7 +95,7 @@ def test_a_wrong_architecture_is_named():
     assert set(NETWORKS) <= set(ARCHITECTURES)
 
 
-def test_names_that_are_unknown_or_missing_are_errors():
+def test_rejects_unknown_and_missing_names():
     state = {key: value.numpy() for key, value in make("resnet18", 2, 3).state_dict().items()}
     exact = convert(state, "resnet18")
     without_counters = {k: v for k, v in state.items() if "num_batches_tracked" not in k}

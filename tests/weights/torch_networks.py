@@ -1,4 +1,4 @@
-"""torchvision's networks in plain PyTorch, at any width: names of parameters and layers are its.
+"""torchvision's networks in plain PyTorch, at any width, with its names of parameters and layers.
 
 Written from the papers and from torchvision's list of parameter names, for the tests of the import.
 """
@@ -10,7 +10,7 @@ SIZES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 152: (3, 8, 36, 3
 
 
 class Block(nn.Module):
-    """Of the image networks: two 3x3 convolutions, or 1x1, 3x3, 1x1 with four times the output."""
+    """Block of the image networks: two 3x3 convolutions, or 1x1, 3x3 and 1x1 to 4x the width."""
 
     def __init__(self, inputs, features, stride, bottleneck):
         super().__init__()
@@ -39,7 +39,7 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Frames `[batch, 3, H, W]`."""
+    """ResNet on frames `[batch, 3, H, W]`."""
 
     def __init__(self, depth, width, classes):
         super().__init__()
@@ -63,7 +63,7 @@ class ResNet(nn.Module):
 
 
 def conv3d(inputs, features, middle, stride):
-    """A 3x3x3 convolution, or its two steps if there are channels between them."""
+    """A 3x3x3 convolution, or its factors if their middle channels are given."""
     if middle is None:
         return nn.Conv3d(inputs, features, 3, stride, 1, bias=False)
     return nn.Sequential(
@@ -95,7 +95,7 @@ class VideoBlock(nn.Module):
 
 
 class VideoResNet(nn.Module):
-    """Clips `[batch, 3, time, H, W]`."""
+    """3D ResNet on clips `[batch, 3, time, H, W]`."""
 
     def __init__(self, factorize, width, classes):
         super().__init__()
@@ -131,7 +131,7 @@ class VideoResNet(nn.Module):
 
 
 class VGG16(nn.Module):
-    """Frames `[batch, channels, H, W]`."""
+    """VGG-16 on frames `[batch, channels, H, W]`."""
 
     def __init__(self, width, classes):
         super().__init__()
@@ -159,7 +159,7 @@ class VGG16(nn.Module):
 
 
 def make(architecture, width, classes):
-    """The network of that name, every parameter and running statistic random, in eval mode."""
+    """Returns a network in eval mode with random parameters and running statistics."""
     network = {
         "r3d_18": lambda: VideoResNet(False, width, classes),
         "r2plus1d_18": lambda: VideoResNet(True, width, classes),
