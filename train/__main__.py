@@ -14,6 +14,8 @@ def main() -> int:
         from train.cli import parse_chain
 
         configs = parse_chain(sys.argv[1:])
+        import jax
+
         from train.accelerator import start_jax
         from train.loop import train
 
@@ -25,6 +27,8 @@ def main() -> int:
             if not result.finished or (result.signalled and number < len(configs)):
                 return 130
             del result  # frees the state on the devices
+            # Each program on a CPU holds memory mappings, and a process may have only 65,530.
+            jax.clear_caches()
     return 0
 
 

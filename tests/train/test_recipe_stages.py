@@ -4,6 +4,7 @@ import dataclasses
 import io
 import math
 
+import jax
 import pytest
 from flax.traverse_util import flatten_dict
 from rich.console import Console
@@ -84,6 +85,7 @@ def test_stages_run_resume_and_evaluate(recipe, stages, tmp_path, monkeypatch):
             assert 0 <= values["top1"] <= 1
         if config.objective.flow != "none":
             assert math.isfinite(values["epe"]) and values["zero_flow_epe"] > 0
+        jax.clear_caches()  # as between the stages of `python -m train --stage all`
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
