@@ -12,6 +12,7 @@ first.
 import dataclasses
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -147,22 +148,25 @@ def _first_line(error: Exception) -> str:
     return text.splitlines()[0].partition(" See full TensorStore")[0][:300]
 
 
+class _WithoutAbandonedReads:
+    """Hook for exceptions in other threads that drops those of the reads that Orbax abandons."""
+
+    def __init__(self, before: Callable[[Any], None]):
+        self._before = before
+
+    def __call__(self, unraisable: Any) -> None:
+        text = str(unraisable.exc_value)
+        if text != "Event loop is closed" and "error while reading array" not in text:
+            self._before(unraisable)
+
+
 def _ignore_abandoned_reads() -> None:
     """Suppresses the tracebacks of the reads that Orbax abandons when one read fails.
 
     They end in other threads some time after the failure, so the hook stays installed.
     """
-    before = sys.unraisablehook
-    if getattr(before, "ignores_abandoned_reads", False):
-        return
-
-    def hook(unraisable):
-        text = str(unraisable.exc_value)
-        if text != "Event loop is closed" and "error while reading array" not in text:
-            before(unraisable)
-
-    hook.ignores_abandoned_reads = True
-    sys.unraisablehook = hook
+    if not isinstance(sys.unraisablehook, _WithoutAbandonedReads):
+        sys.unraisablehook = _WithoutAbandonedReads(sys.unraisablehook)
 
 
 def has_checkpoint(run_dir: Path) -> bool:

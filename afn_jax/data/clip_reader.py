@@ -21,7 +21,12 @@ from afn_jax.limits import check_limits
 MOST_DAMAGED_IN_A_ROW = 20
 READER_NICENESS = 10  # of the reading threads, relative to the training
 
-_thread = threading.local()
+
+class _Thread(threading.local):
+    stepped_back = False
+
+
+_thread = _Thread()
 
 Example = dict[str, np.ndarray]
 
@@ -241,8 +246,7 @@ def _step_back() -> None:
     On a CPU the training step needs the same cores; reading then uses only the time that the step
     leaves idle. Linux only: elsewhere threads have no priority of their own.
     """
-    first = not hasattr(_thread, "stepped_back")
-    _thread.stepped_back = True
+    first, _thread.stepped_back = not _thread.stepped_back, True
     if first and sys.platform == "linux" and threading.current_thread() != threading.main_thread():
         os.nice(READER_NICENESS)
 
