@@ -16,10 +16,10 @@ _INTRODUCTION = """# Speed
 
 Written by `python benchmarks/motion_ops.py` and `python benchmarks/networks.py`. For each row,
 our implementation and its peers run in one process, in turns. The ratio is that of the median
-times: below 1, ours is faster. Each one warms up before it is timed, because the threads of the
-previous one still spin while they wait for work. Everything runs with huge pages (see below).
-"Target" is the ratio that we set out to reach. The PyTorch peers, in `benchmarks/torch_peers.py`
-and `benchmarks/torch_networks.py`, are straightforward implementations of the same arithmetic.
+times: below 1, ours is faster. Each implementation first runs untimed, until the idle threads of
+the previous one have stopped spinning. Everything runs with huge pages (see below). "Target" is
+the ratio that we set out to reach. The PyTorch peers, in `benchmarks/torch_peers.py` and
+`benchmarks/torch_networks.py`, are straightforward implementations of the same arithmetic.
 
 **On Linux CPUs, set `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` for training too.** `make` sets it,
 and these scripts set it for themselves and therefore for the peers. XLA writes each result into

@@ -171,13 +171,14 @@ def page(errors: dict, times: dict) -> str:
 Written by `python benchmarks/tvl1_accuracy.py FOLDER`. Mean endpoint error in pixels over all
 pixels with known true flow, including occluded ones. Ours is `TVL1Config()`, the same for all
 pairs: {config_text()}.
-"Matched" peers have the same scales, warps, iterations, lambda, theta and median filter, as far as
-they have these settings, and never stop early; the others have their own defaults. The published
+"Matched" peers have the same scales, warps, iterations, lambda, theta and median filter, where
+they have these settings, and never stop early; the others use their defaults. The published
 error of TV-L1 on Middlebury is 0.45 (Hidden Two-Stream, Table 3).
 
 {chr(10).join(lines)}
 
-Our time divided by theirs, in turns in one process, without compile time; median over the pairs:
+Our time divided by theirs, measured in turns in one process, excluding compile time; median over
+the pairs:
 
 | peer | ours / peer |
 |---|---|
