@@ -1,11 +1,11 @@
-"""`python -m eval action --run DIR`, `flow --dataset NAME --root DIR`, `fuse --scores DIR DIR`."""
+"""`python -m eval action | flow | probe | fuse`: evaluates trained runs."""
 
 import os
 import sys
 
 from train.errors import exit_cleanly
 
-# Before JAX starts: its CPU cache warns about harmless differences between machines.
+# Set before JAX starts: its CPU cache warns about harmless differences between machines.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 COMPILATION_CACHE = ".cache/jax"
@@ -16,7 +16,7 @@ def main() -> int:
         import tyro
 
         from eval.action import ActionConfig, result_line, run_action
-        from eval.flow import FlowConfig, flow_dataset_names, flow_line, run_flow
+        from eval.flow import FlowConfig, flow_line, run_flow
         from eval.fuse import FuseConfig, fuse_line, run_fuse
         from eval.probe import ProbeConfig, probe_line, run_probe
         from train.accelerator import start_jax
@@ -24,7 +24,7 @@ def main() -> int:
         config = tyro.extras.subcommand_cli_from_dict(
             {"action": ActionConfig, "flow": FlowConfig, "probe": ProbeConfig, "fuse": FuseConfig},
             prog="python -m eval",
-            description=f"Datasets of flow: {', '.join(flow_dataset_names())}.",
+            description="Evaluates trained runs, flow methods and the fusion of streams.",
             args=sys.argv[1:],
         )
         if isinstance(config, FuseConfig):

@@ -98,7 +98,7 @@ def create_method(name: str, run: str) -> FlowMethod:
     """
     if name == "run":
         if not run:
-            raise ValueError(f"run: got none; add --run DIR, or --method {' or '.join(METHODS)}.")
+            raise ValueError(f"run: got none; add --run DIR or --method ({', '.join(METHODS)}).")
         return RunMethod(Path(run))
     if run:
         raise ValueError(f"method: got {name!r} and --run {run}; leave one of them out.")

@@ -60,7 +60,7 @@ def run_fuse(config: FuseConfig, console: Console | None = None) -> dict:
     # Before anything is printed, because it checks the streams.
     fused = [fuse(streams, weights, space) for streams in splits]
     if config.sweep and len(splits[0]) != 2:
-        raise ValueError(f"sweep: got {len(splits[0])} per split, but a sweep needs two streams.")
+        raise ValueError(f"sweep: it needs two streams per split, but got {len(splits[0])}.")
     for streams in splits:
         for stream, weight in zip(streams, weights, strict=True):
             alone = accuracy(stream.in_space(space), stream.labels)

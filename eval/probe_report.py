@@ -127,7 +127,7 @@ def _gains(gains: dict[str, float] | None) -> str:
     return (
         "<section><h2>Gains per class</h2><p>Accuracy of this run minus that of the other run, in "
         "percentage points.</p>"
-        f'<ul class="classes guesses">{rows}</ul></section>'
+        f'<ul class="classes">{rows}</ul></section>'
     )
 
 
@@ -141,6 +141,8 @@ def _runs(found: dict | None) -> str:
         x_label="endpoint error, px",
         y_label="top-1 accuracy",
     )
+    correlation = found["rank_correlation"]
+    shown = f"{correlation:.2f}" if np.isfinite(correlation) else "undefined for these runs"
     listed = "".join(
         f"<tr><td>{html.escape(row['run'])}</td><td>{row['epe']:.3f} px</td>"
         f"<td>{_percent(row['top1'])}</td></tr>"
@@ -148,8 +150,8 @@ def _runs(found: dict | None) -> str:
     )
     return (
         f"<section><h2>Does better flow mean better accuracy?</h2>{chart}"
-        f"<p>Spearman's rank correlation: {found['rank_correlation']:.2f}. At -1, a lower endpoint "
-        "error always means a higher accuracy.</p>"
+        f"<p>Spearman's rank correlation: {shown}. At -1, a lower endpoint error always means a "
+        "higher accuracy.</p>"
         f'<table class="files"><tbody>{listed}</tbody></table></section>'
     )
 

@@ -108,9 +108,11 @@ def load_scores(path: str | Path) -> Scores:
             f"scores: {path} does not exist. `python -m eval action --run DIR` writes {FILE} into "
             "DIR."
         ) from None
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+    except OSError as error:
+        raise ValueError(f"scores: {path} cannot be read ({error}).") from None
+    except (KeyError, ValueError, EOFError, zipfile.BadZipFile):
         raise ValueError(
-            f"scores: {path} is not a file that `python -m eval action` wrote ({error})."
+            f"scores: {path} is not a file that `python -m eval action` wrote."
         ) from None
     for name in ("names", "class_names"):
         values[name] = tuple(values[name].tolist())

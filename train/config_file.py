@@ -51,7 +51,7 @@ def load(path: Path) -> TrainConfig:
     """
     try:
         values = json.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ValueError(
             f"{path.parent} is not a run folder: it has no {path.name}. "
             "Give the folder that a `python -m train` run printed."

@@ -272,8 +272,10 @@ def test_rejects_runs_that_cannot_be_averaged(splits, monkeypatch):
 
 
 def test_rejects_a_folder_without_a_run(tmp_path):
-    with pytest.raises(ValueError, match="is not a run folder: it has no config.json"):
-        run_action(ActionConfig(run=(str(tmp_path),)))
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path, tmp_path / "file"):
+        with pytest.raises(ValueError, match="is not a run folder: it has no config.json"):
+            run_action(ActionConfig(run=(str(path),)))
 
 
 def test_rejects_a_run_without_checkpoint(joint, tmp_path):

@@ -110,8 +110,9 @@ def test_rejects_missing_and_foreign_files(tmp_path):
     with pytest.raises(ValueError, match="scores.npz does not exist. `python -m eval action"):
         load_scores(tmp_path)
     (tmp_path / "text").write_text("no scores")
+    (tmp_path / "empty").write_bytes(b"")
     np.savez(tmp_path / "other.npz", logits=np.zeros(3))
-    for name in ("text", "other.npz"):
+    for name in ("text", "empty", "other.npz"):
         with pytest.raises(ValueError, match=f"{name} is not a file that `python -m eval action`"):
             load_scores(tmp_path / name)
 
@@ -207,7 +208,7 @@ def test_sweep_over_weights(folders):
         assert top1 == pytest.approx((fused.argmax(-1) == LABELS).mean(), abs=1e-4)
     best = {float(row[3]) for row in rows if row[-1] == "best"}
     assert best == {weight for weight in found if found[weight] == max(found.values())}
-    with pytest.raises(ValueError, match="sweep: got 1 per split, but a sweep needs two streams"):
+    with pytest.raises(ValueError, match="sweep: it needs two streams per split, but got 1"):
         run_and_print(folders[:1], sweep=True)
 
 
