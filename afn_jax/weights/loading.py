@@ -1,7 +1,7 @@
 """Loads converted weights into the variables of a model, and accounts for every array of both."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ import numpy as np
 from flax.core import unfreeze
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from afn_jax.models.contract import check_choice
 from afn_jax.weights.adapters import (
     adapt_input_channels,
     average_input_channels,
@@ -126,20 +127,15 @@ def load_into(
     Raises: ValueError: if an array of the model or of the weights has no counterpart and was not
     skipped (the message lists those of both), or if nothing is left to load.
     """
-    if input_channels not in (None, "repeat", "average"):
-        raise ValueError(
-            f"input_channels: got {input_channels!r}, allowed are 'repeat', 'average' and None."
-        )
+    check_choice("input_channels", input_channels, ("repeat", "average", None))
     model = flatten_dict(unfreeze(variables), sep="/")
     whole = flatten_dict(converted, sep="/")
     chosen = {_without(name, part): value for name, value in whole.items() if _inside(name, part)}
-    if not chosen:
-        raise ValueError(f"part: the weights have no part {part!r}; they have {_by_layer(whole)}")
+    _check_part("part", part, chosen, "weights", whole)
     if at is None:
         at = _find_part(model, chosen, skip)
     places = {name for name in model if _inside(name, at)}
-    if not places:
-        raise ValueError(f"at: the model has no part {at!r}; it has {_by_layer(model)}")
+    _check_part("at", at, places, "model", model)
     weights = {_prefixed(name, at): value for name, value in chosen.items()}
     for entry in skip:
         if not any(_matches(name, [entry], at) for name in places | set(weights)):
@@ -206,6 +202,16 @@ def _find_part(model: Iterable[str], weights: Iterable[str], skip: Sequence[str]
             f"weights: their layers {sorted(tops)} are {where}. The model has {_by_layer(model)}."
         )
     return found[0]
+
+
+def _check_part(
+    argument: str, path: str, found: Collection[str], where: str, names: Iterable[str]
+) -> None:
+    """Raises ValueError if no array was found at a path."""
+    if not found:
+        raise ValueError(
+            f"{argument}: there is no part {path!r} in the {where}, which has {_by_layer(names)}"
+        )
 
 
 def _prefixed(name: str, at: str) -> str:

@@ -98,7 +98,7 @@ def test_finds_the_part_or_lists_candidates():
 
     with pytest.raises(ValueError, match="in no part of the model"):
         load_into({"params": {"other": {"kernel": jnp.zeros(2)}}}, weights())
-    with pytest.raises(ValueError, match="the model has no part 'flow'"):
+    with pytest.raises(ValueError, match="at: there is no part 'flow' in the model"):
         load_into(two, weights(), at="flow")
 
 
@@ -126,7 +126,9 @@ def test_loads_a_part_of_the_weights():
         weights()["params"]["encoder"],
     )
     assert len(report.loaded) == 3 and report.unused == ("params/classifier/kernel",)
-    with pytest.raises(ValueError, match="part: the weights have no part 'enc'; they have"):
+    with pytest.raises(
+        ValueError, match="part: there is no part 'enc' in the weights, which has"
+    ):
         load_into(model, weights(), part="enc")
 
 
