@@ -81,8 +81,10 @@ class FlowConfig:
         bool, _help("Also count pixels whose flow is marked as invalid", "count_invalid")
     ] = False
     split: Literal["default", "train", "test", "all"] = "default"
-    """default: the official validation pairs, if there are any; otherwise all pairs or, for a run
-    that was trained on this dataset, the held-out scenes."""
+    (
+        "default: the official validation pairs, if there are any; otherwise all pairs or, for a "
+        "run that was trained on this dataset, the held-out scenes."
+    )
     annotations: Annotated[
         str, _help("File of the official split, if it is not beside the pairs", "annotations")
     ] = ""

@@ -25,15 +25,21 @@ class FuseConfig:
     """Fuses the saved scores of several streams on the same videos, without running a network."""
 
     scores: Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction]
-    """Run folders, or their files scores.npz: the streams of one split, spatial stream first; one
-    stream is allowed. Repeat the option, with the same order, to average over splits."""
+    (
+        "Run folders, or their files scores.npz: the streams of one split, spatial stream first; "
+        "one stream is allowed. Repeat the option, with the same order, to average over splits."
+    )
     weights: tuple[float, ...] = ()
-    """One weight per stream, spatial stream first. Default: for two streams, those of their
-    protocol's paper; otherwise equal weights."""
+    (
+        "One weight per stream, spatial stream first. Default: for two streams, those of their "
+        "protocol's paper; otherwise equal weights."
+    )
     space: Literal["protocol", "logits", "probabilities", "rectified"] = "protocol"
-    """What is fused. protocol: what the protocol of the streams averages over clips, or logits if
-    their protocols differ; rectified: logits with negative values set to 0 and divided by their sum
-    (released code of Hidden Two-Stream)."""
+    (
+        "What is fused. protocol: what the protocol of the streams averages over clips, or logits "
+        "if their protocols differ; rectified: logits with negative values set to 0 and divided "
+        "by their sum (released code of Hidden Two-Stream)."
+    )
     sweep: bool = False
     """Print the accuracy for a range of weights of the second of two streams."""
 

@@ -63,11 +63,15 @@ class ProbeConfig:
     what: tuple[Literal["motion", "occlusion", "future"], ...] = ("motion", "occlusion", "future")
     """Probes to run; those that the network cannot answer are skipped with a message."""
     against: str = ""
-    """Folder of another run, to report the accuracy gain of each class over it. Both runs must have
-    been evaluated with `python -m eval action`."""
+    (
+        "Folder of another run, to report the accuracy gain of each class over it. Both runs must "
+        "have been evaluated with `python -m eval action`."
+    )
     runs: tuple[str, ...] = ()
-    """Folders of evaluated runs, to compare endpoint error and accuracy over them. RUN=FOLDER takes
-    the endpoint error from FOLDER/flow.json, e.g. that of a classical method."""
+    (
+        "Folders of evaluated runs, to compare endpoint error and accuracy over them. RUN=FOLDER "
+        "takes the endpoint error from FOLDER/flow.json, e.g. that of a classical method."
+    )
     flow_dataset: Annotated[
         str,
         tyro.conf.arg(

@@ -39,9 +39,10 @@ class StudyConfig:
     minutes: float = 50.0
     """Start no run after this many minutes; the exit code is then 3."""
     scale: Literal["auto", "cpu", "gpu"] = "auto"
-    """cpu: the recipes' toy scales.
-    gpu: larger clips and networks, ten times the steps.
-    auto: gpu if JAX finds a GPU or TPU, else cpu."""
+    (
+        "cpu: the recipes' toy scales. gpu: larger clips and networks, ten times the steps. auto: "
+        "gpu if JAX finds a GPU or TPU, else cpu."
+    )
     folder: str = "runs/study"
     """Folder for the runs."""
     page: str = "docs/reproduction.md"

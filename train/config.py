@@ -105,12 +105,16 @@ class OptimConfig:
     clip_norm: Annotated[float, Limits(0)] = 0.0
     """Maximum global norm of the gradient; 0 disables clipping."""
     groups: tuple[str, ...] = ()
-    """REGEX=FACTOR: learning rate factor of the parameters whose path, such as
-    encoder/conv1/kernel, matches REGEX. The first match counts, and every parameter needs one.
-    Factor 0 freezes parameters and the running statistics of their norms."""
+    (
+        "REGEX=FACTOR: learning rate factor of the parameters whose path, such as "
+        "encoder/conv1/kernel, matches REGEX. The first match counts, and every parameter needs "
+        "one. Factor 0 freezes parameters and the running statistics of their norms."
+    )
     accumulate: Annotated[int, Limits(1)] = 1
-    """Gradient accumulation: number of parts into which each device splits its share of a batch
-    to save memory. The gradient is the mean over the parts."""
+    (
+        "Gradient accumulation: number of parts into which each device splits its share of a "
+        "batch to save memory. The gradient is the mean over the parts."
+    )
     ema_decay: Annotated[float, Limits(minimum=0, below=1)] = 0.0
     """Decay of a moving average of the parameters, which is then evaluated; 0: no average."""
 

@@ -15,8 +15,7 @@ class DataConfig:
     source: str = "synthetic-motion"
     """Name of the dataset, one of those listed at the top of --help."""
     root: str = ""
-    """Folder of the dataset. video-folder: the one with a subfolder per class; tfds: its
-    data_dir."""
+    ("Folder of the dataset. video-folder: the one with a subfolder per class; tfds: its data_dir.")
     annotations: str = ""
     """File or folder of the official lists, if they are neither in root nor beside it."""
     sintel_pass: Literal["clean", "final"] = "clean"
@@ -24,14 +23,20 @@ class DataConfig:
     list_number: Annotated[int, Limits(1)] = 1
     """ucf101, hmdb51, video-folder: number of the split, the NN of trainlistNN.txt."""
     classes: tuple[str, ...] = ()
-    """Use only these classes and label them in this order: their names, or one text file with a
-    name per line. Empty uses all classes."""
+    (
+        "Use only these classes and label them in this order: their names, or one text file with "
+        "a name per line. Empty uses all classes."
+    )
     index_cache: str = ""
-    """Folder that keeps the frame indices of video files between runs; empty means
-    ~/.cache/afn_jax, none keeps nothing."""
+    (
+        "Folder that keeps the frame indices of video files between runs; empty means "
+        "~/.cache/afn_jax, none keeps nothing."
+    )
     flow_bound: Annotated[float, Limits(minimum=0, below=math.inf)] = 20.0
-    """Folders of frames: displacement in pixels that gray level 255 of a flow picture stands for;
-    0 ignores flow pictures."""
+    (
+        "Folders of frames: displacement in pixels that gray level 255 of a flow picture stands "
+        "for; 0 ignores flow pictures."
+    )
     tfds_name: str = "ucf101"
     """tfds: name of the dataset, with its config if it has any, e.g. ucf101/ucf101_1."""
     short_side: Annotated[int, Limits(1)] = 128
@@ -49,28 +54,38 @@ class DataConfig:
     size: Annotated[tuple[int, int], Limits(1)] = (224, 224)
     """Height and width of the clips that the network sees, in pixels."""
     sampling: Literal["clip", "segments"] = "clip"
-    """clip: one continuous piece of the video; segments: a piece from each of num_segments equal
-    parts (TSN)."""
+    (
+        "clip: one continuous piece of the video; segments: a piece from each of num_segments "
+        "equal parts (TSN)."
+    )
     num_segments: Annotated[int, Limits(1)] = 3
     """segments: number of parts; num_frames is the total over all of them."""
     crop: Literal["random", "corners", "corners-13", "flownet"] = "random"
-    """random: uniform box; corners: four corners and center; corners-13: TSN's 13 positions;
-    flownet: FlowNet's augmentation of frame pairs and their flow."""
+    (
+        "random: uniform box; corners: four corners and center; corners-13: TSN's 13 positions; "
+        "flownet: FlowNet's augmentation of frame pairs and their flow."
+    )
     crop_scales: Annotated[tuple[float, ...], Limits(above=0, maximum=1)] = (1.0, 0.875, 0.75)
-    """Multi-scale cropping: sides of the box relative to the largest box that fits (TSN adds
-    0.66)."""
+    (
+        "Multi-scale cropping: sides of the box relative to the largest box that fits (TSN adds "
+        "0.66)."
+    )
     crop_distortion: Annotated[int, Limits(0)] = 1
     """corners: how far apart in crop_scales the scales of height and width may be."""
     flip: bool = True
     """Mirror clips with probability 1/2. Turn it off where mirroring changes the class."""
     brighten: Literal["none", "gamma", "auto"] = "none"
-    """For dark videos. gamma: the same gamma for all clips; auto: per clip, the gamma that gives it
-    a usual mean brightness."""
+    (
+        "For dark videos. gamma: the same gamma for all clips; auto: per clip, the gamma that "
+        "gives it a usual mean brightness."
+    )
     gamma: Annotated[float, Limits(above=0)] = 0.4
     """brighten gamma: exponent applied to pixel values in [0, 1]; below 1 brightens."""
     teacher: Literal["dis", "tvl1", "device-tvl1", "none"] = "dis"
-    """Estimates the flow target of videos without flow: OpenCV's DIS or our TV-L1 while reading, or
-    TV-L1 on the device in the training step (device-tvl1)."""
+    (
+        "Estimates the flow target of videos without flow: OpenCV's DIS or our TV-L1 while "
+        "reading, or TV-L1 on the device in the training step (device-tvl1)."
+    )
     num_threads: Annotated[int, Limits(0)] = 2
     """Reading threads per process."""
     num_workers: Annotated[int, Limits(0)] = 0

@@ -126,9 +126,7 @@ def test_loads_a_part_of_the_weights():
         weights()["params"]["encoder"],
     )
     assert len(report.loaded) == 3 and report.unused == ("params/classifier/kernel",)
-    with pytest.raises(
-        ValueError, match="part: there is no part 'enc' in the weights, which has"
-    ):
+    with pytest.raises(ValueError, match="part: there is no part 'enc' in the weights, which has"):
         load_into(model, weights(), part="enc")
 
 

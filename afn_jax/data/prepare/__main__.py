@@ -44,15 +44,19 @@ class PrepareConfig:
     codec: Codec = "jpeg"
     """Compression of the frames."""
     quality: int | None = None
-    """Quality of the frames. jpeg: 1 (small) to 100 (best), default 95; h264: 51 to 0, default 20;
-    vp9: 63 to 0, default 28."""
+    (
+        "Quality of the frames. jpeg: 1 (small) to 100 (best), default 95; h264: 51 to 0, default "
+        "20; vp9: 63 to 0, default 28."
+    )
     group: int = 16
     """Frames that are compressed and read together."""
     flow: str = "none"
-    """Flow to store: none; own (the source's); dis or tvl1 (estimated); or a pattern of .flo, .pfm
-    or KITTI .png files such as '/flow/{name}/{frame:06d}.flo'. {name} is the video's path without
-    its extension, {stem} the last part of it; {frame} is the first frame of the pair counted from
-    0, {frame1} counted from 1."""
+    (
+        "Flow to store: none; own (the source's); dis or tvl1 (estimated); or a pattern of .flo, "
+        ".pfm or KITTI .png files such as '/flow/{name}/{frame:06d}.flo'. {name} is the video's "
+        "path without its extension, {stem} the last part of it; {frame} is the first frame of "
+        "the pair counted from 0, {frame1} counted from 1."
+    )
     flow_stride: Annotated[int, Limits(1)] = 1
     """Distance in frames between the two frames of a pair."""
     flow_bound: float = 20.0
