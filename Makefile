@@ -1,10 +1,10 @@
-# make train | make test | make lint: the first one creates the environment.
+# make train | make test | make lint: the first call of any of them creates the environment.
 # make test skips the tests marked slow; make test-all runs every test, as CI does.
 #
 #   ACCELERATOR=cpu|cuda12|cuda13|tpu   default: cuda12 where nvidia-smi is found, else cpu
 #   PYTHON=python3.12                   Python 3.11 to 3.14, to create the environment with
 #   VENV=.venv                          where to create it
-#   ARGS="--steps 500"                  further arguments for the command
+#   ARGS="--steps 500"                  more arguments for the command
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -32,7 +32,8 @@ train: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
 
-# Every stage of every recipe, training until something is learned, the largest gradients.
+# The slow tests: every stage of every recipe, runs that must learn something, the largest gradient
+# checks.
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
@@ -53,7 +54,7 @@ $(READY): pyproject.toml
 	    echo "afn_jax needs Python 3.11 to 3.14; $(PYTHON) is $$found." \
 	    "Choose another, e.g. make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
-	  { echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu:" \
+	  { echo "$(PYTHON) cannot create virtual environments. On Debian and Ubuntu:" \
 	    "apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'

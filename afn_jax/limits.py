@@ -53,7 +53,7 @@ def check_limits(config: Any, prefix: str = "") -> None:
             continue
         choices = typing.get_args(hint) if typing.get_origin(hint) is Literal else (value,)
         if value not in choices:
-            raise ValueError(f"{name}: got {value!r}; allowed are {', '.join(map(str, choices))}.")
+            raise ValueError(f"{name}: got {value!r}; allowed: {', '.join(map(str, choices))}.")
         for limits in getattr(hint, "__metadata__", ()):
             if not isinstance(limits, Limits) or value is None:
                 continue

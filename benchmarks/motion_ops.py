@@ -328,8 +328,8 @@ def main() -> None:
         "inputs read\nonce, outputs written once. Iterative operators necessarily take longer. "
         '"First formulation"\nis the authors\' original one, with convolutions and boolean masks. '
         "In the TV-L1 table, peers run\n"
-        "with their default settings on a synthetic pair; for matched settings and real pairs, see\n"
-        "[TV-L1 accuracy](tvl1-accuracy.md)."
+        "with their default settings on a synthetic pair; for matched settings and real pairs, see "
+        "[TV-L1\naccuracy](tvl1-accuracy.md)."
     )
     write_section(f"Motion operators, {'GPU' if ON_GPU else 'CPU'}", floor, tables)
 

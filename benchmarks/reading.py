@@ -1,6 +1,6 @@
 """Measures how many clips per second a dataset gives, and what limits it.
 
-    python -m benchmarks.reading                          the embedded data
+    python -m benchmarks.reading                          the built-in data
     python -m benchmarks.reading ROOT [ROOT ...]          folders of videos
     python -m benchmarks.reading ROOT --memory-clips 10000
 
@@ -238,7 +238,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.reading", description=__doc__.splitlines()[0]
     )
     add = parser.add_argument
-    add("root", nargs="*", help="folders of videos; default: the embedded data")
+    add("root", nargs="*", help="folders of videos; default: the built-in data")
     add("--source", help="dataset; default with a ROOT: video-folder")
     add("--threads", nargs="+", type=int, default=[1, 2], help="threads per process to try")
     add("--workers", nargs="+", type=int, default=[0], help="worker processes to try; 0: none")

@@ -71,7 +71,7 @@ def clip_picture(example: ReportExample, class_names: tuple[str, ...]) -> np.nda
     picture = np.full((TITLE + SMALL + 3 * (TILE + GAP) - GAP, width, 3), PAPER, np.uint8)
     guess = int(example.scores.argmax())
     words = (
-        f"{class_names[example.label]}: predicted with {100 * example.scores[guess]:.0f} %"
+        f"{class_names[example.label]}: probability {100 * example.scores[guess]:.0f} %"
     ).replace("_", " ")
     write(picture, words, 0, 28, INK)
     for column, time in enumerate(times):

@@ -3,8 +3,8 @@
     python examples/flow_between_two_images.py first.png second.png --out flow
 
 writes `flow.png` and `flow.flo`. In the color image, hue is direction (red right, yellow down, cyan
-left, violet up) and saturation is speed. Images are read with OpenCV, which comes with `pip install
-afn_jax[train]`.
+left, violet up) and saturation is speed. Images are read with OpenCV, which comes with
+`pip install -e '.[train]'`.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def main() -> None:
     arguments = parser.parse_args()
     first, second = read(arguments.first), read(arguments.second)
     if first.shape != second.shape:
-        sizes = (f"{x.shape[1]} x {x.shape[0]}" for x in (first, second))
+        sizes = (f"{x.shape[0]} x {x.shape[1]}" for x in (first, second))
         sys.exit(f"error: the images are {' and '.join(sizes)}; they must have the same size")
     if not Path(arguments.out).absolute().parent.is_dir():
         sys.exit(f"error: --out: no such folder: {Path(arguments.out).parent}")

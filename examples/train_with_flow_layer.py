@@ -3,7 +3,7 @@
     python examples/train_with_flow_layer.py
 
 The clips come from `synthetic_motion`: its eight classes differ only in motion, so a network that
-looks at single frames stays at chance, 12.5%. The same three convolutions are trained with and
+looks at single frames stays at chance, 12.5 %. The same three convolutions are trained with and
 without the representation flow layer between them. Takes less than two minutes on two CPU cores,
 and needs the `train` extra only because rendering is part of `afn_jax.data`.
 """
@@ -39,7 +39,7 @@ class ThreeLayers(nn.Module):
 
 
 def render(num_clips: int, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Renders `[N, 6, 32, 32, 3]` uint8 and labels `[N]`; slow enough for the layer to follow."""
+    """Renders `[N, 6, 32, 32, 3]` uint8 and labels `[N]`, with motion slow enough for the layer."""
     source = SyntheticMotion(num_clips, num_frames=6, speed=(0.8, 1.6), split=split)
     clips = [source[i].clip(np.arange(6)).frames for i in range(num_clips)]
     return np.stack(clips), np.array([source[i].label for i in range(num_clips)])

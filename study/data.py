@@ -17,7 +17,7 @@ class StudyData:
 
     Attributes:
         name: the dataset, and the folder of its runs.
-        root: folder of the videos; "" for embedded data.
+        root: folder of the videos; "" for built-in data.
         lists: folder of the split lists, one per fold.
         folds: numbers of the lists.
         dark: the videos need to be brightened.

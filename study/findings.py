@@ -214,7 +214,7 @@ FINDINGS: dict[str, Finding] = {
         {
             "all": _practice(),
             "no small displacements": _practice("encoder=large"),
-            # The toy scale has this weight of smoothness too.
+            # smooth=0.1 is the toy scale's weight, which `terms` would otherwise replace.
             "no SSIM": _practice(terms=("smooth=0.1", "ssim=0")),
             "no extra convolutions": _practice("extra_convolutions=false"),
             "no smoothness": _practice(terms=("smooth=0",)),
@@ -238,7 +238,7 @@ FINDINGS: dict[str, Finding] = {
     ),
     "unsupervised": Finding(
         "UF-TSN, Table 2",
-        "As input of a classifier, flow learned without labels is as good as TV-L1.",
+        "As input to a classifier, flow learned without labels is as good as TV-L1 flow.",
         (_close("learned", "TV-L1"),),
         {"learned": _uf(), "TV-L1": (_ON_TVL1,)},
         on_videos=True,

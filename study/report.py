@@ -99,24 +99,24 @@ def write_report(tried: dict[str, list[Tried]], remarks: dict[str, str], path: P
 HEAD = """# Do the papers' findings hold here?
 
 `python -m study` writes this page. It tests each finding of the papers with a small experiment that
-needs no large dataset: the recipes' toy scales (32 x 32, minutes on two CPU cores) on embedded
+needs no large dataset: the recipes' toy scales (32 x 32, minutes on two CPU cores) on built-in
 motion data, and some findings also on real videos. The arms of a comparison, including their seeds
 and test clips, differ only in what the finding is about, unless its section says otherwise.
 
-On videos, frames are 48 x 48, and training takes a third of the recipe's steps. There are three
-exceptions: UF-TSN's flow and Hidden Two-Stream take all steps, the streams of Hidden Two-Stream
-train at 0.3 of the recipe's learning rate, and `3d` takes 500 steps on every dataset.
+On videos, frames are 48 x 48, and training takes a third of the recipe's steps, except that
+UF-TSN's flow and Hidden Two-Stream take all steps and `3d` takes 500 steps on every dataset. The
+streams of Hidden Two-Stream train at 0.3 of the recipe's learning rate.
 
-Recipes and arms were tuned on the same embedded data, mostly with seed 0, so not every replication
+Recipes and arms were tuned on the same built-in data, mostly with seed 0, so not every replication
 is independent of the tuning. The learning rate of Hidden Two-Stream's streams on videos was tuned
 with the first sequence of UT-Interaction left out.
 
-Verdicts are based on the 95 % interval (Student's t) of the paired difference:
+Verdicts are based on the 95 % confidence interval (Student's t) of the paired difference:
 
 - **holds**: the interval is on the claimed side of zero. If the paper says "as good as", it is
   within 5 points of zero; if "no worse", it is not more than 5 points below zero. The 5 points are
   our choice.
-- **does not hold**: the interval is entirely outside that range.
+- **does not hold**: the interval is entirely on the other side of zero, or outside that range.
 - **not decided**: neither; more replications could decide.
 
 Replications are seeds. On videos that are split by leaving out one group at a time, they are the
@@ -132,10 +132,10 @@ something about this scale only.
     python -m study --data ut-interaction --root VIDEOS     # on real videos
     python -m study --scale gpu --seeds 5     # the default on a GPU: 64 x 64, more steps
 
-An interrupted study continues where it stopped. After `--minutes 50` it starts no more runs and
-exits with code 3. The results are in `results.jsonl` beside the plots, and the settings of the runs
-are in `settings.jsonl`: a run whose settings have changed since is run again. To repeat all runs,
-write to a different place: `--page again.md --folder runs/again`.
+An interrupted study continues where it stopped. After the time that `--minutes` sets, it starts no
+more runs and exits with code 3. The results are in `results.jsonl` beside the plots, and the
+settings of the runs are in `settings.jsonl`: a run whose settings have changed since is run again.
+To repeat all runs, write to a different place: `--page again.md --folder runs/again`.
 
 """
 

@@ -27,11 +27,11 @@ from train.writers import read_metrics
 
 NUMBERS = "numbers.json"
 # DONE, in the folder of a finished run, holds the time at which it finished. A run that starts from
-# another keeps that time beside its folder, in a file that ends in FORMER.
+# another keeps the other's time beside its own folder, in a file that ends in FORMER.
 DONE = "done"
 FORMER = ".former"
 # Settings that may differ between a run folder and the run that belongs there. They say where files
-# are; `init.run_skip` decides only whether starting from the former run is an error.
+# are; `init.run_skip` decides only whether starting from the earlier run is an error.
 SAME_RUN = {
     "run_dir",
     "init.run",
@@ -162,7 +162,7 @@ def learning(run_dir: Path) -> dict[str, float]:
 
     Returns:
         `train_top1`, the accuracy in the last tenth of the rows, and `fall_cross_entropy` and
-        `fall_flow`, which are ratios of a loss in the last tenth to the loss in the first tenth.
+        `fall_flow`, the ratio of a loss in the last tenth to the same loss in the first tenth.
         `fall_flow` is for the sum of all terms but the cross-entropy.
     """
     rows = [row for row in read_metrics(run_dir) if row["split"] == "train"]
@@ -200,7 +200,7 @@ def _larger(config: TrainConfig) -> TrainConfig:
     """Scales a toy run up for a GPU: 64 x 64, 16 frames, four times the width, ten times the steps.
 
     Networks of one or two frames keep that number. Hidden Two-Stream gets 11 frames, the window of
-    MotionNet in the paper. All factors are guessed, as is the toy scale.
+    MotionNet in the paper. All factors are guessed, like the toy scale.
     """
     frames = config.data.num_frames
     if 2 < frames < 16:

@@ -53,7 +53,7 @@ random directions. `python -m tests.test_gradients` writes this page.
 - **Second order** is the largest relative error of `jax.jvp` of the gradient, compared with
   differences of the gradient. A dash means that there is no second derivative, or that it takes too
   long to compile in a test.
-- *one-sided* marks a kink at which the function is documented to use the slope towards larger
+- *one-sided* marks a kink at which the function is documented to use the slope toward larger
   values, so the differences are taken only in that direction.
 - *finite* marks a point at which finite differences are meaningless, such as the tip of an absolute
   value. There, the test checks that values and derivatives are finite and that `jax.jvp` and

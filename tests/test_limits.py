@@ -29,7 +29,7 @@ def test_accepts_values_within_their_bounds(rate):
     "config, message",
     [
         (Outer(steps=0), "steps: got 0, but it must be at least 1."),
-        (Outer(mode="slow"), "mode: got 'slow'; allowed are fast, exact."),
+        (Outer(mode="slow"), "mode: got 'slow'; allowed: fast, exact."),
         (Outer(inner=Inner(1.0)), "inner.rate: got 1.0, but it must be at least 0 and below 1."),
         (Outer(inner=Inner(float("nan"))), "inner.rate: got nan, but it must"),
         (

@@ -1,1 +1,1 @@
-"""Functional training loops: `python -m train RECIPE`. Start reading in `loop.py`."""
+"""Training: `python -m train RECIPE`. Start reading in `loop.py`."""

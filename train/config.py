@@ -32,16 +32,16 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class InitConfig:
-    """Where parameters come from: a former run, then published weights; else they are fresh.
+    """Where parameters come from: an earlier run, then published weights; else they are fresh.
 
     For both, `part` is the subtree of the source to load, `at` the subtree of this network to load
     it into, and `skip` what may stay fresh or unused. Any other mismatch is an error.
     """
 
     run: str = ""
-    """Folder of a former run: start from its newest checkpoint. Empty: no former run."""
+    """Folder of an earlier run: start from its newest checkpoint. Empty: no earlier run."""
     run_part: str = ""
-    """Subtree of the former run to load, e.g. encoder; empty loads everything."""
+    """Subtree of the earlier run to load, e.g. encoder; empty loads everything."""
     run_at: str = ""
     """Subtree of this network to load it into, e.g. motionnet; empty: the whole network."""
     run_skip: tuple[str, ...] = ()

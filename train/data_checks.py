@@ -20,7 +20,7 @@ def check_classes(source: Source, test_source: Source) -> None:
     if source.class_names != test_source.class_names:
         raise ValueError(
             f"data: training classes {source.class_names} and test classes "
-            f"{test_source.class_names} differ. Each class needs videos on both sides."
+            f"{test_source.class_names} differ. Each class needs videos in both splits."
         )
 
 
@@ -33,13 +33,13 @@ def check_overlap(source: Source, test_source: Source) -> None:
     both = sorted(train & test)
     if both:
         raise ValueError(
-            f"data: {len(both)} videos are in both the training and the test list, first: "
-            f"{both[0]}. Remove them from one of the lists."
+            f"data: videos in both the training and the test list: {len(both)}, first: {both[0]}. "
+            "Remove them from one of the lists."
         )
 
 
 def check_target(config: TrainConfig, source: Source) -> None:
-    """Raises ValueError if the flow loss needs a target that neither data nor teacher give."""
+    """Raises ValueError if the flow loss needs a target that neither data nor teacher provides."""
     flow = config.objective.flow
     if FLOW_LOSSES[flow].needs_target and config.data.teacher == "none" and not source[0].has_flow:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Arrays of a former run in a new network: each one is placed, excused or an error."""
+"""Places the arrays of an earlier run in a new network, and rejects those that do not fit."""
 
 import dataclasses
 import re
@@ -14,9 +14,9 @@ class GraftReport:
     """What became of each array; names are paths such as encoder/conv1/kernel.
 
     Attributes:
-        loaded: arrays of this network that come from the former run.
+        loaded: arrays of this network that come from the earlier run.
         fresh: arrays of this network that keep their initial values.
-        unused: arrays of the former run that this network has no place for. Those inside the
+        unused: arrays of the earlier run that this network has no place for. Those inside the
             chosen part have the names that they would have here.
     """
 
@@ -39,12 +39,12 @@ def graft(
     at: str = "",
     skip: Sequence[str] = (),
 ) -> tuple[dict[str, Any], GraftReport]:
-    """Replaces arrays of a new network by those of a former run.
+    """Replaces arrays of a new network by those of an earlier run.
 
     Args:
         new: trees of "params" and "batch_stats".
-        former: the same collections of the former run.
-        part: subtree of the former run to load, such as "encoder"; "" loads everything.
+        former: the same collections of the earlier run.
+        part: subtree of the earlier run to load, such as "encoder"; "" loads everything.
         at: subtree of the new network to load it into; "" is the whole network. Arrays outside
             stay fresh.
         skip: regular expressions of arrays that may be missing on either side or differ in shape.

@@ -1,8 +1,8 @@
 """Where the parameters of a run come from.
 
 1. The newest readable checkpoint of its own folder, if there is one.
-2. Otherwise fresh parameters, drawn from the seed; then, in their places, the arrays of the former
-   run `init.run`; then, in the places of those, the published weights `init.weights`.
+2. Otherwise parameters drawn from the seed, replaced where possible by the arrays of the earlier
+   run `init.run`, and then by the published weights `init.weights`.
 
 For both kinds of source, `part` is the subtree of the source that is loaded, `at` the subtree of
 this network that it is loaded into, and `skip` what may stay fresh or unused. Any other difference
@@ -79,9 +79,9 @@ def keep_start(config: TrainConfig, saved: TrainConfig, console: Console) -> Tra
 def from_run(
     state: TrainState, init: InitConfig, data: DataConfig | None = None
 ) -> tuple[TrainState, str]:
-    """Puts the parameters and batch statistics of the former run `init.run` into a fresh state.
+    """Puts the parameters and batch statistics of the earlier run `init.run` into a fresh state.
 
-    A former run that kept a moving average of its parameters hands on the average.
+    An earlier run that kept a moving average of its parameters hands on the average.
 
     Args:
         state: fresh.
@@ -93,7 +93,7 @@ def from_run(
 
     Raises:
         ValueError: the run does not exist, it learned the actions of another split of the same
-            dataset, or an array on either side has no partner and no excuse.
+            dataset, or an array on either side has no counterpart and is not skipped.
         CheckpointError: its checkpoints cannot be read.
     """
     if not has_checkpoint(Path(init.run)):
@@ -123,7 +123,7 @@ def from_run(
 
 
 def run_parts(init: InitConfig) -> dict[str, Any]:
-    """How the arrays of a former run are placed: the keyword arguments of `graft`."""
+    """How the arrays of an earlier run are placed: the keyword arguments of `graft`."""
     return {"part": init.run_part, "at": init.run_at, "skip": init.run_skip}
 
 
@@ -186,7 +186,7 @@ def _check_split(former: TrainConfig, data: DataConfig, run: str) -> None:
         raise ValueError(
             f"init.run: {run} learned the actions of split {former.data.list_number} of "
             f"{data.source}, whose training videos include test videos of split "
-            f"{data.list_number}, which this run uses (data.list_number). Train the former stage "
+            f"{data.list_number}, which this run uses (data.list_number). Train the earlier stage "
             f"on split {data.list_number} in a separate folder (--run-dir), and pass that folder: "
             "--init.run DIR."
         )

@@ -68,7 +68,7 @@ def checked_indices(indices: np.ndarray, num_frames: int, name: str | Path) -> n
     outside = indices[(indices < 0) | (indices >= num_frames)]
     if outside.size:
         raise ValueError(
-            f"indices: {outside[0]} is outside {name}, which has {num_frames} frames; allowed are "
+            f"indices: {outside[0]} is outside {name}, which has {num_frames} frames; allowed: "
             f"0 to {num_frames - 1}"
         )
     return indices

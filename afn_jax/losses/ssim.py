@@ -79,8 +79,8 @@ def ssim(
     # Rounding may make a variance, and with it the denominator, negative.
     variance1 = jnp.maximum(weighted_mean(image1 * image1) - mean1 * mean1, 0)
     variance2 = jnp.maximum(weighted_mean(image2 * image2) - mean2 * mean2, 0)
-    # Eq. 3 with the covariance expressed by the variance of the difference, so that equal images
-    # give exactly 1 regardless of rounding.
+    # Eq. 3 with the covariance expressed in terms of the variance of the difference, so that
+    # equal images give exactly 1 regardless of rounding.
     difference = jnp.square(mean1 - mean2)
     unlike = weighted_mean(jnp.square(image1 - image2)) - difference
     # Not jnp.clip, which would halve the second derivative at 0, the value for equal images.

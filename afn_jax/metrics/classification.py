@@ -30,7 +30,7 @@ def true_class_rank(scores: Array, labels: Array) -> Array:
     xp = scores.__array_namespace__()
     own = xp.take_along_axis(scores, labels[:, None], axis=-1)
     later = xp.arange(scores.shape[1])[None] >= labels[:, None]
-    # Counts the classes that are not behind: NaN, which compares False, is not.
+    # Counts the classes that do not rank behind the true class. NaN compares False, so it counts.
     return xp.sum(~((scores < own) | ((scores == own) & later)), axis=-1)
 
 

@@ -74,7 +74,7 @@ def check_choice(field: str, value: Any, allowed: Iterable[Any]) -> None:
     """Raises ValueError if the value of a field is not one of `allowed`."""
     allowed = tuple(allowed)
     if value not in allowed:
-        raise ValueError(f"{field}: got {value!r}, allowed are {', '.join(map(repr, allowed))}.")
+        raise ValueError(f"{field}: got {value!r}; allowed: {', '.join(map(repr, allowed))}.")
 
 
 def check_fusion_weights(weights: tuple[float, float]) -> None:

@@ -1,7 +1,7 @@
 """Odabasi's joint network: a small 3D encoder-decoder predicts flow, a 3D ResNet-18 classifies it.
 
-Odabasi: Learning Optical Flow for Action Classification, 2018 (workshop). A negative result: 90% on
-the training set and 27% on the validation set of an unnamed dataset.
+Odabasi: Learning Optical Flow for Action Classification, 2018 (workshop). A negative result: 90 %
+on the training set and 27 % on the validation set of an unnamed dataset.
 
 | part | paper | here |
 |---|---|---|
@@ -18,7 +18,7 @@ The 3D ResNet-18 is that of Hara et al.: a 7x7x7 stem with stride (1, 2, 2), 3x3
 stride 2 in time too, stages 3 to 5 with stride 2 in time too, and shortcuts without parameters
 (type A: subsampled and padded with zero channels).
 
-Guessed, because the paper does not report it (it calls the flow network "a small 3D CNN", "as
+Guessed, because the paper does not report them (it calls the flow network "a small 3D CNN", "as
 simple as possible"): the widths of the flow network, its 3x3x3 kernels, three halvings of space and
 none of time, batch normalization, leaky ReLU, and skip connections as in Hidden Two-Stream, whose
 structure the paper uses; taking the middle one of the decoder's three maps, that of frame k, as the
@@ -78,7 +78,7 @@ class JointFlow3D(VideoNetwork):
         check_num_frames(frames, self.num_frames, least=3)
         if len(self.flow_widths) < 2:
             raise ValueError(
-                f"flow_widths: got {self.flow_widths}, allowed are two or more: one per size."
+                f"flow_widths: got {self.flow_widths}; allowed: two or more, one per size."
             )
         starts = triplet_starts(self.num_frames, self.triplet_stride)
         gray = (rgb_to_gray(frames) - sum(IMAGENET_MEAN) / 3) / (sum(IMAGENET_STD) / 3)
@@ -144,7 +144,7 @@ def triplet_starts(num_frames: int, triplet_stride: int = 3) -> range:
     """
     if triplet_stride < 1:
         raise ValueError(
-            f"triplet_stride: got {triplet_stride}, allowed are 1 or more: 3 splits the clip into "
+            f"triplet_stride: got {triplet_stride}; allowed: 1 or more; 3 splits the clip into "
             "triplets, 1 starts a triplet at every frame."
         )
     return range(0, num_frames - 2, triplet_stride)

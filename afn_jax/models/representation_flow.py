@@ -314,7 +314,7 @@ class RepresentationFlowNetwork(VideoNetwork):
                 f"{self.composition!r}, but only 'tvl1' and 'tvl1-of-tvl1' are stacked: pass 1."
             )
         if self.stacked_flows < 1:
-            raise ValueError(f"stacked_flows: got {self.stacked_flows}, allowed are 1 or more.")
+            raise ValueError(f"stacked_flows: got {self.stacked_flows}; allowed: 1 or more.")
         unlike = self.flow_after == 0 or self.composition == "flow-of-flow"
         if self.fusion == "residual" and unlike:
             raise ValueError(

@@ -130,7 +130,7 @@ class TVNetFlow(nn.Module):
     def _check(self) -> None:
         for name in ("num_scales", "num_warps", "num_iterations"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}: got {getattr(self, name)}, allowed are 1 or more.")
+                raise ValueError(f"{name}: got {getattr(self, name)}; allowed: 1 or more.")
         if not 0 < self.scale_factor < 1:
             raise ValueError(
                 f"scale_factor: got {self.scale_factor}, but it must be between 0 and 1: pass 0.5."

@@ -15,7 +15,7 @@ Ng, Choi, Neumann, Davis: ActionFlowNet: Learning Motion Representation for Acti
 | dropout 0.5 before the classifier | section 4.2 | `dropout_rate` |
 
 Guessed, because the paper does not report it: channels of the decoder (halved at each level, so
-that ActionFlowNet-2F has 57% of the parameters of Stacked, "approximately half" in section 4.3);
+that ActionFlowNet-2F has 57 % of the parameters of Stacked, "approximately half" in section 4.3);
 leaky ReLU as in FlowNet-S and batch normalization as in the encoder; He initialization;
 normalization of the input (ImageNet's); averaging the scores over all pairs of a longer clip.
 """

@@ -5,7 +5,7 @@ two implementations with the same parameters and the same sums. "native" is XLA'
 "folded" folds time into the batch, concatenates the frames of all temporal taps along channels,
 and runs one 2D convolution. "auto" selects "folded" on the CPU and "native" on GPU and TPU. On
 images of a few pixels the CPU's 2D convolution is slow as well (up to forty times slower than a
-matrix product), so "folded" gathers the patch of each output pixel there and runs one matrix
+matrix product), so there "folded" gathers the patch of each output pixel and runs one matrix
 product.
 
 Layout: inputs `[batch, time, height, width, channels]`, kernels `[time, height, width, in, out]`.
@@ -41,7 +41,7 @@ def use_folded(implementation: Implementation) -> bool:
     """
     if implementation not in ("auto", "native", "folded"):
         raise ValueError(
-            f"implementation: got {implementation!r}, allowed are 'auto', 'native' and 'folded'."
+            f"implementation: got {implementation!r}; allowed: 'auto', 'native' and 'folded'."
         )
     return implementation == "folded" or (
         implementation == "auto" and jax.default_backend() == "cpu"
@@ -99,7 +99,7 @@ def conv_transpose3d(
         implementation: "auto", "native" or "folded"; see the module docstring.
 
     Raises:
-        ValueError: if `kernel` has other numbers of taps or `implementation` is unknown.
+        ValueError: if `kernel` has the wrong number of taps or `implementation` is unknown.
     """
     doubling = (upsample_time, True, True)
     expected = tuple(4 if double else 3 for double in doubling)
@@ -183,7 +183,7 @@ def _pad(x: Array, padding: list) -> Array:
 
 
 def _two_frames(x: Array, kernel: Array, strides: Size3, padding: list) -> Array:
-    """Convolves clips of two frames with three temporal taps, as one frame with both's channels.
+    """Convolves clips of two frames with three temporal taps, both frames side by side in channels.
 
     Two of the six products of a tap and a frame involve only padding and are skipped.
     """

@@ -65,7 +65,7 @@ class FlowDecoder(nn.Module):
             skips: its earlier features, coarsest first; each level at most doubles the size.
 
         Returns:
-            Maps `[b, (t,) h, w, flow_channels]` in float32, also in bfloat16 models.
+            Maps `[b, (t,) h, w, flow_channels]` in float32, even in bfloat16 models.
         """
         flows = [self._flow(x, 0)] if self.every_size else []
         for level, (features, skip) in enumerate(zip(self.features, skips, strict=True), 1):

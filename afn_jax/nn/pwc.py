@@ -54,7 +54,7 @@ class FeaturePyramid(nn.Module):
 class DenseDecoder(nn.Module):
     """Densely connected 3x3 convolutions, followed by a convolution that predicts flow.
 
-    The input of each convolution is the decoder's input and the outputs of all convolutions before.
+    Each convolution reads the decoder's input and the outputs of all earlier convolutions.
 
     Attributes:
         widths: channels of each convolution.
@@ -77,7 +77,7 @@ class DenseDecoder(nn.Module):
         if not self.predict_flow:
             return features, None
         # Training starts near zero flow instead of at random flow that it must first unlearn
-        # (guessed). The flow is float32, also in bfloat16 models.
+        # (guessed). The flow is float32, even in bfloat16 models.
         flow = nn.Conv(2, (3, 3), padding=1, kernel_init=nn.initializers.normal(1e-3), name="flow")(
             x.astype(jnp.float32)
         )
@@ -136,7 +136,7 @@ class CoarseToFineFlow(nn.Module):
         check_num_frames(frames, least=2)
         if not 0 <= self.finest_level <= coarsest:
             raise ValueError(
-                f"finest_level: got {self.finest_level}, allowed are 0 to {coarsest}, the number "
+                f"finest_level: got {self.finest_level}; allowed: 0 to {coarsest}, the number "
                 "of pyramid_widths."
             )
         pyramid = FeaturePyramid(

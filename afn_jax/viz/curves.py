@@ -26,7 +26,7 @@ class Series:
         x: `[N]`, ascending.
         y: `[N]`; values that are not finite leave a gap.
         smooth: draw a moving average over the raw values, which are faint.
-        reference: draw a dashed gray line with which the others are compared.
+        reference: draw it gray and dashed, for the others to be compared with.
     """
 
     label: str
@@ -41,7 +41,8 @@ def moving_average(values: np.ndarray, window: int) -> np.ndarray:
 
     Args:
         values: `[N]`.
-        window: number of values in a mean; fewer at the ends.
+        window: number of values in a mean (an even number counts as the next odd one); fewer at
+            the ends.
 
     Returns:
         `[N]` float64, NaN where no value in the window is finite.
@@ -84,7 +85,7 @@ def line_chart(
         x_label: below it.
         y_label: beside it.
         y_range: limits of the y axis; None fits the lines, starting at zero if nothing is negative.
-            Single raw values of a smoothed line may lie outside.
+            Individual raw values of a smoothed line may lie outside.
         log_y: use a logarithmic y axis; values that are not positive leave a gap.
 
     Returns:

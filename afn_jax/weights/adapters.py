@@ -11,7 +11,7 @@ def inflate_to_3d(kernel: np.ndarray, time: int) -> np.ndarray:
     """
     if kernel.ndim != 4 or time < 1:
         raise ValueError(
-            f"kernel: got shape {kernel.shape} and time={time}; allowed are [kh, kw, in, out] and "
+            f"kernel: got shape {kernel.shape} and time={time}; allowed: [kh, kw, in, out] and "
             "1 or more frames."
         )
     return np.repeat(kernel[None], time, axis=0) / np.float32(time)

@@ -34,7 +34,7 @@ def load_torch_state(path: str | Path) -> dict[str, np.ndarray]:
         state = _find_state(_load_pickle(path), path)
     else:
         raise ValueError(
-            f"weights: {path} has extension {path.suffix!r}, allowed are "
+            f"weights: {path} has extension {path.suffix!r}; allowed: "
             f"{', '.join(TORCH_SUFFIXES)} and .safetensors."
         )
     if all(key.startswith("module.") for key in state):

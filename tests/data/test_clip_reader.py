@@ -214,10 +214,10 @@ def test_rejects_a_stride_that_is_not_that_of_the_flow(flow_stride, stride):
             {"sampling": "segments", "num_segments": 2},
             "data.num_segments: got 2, which does not divide the 3 frames of a clip",
         ),
-        ({"crop": "middle"}, "data.crop: got 'middle'; allowed are random, corners, corners-13"),
+        ({"crop": "middle"}, "data.crop: got 'middle'; allowed: random, corners, corners-13"),
         ({"crop_scales": (2.0,)}, r"data.crop_scales: got \(2.0,\), but each must be at most 1"),
         ({"crop_distortion": -1}, "data.crop_distortion: got -1, but it must be at least 0"),
-        ({"brighten": "more"}, "data.brighten: got 'more'; allowed are none, gamma, auto"),
+        ({"brighten": "more"}, "data.brighten: got 'more'; allowed: none, gamma, auto"),
         ({"gamma": 0.0}, "data.gamma: got 0.0, but it must be above 0"),
     ],
 )

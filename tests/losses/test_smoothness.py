@@ -34,7 +34,7 @@ def test_values_match_numpy(shape, channels, float64):
 @pytest.mark.parametrize(
     "alpha, epsilon, edge_weight", [(0.3, 1e-3, 1.0), (0.5, 0.1, 0.0), (1.0, 2.0, 10.0)]
 )
-def test_constants_reach_the_equations(alpha, epsilon, edge_weight, float64):
+def test_constants_match_numpy(alpha, epsilon, edge_weight, float64):
     flow, image = example(2, 4, 5)
     loss, _ = SMOOTH(flow, alpha=alpha, epsilon=epsilon)
     expected = references.smoothness(flow, alpha=alpha, epsilon=epsilon)
@@ -45,8 +45,8 @@ def test_constants_reach_the_equations(alpha, epsilon, edge_weight, float64):
 
 
 @pytest.mark.parametrize("size, directions", [((4, 5), 2), ((1, 6), 1), ((6, 1), 1), ((1, 1), 0)])
-def test_constant_flow_has_the_penalty_of_zero_and_zero_gradient(size, directions, float64):
-    """The penalty is added per direction and component; the edge-aware loss is zero."""
+def test_constant_flow_has_the_smallest_penalty_and_zero_gradient(size, directions, float64):
+    """Each direction and component adds epsilon ** (2 alpha); the edge-aware loss is zero."""
     _, image = example(*size)
     for value in (0.0, 3.0, -7.5):
         flow = np.full((*size, 2), value)
@@ -69,7 +69,7 @@ def test_ramp_matches_values_computed_by_hand():
 
 
 def test_edges_of_the_image_reduce_the_penalty_on_edges_of_the_flow():
-    """Where flow and image have an edge, the penalty is multiplied by exp(-image edge)."""
+    """Where both flow and image have an edge, the penalty is multiplied by exp(-image edge)."""
     flow = np.zeros((4, 5, 2), np.float32)
     flow[:, 3:] = [5, -2]
     image = np.zeros((4, 5, 3), np.float32)

@@ -85,5 +85,5 @@ def test_rejects_wrong_clip_lengths_and_strides():
     with pytest.raises(ValueError, match=r"got 5 frames per clip.*num_frames=4"):
         model.init(jax.random.key(0), frames, train=False)
     model = create_model("actionflownet", num_classes=3, width=4, num_frames=5, flow_stride=3)
-    with pytest.raises(ValueError, match="flow_stride: got 3, allowed are 1, 2, 4"):
+    with pytest.raises(ValueError, match="flow_stride: got 3; allowed: 1, 2, 4"):
         model.init(jax.random.key(0), frames, train=False)

@@ -124,7 +124,7 @@ def test_two_streams_fuse_the_single_streams():
 @pytest.mark.parametrize(
     "model, shape, message",
     [
-        (FrameResNet(2, depth=19), (1, 1, 32, 32, 3), "depth: got 19, allowed are 18, 34"),
+        (FrameResNet(2, depth=19), (1, 1, 32, 32, 3), "depth: got 19; allowed: 18, 34"),
         (VideoResNet(2, convolution="1d"), (1, 4, 32, 32, 3), "convolution: got '1d'"),
         (TwoStreamVGG16(2), (1, 4, 32, 32, 3), "got 4 frames per clip.*num_frames=11"),
         (TwoStreamVGG16(2, num_frames=1), (1, 1, 32, 32, 3), "num_frames: got 1"),

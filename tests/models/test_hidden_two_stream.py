@@ -162,12 +162,12 @@ def test_rejects_wrong_clip_lengths(fields, time, message):
 
 
 def test_rejects_wrong_names_and_weights():
-    with pytest.raises(ValueError, match="backbone: got 'vgg', allowed are 'vgg16'"):
+    with pytest.raises(ValueError, match="backbone: got 'vgg'; allowed: 'vgg16'"):
         HiddenTemporal(5, backbone="vgg", num_frames=3).init(
             jax.random.key(0), frames(), train=False
         )
     scores = jnp.zeros((1, 2))
-    with pytest.raises(ValueError, match="fusion: got 'mean', allowed are 'softmax', 'l1'"):
+    with pytest.raises(ValueError, match="fusion: got 'mean'; allowed: 'softmax', 'l1'"):
         late_fusion(scores, scores, fusion="mean")
     with pytest.raises(ValueError, match="fusion_weights"):
         late_fusion(scores, scores, weights=(-1.0, 1.0))

@@ -125,7 +125,7 @@ def test_rejects_wrong_clip_lengths_and_encoders():
         small().init(jax.random.key(0), clip(4), train=False)
     model = small()
     object.__setattr__(model, "encoder", "huge")  # bypasses the type check of the tests
-    with pytest.raises(ValueError, match="encoder: got 'huge', allowed are 'small', 'large'"):
+    with pytest.raises(ValueError, match="encoder: got 'huge'; allowed: 'small', 'large'"):
         _ = model.flow_strides
 
 

@@ -168,10 +168,10 @@ def test_stacks_tvl1_flow_of_consecutive_frames():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        (dict(backbone="resnet20"), "backbone: got 'resnet20', allowed are 'resnet18'"),
-        (dict(flow_after=6), "flow_after: got 6, allowed are 0, 1"),
-        (dict(composition="fcf"), "composition: got 'fcf', allowed are 'none', 'flow'"),
-        (dict(fusion="sum"), "fusion: got 'sum', allowed are 'none', 'late'"),
+        (dict(backbone="resnet20"), "backbone: got 'resnet20'; allowed: 'resnet18'"),
+        (dict(flow_after=6), "flow_after: got 6; allowed: 0, 1"),
+        (dict(composition="fcf"), "composition: got 'fcf'; allowed: 'none', 'flow'"),
+        (dict(fusion="sum"), "fusion: got 'sum'; allowed: 'none', 'late'"),
         (dict(composition="none", fusion="add"), "nothing to fuse"),
         (dict(composition="tvl1"), "pass flow_after=0"),
         (dict(stacked_flows=10), "stacked_flows: got 10 .* pass 1"),

@@ -129,9 +129,9 @@ def shapes(model, *clip):
     [
         (dict(num_frames=1), "num_frames: got 1, but this model needs 2"),
         (dict(num_frames=5), "got 4 frames per clip, but .* num_frames=5"),
-        (dict(backbone="inception"), "backbone: got 'inception', allowed are 'vgg16'"),
-        (dict(num_warps=0), "num_warps: got 0, allowed are 1"),
-        (dict(learned=("u0", "tau")), "learned: got 'u0', allowed are 'tau'"),
+        (dict(backbone="inception"), "backbone: got 'inception'; allowed: 'vgg16'"),
+        (dict(num_warps=0), "num_warps: got 0; allowed: 1"),
+        (dict(learned=("u0", "tau")), "learned: got 'u0'; allowed: 'tau'"),
     ],
 )
 def test_rejects_bad_fields(fields, message):

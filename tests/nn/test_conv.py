@@ -147,5 +147,5 @@ def test_rejects_wrong_taps_and_unknown_implementations(untyped):
     x, kernel = jnp.ones((1, 2, 4, 4, 3)), jnp.ones((3, 4, 4, 3, 2))
     with pytest.raises(ValueError, match=r"kernel: got taps \(3, 4, 4\), expected \(4, 4, 4\)"):
         conv_transpose3d(x, kernel, upsample_time=True)
-    with pytest.raises(ValueError, match="implementation: got 'fast', allowed are"):
+    with pytest.raises(ValueError, match="implementation: got 'fast'; allowed:"):
         conv3d(x, kernel[:, :3, :3], implementation="fast")

@@ -154,7 +154,7 @@ def test_finest_level_stops_earlier_and_rejects_unknown_levels_and_single_frames
     flows, variables = jax.eval_shape(model.init_with_output, jax.random.key(0), clip())
     assert [flow.shape[2:4] for flow in flows] == [(8, 12), (4, 6)]
     assert "decoder0" not in variables["params"]
-    with pytest.raises(ValueError, match="finest_level: got 3, allowed are 0 to 2"):
+    with pytest.raises(ValueError, match="finest_level: got 3; allowed: 0 to 2"):
         CoarseToFineFlow(**SMALL, finest_level=3).init(jax.random.key(0), clip())
     with pytest.raises(ValueError, match="num_frames: got 1, but this model needs 2"):
         CoarseToFineFlow(**SMALL).init(jax.random.key(0), clip(time=1))

@@ -47,7 +47,7 @@ def test_every_arm_is_a_chain_of_valid_runs_in_separate_folders(tmp_path, scale,
                     str(place.run_dir(arm[: count - 1])) if count > 1 else ""
                 )
                 same = folders.setdefault(config.run_dir, config)
-                assert same == config  # a folder never stands for two settings
+                assert same == config  # runs with different settings never share a folder
 
 
 # The same arms at another size take 15 seconds to trace.
@@ -67,7 +67,7 @@ def test_every_stage_can_load_the_stage_before_it(tmp_path, scale):
 
 
 @pytest.mark.parametrize("scale", ["cpu", "gpu"])
-def test_classifiers_that_compare_flows_have_equal_sizes(tmp_path, scale):
+def test_compared_classifiers_have_equal_sizes(tmp_path, scale):
     place = Place(tmp_path, StudyData("synthetic-motion"), 1, 0, scale)
     learned, tvl1 = (configure(arm, place) for arm in FINDINGS["unsupervised"].arms.values())
     assert learned.data.num_frames == tvl1.data.num_frames == (3 if scale == "cpu" else 16)
@@ -159,7 +159,7 @@ def small_study(tmp_path, monkeypatch):
     return study_main.StudyConfig(seeds=1, scale="cpu", folder=str(tmp_path / "study"))
 
 
-def test_second_call_runs_nothing_again(small_study, tmp_path, monkeypatch):
+def test_second_call_runs_nothing(small_study, tmp_path, monkeypatch):
     page = tmp_path / "page.md"
     results, data = Results(page), StudyData("synthetic-motion")
     soon = dataclasses.replace(small_study, minutes=0.0)

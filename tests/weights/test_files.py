@@ -60,7 +60,7 @@ def test_rejects_unsuitable_files(tmp_path, capsys):
     with pytest.raises(FileNotFoundError, match="no such file.*missing.pth"):
         load_torch_state(tmp_path / "missing.pth")
     (tmp_path / "a.h5").write_bytes(b"x")
-    with pytest.raises(ValueError, match="has extension '.h5', allowed are .pth"):
+    with pytest.raises(ValueError, match="has extension '.h5'; allowed: .pth"):
         load_torch_state(tmp_path / "a.h5")
     for name in ("a.pth", "a.safetensors"):
         (tmp_path / name).write_bytes(b"not at all what the name says")

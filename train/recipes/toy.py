@@ -76,5 +76,5 @@ def _toy_init(init: InitConfig) -> InitConfig:
 
 
 def after(config: TrainConfig, *, at: str = "", skip: tuple[str, ...] = ()) -> InitConfig:
-    """Starts from the run of a former stage, of the same scale and in its usual folder."""
+    """Starts from the run of an earlier stage, of the same scale and in its usual folder."""
     return InitConfig(run=default_run_dir(config), run_at=at, run_skip=skip)

@@ -113,11 +113,13 @@ def diagnose(dataset: Dataset, files: Mapping[str, Inspected], span: int) -> tup
     """
     found = [
         *dataset.findings,
-        Finding(True, "not as many videos as in the official split", tuple(_wrong_counts(dataset))),
+        Finding(
+            True, "number of videos differs from the official split", tuple(_wrong_counts(dataset))
+        ),
         Finding(True, "listed but missing on disk", tuple(_missing(dataset, files))),
         Finding(
             True,
-            "cannot be read to the end; training leaves these videos out",
+            "cannot be read to the end; training skips what cannot be decoded",
             tuple(
                 f"{name}: {file.problem}"
                 for name, file in files.items()
@@ -157,10 +159,10 @@ def diagnose(dataset: Dataset, files: Mapping[str, Inspected], span: int) -> tup
         ),
         Finding(
             False,
-            "same content twice in one split",
+            "same content more than once in one split",
             tuple(_duplicates(dataset, files, across=False)),
         ),
-        Finding(False, "twice in one list", tuple(_listed_twice(dataset))),
+        Finding(False, "more than once in one list", tuple(_listed_twice(dataset))),
         Finding(
             False,
             "readable, but unusual",
@@ -287,9 +289,9 @@ def _leaking_groups(dataset: Dataset) -> Iterator[str]:
 def _empty(dataset: Dataset, files: Mapping[str, Inspected]) -> Iterator[str]:
     there = {(video.split, video.label) for video in dataset.videos if _readable(files[video.name])}
     for label, name in enumerate(dataset.class_names):
-        sides = [split for split in ("train", "test") if (split, label) not in there]
-        if sides:
-            yield f"{name}: none in {' and '.join(sides)}"
+        missing = [split for split in ("train", "test") if (split, label) not in there]
+        if missing:
+            yield f"{name}: none in {' or '.join(missing)}"
 
 
 def _near_names(dataset: Dataset) -> Iterator[str]:

@@ -93,7 +93,7 @@ def inspect_file(path: str | Path) -> Inspected:
     oddities = []
     if index.num_frames < _WHOLE * decoded.promised:
         oddities.append(
-            f"its header promises {decoded.promised} frames, {index.num_frames} were found"
+            f"its header promises {decoded.promised} frames, but {index.num_frames} were found"
         )
     if decoded.damaged:
         oddities.append(f"{decoded.damaged} of {index.num_frames} pictures are damaged")
@@ -108,13 +108,13 @@ def _inspect_frames(folder: str | Path) -> Inspected:
     paths = [pictures.path(int(number)) for number in pictures.numbers]
     damaged = [path for path in paths if cv2.imread(path) is None]
     if damaged:
-        problem = f"{len(damaged)} damaged pictures, the first {os.path.basename(damaged[0])}"
+        problem = f"damaged pictures: {len(damaged)}, first: {os.path.basename(damaged[0])}"
         return Inspected(num_frames=len(paths), problem=problem)
     return Inspected(num_frames=len(paths))
 
 
 def _size(path: str) -> int | None:
-    """Returns the bytes of a file, `FOLDER` for a folder, None if there is neither."""
+    """Returns the size of a file in bytes, `FOLDER` for a folder, None if there is neither."""
     if os.path.isdir(path):
         return FOLDER
     try:

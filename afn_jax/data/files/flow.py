@@ -91,7 +91,7 @@ def read_kitti_png(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
         channels = picture.shape[-1] if picture.ndim == 3 else 1
         raise ValueError(
             f"{path}: an image of {8 * picture.itemsize} bits and {channels} channel(s), but "
-            "KITTI's flow has 16 bits and 3 channels; give a file of flow_occ or flow_noc"
+            "KITTI's flow has 16 bits and 3 channels; give a file from flow_occ or flow_noc"
         )
     blue, green, red = np.moveaxis(picture, -1, 0)  # OpenCV's order
     known = blue > 0
@@ -120,7 +120,7 @@ def _read_pfm(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     if values.ndim != 3:
         raise ValueError(
             f"{path}: one channel, but flow has three (x, y and an unused one); this may be a "
-            "disparity or a weight"
+            "disparity map or a weight map"
         )
     return _masked(values[..., :2])
 
@@ -156,5 +156,5 @@ _FORMATS: dict[str, tuple[Callable, Callable]] = {
 def _format(path: str | Path) -> tuple[Callable, Callable]:
     suffix = Path(path).suffix.lower()
     if suffix not in _FORMATS:
-        raise ValueError(f"path: {str(path)!r} ends in {suffix!r}; allowed are {[*_FORMATS]}")
+        raise ValueError(f"path: {str(path)!r} ends in {suffix!r}; allowed: {[*_FORMATS]}")
     return _FORMATS[suffix]

@@ -145,6 +145,6 @@ class FlowFiles:
 
 
 _HELP = (
-    f"allowed are none, own, {', '.join(TEACHERS)}, or a path with the fields {{name}} or {{stem}} "
+    f"allowed: none, own, {', '.join(TEACHERS)}, or a path with the fields {{name}} or {{stem}} "
     "and {frame} (from 0) or {frame1} (from 1), such as '/flow/{name}/{frame:06d}.flo'"
 )

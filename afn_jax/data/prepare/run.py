@@ -41,7 +41,7 @@ class SplitReport:
     Attributes:
         videos: number of stored videos.
         frames: number of stored frames.
-        size: bytes of the shards.
+        size: total size of the shards, in bytes.
         missing: names of the shards that do not exist yet.
         skipped: files that could not be read.
         flow_error: error of the stored flow.
@@ -78,7 +78,7 @@ def prepare(
     Raises:
         ValueError: the flow or the folder does not fit, or no video of a split can be read.
         OSError: a shard cannot be written.
-        RuntimeError: another run works on the same part, or a worker process was killed.
+        RuntimeError: another run is working on the same part, or a worker process was killed.
     """
     folder = Path(folder)
     _check_flow(dataset, sources)
@@ -143,7 +143,8 @@ def _jobs(folder: Path, dataset: PreparedDataset, part: tuple[int, int]) -> list
 
 @contextlib.contextmanager
 def _alone(folder: Path, part: tuple[int, int]) -> Iterator[None]:
-    """Holds a lock against a second run of the same part; it is released with the process.
+    """Holds a lock against a second run of the same part; it is released when the process
+    ends.
 
     It only prevents doing work twice: the shards would be correct without it.
     """
@@ -206,7 +207,7 @@ def _make_in_processes(
     except BrokenProcessPool as error:
         raise RuntimeError(
             "a worker process was killed, perhaps because memory ran out; run the same command "
-            "with fewer --workers, and it continues from here"
+            "with fewer --workers to continue from here"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -3,8 +3,8 @@
 The two-stream papers store two gray JPEG images, x and y, each mapped from +-20 px to 0..255. Here
 x is above y in one gray JPEG image, and the mapping is from +-r, the actual range of the flow: for
 slow motion, 8 bits are then much finer than 40 px / 255. The JPEG quality decreases with the range,
-such that the error in *pixels of motion* equals that of an image of the full range, so slow motion
-takes few bytes. Zero is stored exactly.
+such that the JPEG quantization in *pixels of motion* equals that of an image of the full range, so
+slow motion takes few bytes. Zero is stored exactly.
 
 Layout, little-endian: float32 r; uint32 length of the image; the JPEG image `[2H, W]`, level
 128 + flow * 127 / r; then, unless everything is known, the zlib-compressed bits of the mask by

@@ -97,7 +97,7 @@ def describe_split(source: Source, num_shards: int | None) -> Split:
         num_shards = min(len(source), max(_MIN_SHARDS, -(-frames // _FRAMES_PER_SHARD)))
     if not 1 <= num_shards <= len(source):
         raise ValueError(
-            f"num_shards: got {num_shards}; allowed are 1 to {len(source)}, the number of videos"
+            f"num_shards: got {num_shards}; allowed: 1 to {len(source)}, the number of videos"
         )
     return Split(num_shards, len(source), digest.hexdigest()[:16], tuple(source.skipped))
 

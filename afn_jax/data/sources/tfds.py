@@ -150,7 +150,7 @@ def _tensorflow_datasets():
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"the tfds source needs {error.name}, which is not installed. Install it with "
-            "pip install 'afn_jax[tfds]'",
+            "pip install -e '.[tfds]'",
             name=error.name,
         ) from None
     return tensorflow_datasets

@@ -78,7 +78,7 @@ def test_video_of_one_frame(tmp_path):
     index = index_video(path)
     assert (index.num_frames, index.seekable) == (1, True)
     assert read_frames(path, index, [0, 0, 0]).shape == (3, 48, 64, 3)
-    with pytest.raises(ValueError, match="indices: 1 is outside .* allowed are 0 to 0"):
+    with pytest.raises(ValueError, match="indices: 1 is outside .* allowed: 0 to 0"):
         read_frames(path, index, [1])
 
 

@@ -116,7 +116,7 @@ PFM = b"PF\n2 2\n-1\n" + bytes(48)
         ("a.pfm", PFM.replace(b"2 2", b"-2 2"), "the header says -2 x 2 pixels"),
         ("a.pfm", PFM.replace(b"2 2", b"9999999 2"), "the header says 9999999 x 2"),
         ("a.pfm", PFM.replace(b"-1", b"0"), "scale 0; the file is damaged"),
-        ("a.jpg", b"", r"ends in '.jpg'; allowed are \['.flo', '.png', '.pfm'\]"),
+        ("a.jpg", b"", r"ends in '.jpg'; allowed: \['.flo', '.png', '.pfm'\]"),
     ],
 )
 def test_rejects_damaged_files(tmp_path, name, data, message):

@@ -201,7 +201,7 @@ def test_rejects_an_index_outside_the_video(tmp_path):
     path = encode(tmp_path / "a.mp4", "libx264", moving_picture(5))
     index = index_video(path)
     for bad in (5, -1):
-        with pytest.raises(ValueError, match=f"indices: {bad} is outside .* allowed are 0 to 4"):
+        with pytest.raises(ValueError, match=f"indices: {bad} is outside .* allowed: 0 to 4"):
             read_frames(path, index, [0, bad])
 
 

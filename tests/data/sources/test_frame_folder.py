@@ -87,7 +87,7 @@ def test_layouts(tmp_path, layout):
     np.testing.assert_array_equal(clip.flow_mask.all((1, 2)), [True, False, False, True])
     assert not clip.flow_mask[1:3].any() and not clip.flows[1].any()
     assert not video.clip(np.array([5])).flow_mask.any()
-    with pytest.raises(ValueError, match="allowed are 0 to 5"):
+    with pytest.raises(ValueError, match="allowed: 0 to 5"):
         video.clip(np.array([6]))
 
 
@@ -191,7 +191,7 @@ def test_frame_folders_replace_listed_videos(tmp_path):
 def test_rejects_wrong_layouts(tmp_path):
     root = make(tmp_path, "tsn")
     with pytest.raises(
-        ValueError, match=r"holds a video \(10 folders of frames do\).*frame-folder"
+        ValueError, match=r"holds a video \(but there are 10 folders of frames\).*frame-folder"
     ):
         read_video_folder(root, "train", None, 1)
     with pytest.raises(ValueError, match=r"no subfolder .* holds a folder of numbered pictures"):

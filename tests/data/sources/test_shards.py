@@ -148,7 +148,7 @@ def test_warns_of_flow_estimated_without_brightening(tmp_path, caplog):
 
 def test_rejects_indices_outside_a_video(folder):
     for indices in ([11], [-1], [3, 50]):
-        with pytest.raises(ValueError, match="which has 11 frames; allowed are 0 to 10"):
+        with pytest.raises(ValueError, match="which has 11 frames; allowed: 0 to 10"):
             Shards(folder)[0].clip(np.array(indices))
 
 
@@ -209,7 +209,7 @@ def test_a_writer_leaves_a_complete_shard_or_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (("mp3", 5), "codec: got 'mp3'; allowed are jpeg, h264, vp9"),
+        (("mp3", 5), "codec: got 'mp3'; allowed: jpeg, h264, vp9"),
         (("jpeg", 0), "quality: got 0; jpeg takes 1 to 100"),
         (("h264", 52), "quality: got 52; h264 takes 0 to 51"),
         (("jpeg", 9, 0), "group: got 0"),

@@ -134,7 +134,7 @@ def test_segments(root):
     ]
     frames = source[0].clip(np.array([2, 0])).frames
     np.testing.assert_allclose(frames.mean((1, 2, 3)), [20 + 40, 20 + 20], atol=3)
-    with pytest.raises(ValueError, match="indices: 3 is outside .* allowed are 0 to 2"):
+    with pytest.raises(ValueError, match="indices: 3 is outside .* allowed: 0 to 2"):
         source[0].clip(np.array([3]))
 
 

@@ -68,8 +68,8 @@ def test_segments_divide_the_frames_of_a_clip():
     ("change", "message"),
     [
         ({"clips": 0}, "clips: got 0, but it must be at least 1"),
-        ({"when": "often"}, "when: got 'often'; allowed are uniform, random, cover"),
-        ({"crops": "five"}, "crops: got 'five'; allowed are center, ten, random"),
+        ({"when": "often"}, "when: got 'often'; allowed: uniform, random, cover"),
+        ({"crops": "five"}, "crops: got 'five'; allowed: center, ten, random"),
         ({"scale": 1.5}, "scale: got 1.5, but it must be at most 1 and above 0"),
         ({"seed": -1}, "seed: got -1, but it must be at least 0"),
     ],

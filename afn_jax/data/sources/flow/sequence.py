@@ -236,7 +236,7 @@ def choose_split(
 def check_split(split: str) -> None:
     """Raises ValueError if `split` is not one of `SPLITS`."""
     if split not in SPLITS:
-        raise ValueError(f"split: got {split!r}; allowed are {', '.join(map(repr, SPLITS))}")
+        raise ValueError(f"split: got {split!r}; allowed: {', '.join(map(repr, SPLITS))}")
 
 
 def true_flow(

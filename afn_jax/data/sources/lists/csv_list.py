@@ -33,7 +33,8 @@ def read_csv(root: Path, split: str, annotations: Path | None, list_number: int)
         list_number: unused; there is one split.
 
     Raises:
-        ValueError: a line is malformed; the message gives its number.
+        ValueError: the list is malformed or has no row for the split; the message names the line,
+            if there is one.
     """
     files = find_annotations(
         root,
@@ -50,8 +51,8 @@ def read_csv(root: Path, split: str, annotations: Path | None, list_number: int)
         for row in rows:
             if row["split"].casefold() not in (*_TRAIN, *_TEST, *_VAL):
                 raise ValueError(
-                    f"{row['where']}: the split is {row['split']!r}; give "
-                    f"{', '.join((*_TRAIN, *_TEST, *_VAL))}"
+                    f"{row['where']}: the split is {row['split']!r}; give one "
+                    f"of {', '.join((*_TRAIN, *_TEST, *_VAL))}"
                 )
         named = _of_split(split, {row["split"].casefold() for row in rows})
         rows = [row for row in rows if row["split"].casefold() in named]
@@ -102,8 +103,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
         names = list(_COLUMNS[: len(names)])
     if not set(names) <= set(_COLUMNS) or ("start" in names) != ("end" in names):
         raise ValueError(
-            f"{path}: the columns are {', '.join(names)}; allowed are path, label, start with end, "
-            "and split"
+            f"{path}: the columns are {', '.join(names)}; use path and label, and "
+            "optionally start and end (both), and split"
         )
     rows = []
     for where, values in lines:

@@ -11,7 +11,7 @@ SPLITS = ("train", "test")
 def check_split(split: str) -> None:
     """Raises ValueError if `split` is not one of `SPLITS`."""
     if split not in SPLITS:
-        raise ValueError(f"split: got {split!r}; allowed are 'train' and 'test'")
+        raise ValueError(f"split: got {split!r}; allowed: 'train' and 'test'")
 
 
 def split_by_name(

@@ -167,7 +167,7 @@ def read_list(path: str | Path, class_names: Sequence[str]) -> tuple[tuple[str, 
         if given is not None:
             if not 1 <= given <= len(class_names):
                 raise ValueError(
-                    f"{path}, line {number}: class number {given}; allowed are 1 to "
+                    f"{path}, line {number}: class number {given}; allowed: 1 to "
                     f"{len(class_names)}, as in {CLASS_FILE}"
                 )
             if label is not None and label != given - 1:

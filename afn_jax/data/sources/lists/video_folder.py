@@ -64,7 +64,7 @@ def _list_by_name(
     for name, files in by_class(catalogue.others).items():
         if name not in classes and not frames:
             reason = (
-                f"not a class: it holds no video, but {files[0]}; the extensions of videos are "
+                f"not a class: it holds {files[0]} but no video; the extensions of videos are "
                 f"{', '.join(EXTENSIONS)}"
             )
             skipped.append(Skipped(str(catalogue.root / name), reason))
@@ -83,9 +83,11 @@ def _no_classes(catalogue: Catalogue, frames: bool) -> str:
     if wanted:
         message += f" ({len(wanted)} lie in the folder itself)"
     if others:
-        message += f" ({len(others)} {'videos' if frames else 'folders of frames'} do)"
+        message += f" (but there are {len(others)} {'videos' if frames else 'folders of frames'})"
     message += "; put the videos of each class in a subfolder of their own, " + (
-        "such as ClassName/video/img_00001.jpg" if frames else f"as {', '.join(EXTENSIONS)}"
+        "such as ClassName/video/img_00001.jpg"
+        if frames
+        else f"with one of the extensions {', '.join(EXTENSIONS)}"
     )
     if others:
         message += f"; or use --data {'video' if frames else 'frame'}-folder"

@@ -137,7 +137,7 @@ def test_chairs_reject_wrong_folders_and_lists(tmp_path):
         flying_chairs(root, annotations=tmp_path / "a.txt")
     with pytest.raises(ValueError, match="got 3, but no sequence of this dataset has more than 2"):
         flying_chairs(root, num_frames=3)
-    with pytest.raises(ValueError, match="split: got 'val'; allowed are 'train', 'test', 'all'"):
+    with pytest.raises(ValueError, match="split: got 'val'; allowed: 'train', 'test', 'all'"):
         flying_chairs(root, split="val")
 
 

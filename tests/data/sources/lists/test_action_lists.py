@@ -288,7 +288,7 @@ def test_csv_splits(tmp_path):
         ("a.mp4,x\nb, c.mp4,x\n", "line 2: got .* give 2 columns, path,label, and put quotes"),
         ("a.mp4,x\n,x\n", "line 2: got"),
         ("a.mp4,x\nb.mp4,\n", "line 2: the label is empty"),
-        ("path,label,start\na.mp4,x,1\n", "the columns are path, label, start; allowed are"),
+        ("path,label,start\na.mp4,x,1\n", "the columns are path, label, start; use path and label"),
         ("path,label,youtube_id\na.mp4,x,1\n", "the columns are path, label, youtube_id"),
         ("path,label,split\na.mp4,x,training\n", "no row for the test split"),
         (

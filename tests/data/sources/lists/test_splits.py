@@ -83,8 +83,8 @@ def test_rejects_malformed_class_files(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("Run/a.avi 1\nRun/b.avi 3", "line 2: class number 3; allowed are 1 to 2"),
-        ("Run/a.avi 0", "class number 0; allowed are 1 to 2"),
+        ("Run/a.avi 1\nRun/b.avi 3", "line 2: class number 3; allowed: 1 to 2"),
+        ("Run/a.avi 0", "class number 0; allowed: 1 to 2"),
         ("Run/a.avi 2", "class number 2 is 'Jump', but the video is in the folder of 'Run'"),
         ("Fly/a.avi", "has no class number, and its folder is not one of the 2 classes"),
     ],
@@ -149,5 +149,5 @@ def test_a_single_group_is_split_by_video():
 
 
 def test_rejects_an_unknown_split():
-    with pytest.raises(ValueError, match="split: got 'val'; allowed are 'train' and 'test'"):
+    with pytest.raises(ValueError, match="split: got 'val'; allowed: 'train' and 'test'"):
         split_by_name(["a"], split="val")

@@ -102,7 +102,7 @@ def test_unreadable_and_short_videos_are_skipped(folder):
     sources = [video_folder(folder, split=split) for split in ("train", "test")]
     reasons = {s.path.rsplit("/", 1)[1]: s.reason for source in sources for s in source.skipped}
     assert set(reasons) == {"empty.avi", "text.mp4", "one.avi", "Fly"}
-    assert reasons["Fly"].startswith("not a class: it holds no video, but Fly/a.vob;")
+    assert reasons["Fly"].startswith("not a class: it holds Fly/a.vob but no video;")
     assert reasons["one.avi"] == "1 frames, fewer than 2"
     assert "Invalid data" in reasons["text.mp4"]
     assert sum(len(source) for source in sources) == 11
@@ -120,7 +120,7 @@ def test_nested_and_hidden_files(folder):
 
 
 def test_rejects_wrong_folders(tmp_path, folder):
-    with pytest.raises(ValueError, match="split: got 'val'; allowed are 'train' and 'test'"):
+    with pytest.raises(ValueError, match="split: got 'val'; allowed: 'train' and 'test'"):
         video_folder(folder, split="val")
     with pytest.raises(ValueError, match="root: .*nowhere' is not a folder; give the folder"):
         video_folder(tmp_path / "nowhere")
