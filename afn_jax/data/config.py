@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
+from afn_jax.data.teacher import ON_DEVICE, TEACHERS
 from afn_jax.limits import Limits
 
 
@@ -81,7 +82,7 @@ class DataConfig:
     )
     gamma: Annotated[float, Limits(above=0)] = 0.4
     """brighten gamma: exponent applied to pixel values in [0, 1]; below 1 brightens."""
-    teacher: Literal["dis", "tvl1", "device-tvl1", "none"] = "dis"
+    teacher: Literal[*TEACHERS, ON_DEVICE, "none"] = "dis"
     (
         "Estimates the flow target of videos without flow: OpenCV's DIS or our TV-L1 while "
         "reading, or TV-L1 on the device in the training step (device-tvl1)."

@@ -175,7 +175,7 @@ def test_stacks_tvl1_flow_of_consecutive_frames():
         (dict(composition="none", fusion="add"), "nothing to fuse"),
         (dict(composition="tvl1"), "pass flow_after=0"),
         (dict(stacked_flows=10), "stacked_flows: got 10 .* pass 1"),
-        (dict(composition="tvl1", flow_after=0, stacked_flows=0), "stacked_flows: got 0, allowed"),
+        (dict(composition="tvl1", flow_after=0, stacked_flows=0), "stacked_flows: got 0; allowed"),
         (dict(fusion="residual", flow_after=0), "fusion: got 'residual' with flow_after=0"),
         (dict(backbone="r3d18"), "got 4 frames .* r3d18 leaves 1 .* block 3, .* needs 2"),
         (dict(composition="tvl1", flow_after=0, stacked_flows=4), "got 4 frames .* needs 5"),

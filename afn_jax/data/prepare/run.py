@@ -143,8 +143,7 @@ def _jobs(folder: Path, dataset: PreparedDataset, part: tuple[int, int]) -> list
 
 @contextlib.contextmanager
 def _alone(folder: Path, part: tuple[int, int]) -> Iterator[None]:
-    """Holds a lock against a second run of the same part; it is released when the process
-    ends.
+    """Holds a lock against a second run of the same part, until the process ends.
 
     It only prevents doing work twice: the shards would be correct without it.
     """
@@ -167,7 +166,7 @@ def _make_here(
     dataset: PreparedDataset, sources: dict[str, Source], jobs: Sequence[ShardJob], update: Update
 ) -> None:
     maker, frames = ShardMaker(dataset, sources), 0
-    # As in a worker: the result of OpenCV's DIS depends slightly on the number of threads.
+    # One thread, as in a worker: OpenCV's DIS depends slightly on the number of threads.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
