@@ -21,7 +21,7 @@ CONFIG = DataConfig(source="tfds", num_frames=3, size=(8, 8), short_side=12)
 
 @pytest.fixture(scope="module")
 def tfds():
-    reason = "tensorflow-datasets is not installed: pip install 'afn_jax[tfds]'"
+    reason = "tensorflow-datasets is not installed: pip install -e '.[tfds]'"
     return pytest.importorskip("tensorflow_datasets", reason=reason)
 
 
@@ -172,5 +172,5 @@ def test_rejects_options_that_tfds_does_not_have(tmp_path):
 
 def test_reports_a_missing_package(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'afn_jax\[tfds\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install -e '\.\[tfds\]'"):
         TfdsVideos("ucf101/ucf101_1", data_dir=str(tmp_path))

@@ -295,7 +295,7 @@ def test_csv_splits(tmp_path):
             "path,label,split\na.mp4,x,train\nb.mp4,x,tset\n",
             "line 3: the split is 'tset'",
         ),
-        ("split,rel,cls,group,bytes\n", "the columns are split, rel, cls, group, bytes; use path and label"),
+        ("split,rel,cls,group,bytes\n", "columns are split, rel, cls, group, bytes; use path"),
         ("\n \n", "no rows"),
         ("größe.mp4,x\n".encode("latin-1"), "list.csv: byte 2 is not UTF-8"),
     ],
