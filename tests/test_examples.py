@@ -52,7 +52,7 @@ def test_flow_between_two_images_rejects_bad_arguments(tmp_path):
     for arguments, message in [
         ([first, tmp_path / "nowhere.png"], "nowhere.png is missing or is not an image"),
         ([first, tmp_path / "text.png"], "text.png is missing or is not an image"),
-        ([first, tmp_path / "small.png"], "80 x 60 and 6 x 5; they must have the same size"),
+        ([first, tmp_path / "small.png"], "60 x 80 and 5 x 6; they must have the same size"),
         ([first, second, "--out", tmp_path / "no" / "flow"], "no such folder"),
         ([first, second, "--lam", "-1"], "lam is -1.0; pass a number above 0"),
     ]:
