@@ -112,7 +112,7 @@ def run_arm(stages: tuple[Stage, ...], place: Place) -> dict[str, float]:
             result = train(config, Console(quiet=True))
             if result.finished:
                 done.write_text(str(time.time_ns()))
-            if result.signalled or not result.finished:
+            if result.signaled or not result.finished:
                 raise Stopped
         former = done.read_text()
     run_dir = place.run_dir(stages)

@@ -24,7 +24,7 @@ def main() -> int:
             result = train(config)
             if result.finished:
                 print(f"evaluate it with: {evaluation_of(config, result.run_dir)}")
-            if not result.finished or (result.signalled and number < len(configs)):
+            if not result.finished or (result.signaled and number < len(configs)):
                 return 130
             del result  # frees the state on the devices
             # Each program on a CPU holds memory mappings, and a process may have only 65,530.

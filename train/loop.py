@@ -40,13 +40,13 @@ from train.writers import MetricsWriter, Terminal, add_skipped, warn_of_files
 
 @dataclasses.dataclass(frozen=True)
 class TrainResult:
-    """How a call of `train` ended."""
+    """Result of a call to `train`."""
 
     state: TrainState
     run_dir: Path
     finished: bool
-    """False if a signal stopped it early; it was saved."""
-    signalled: bool = False
+    """False if a signal stopped the run early; its state was saved."""
+    signaled: bool = False
     """Whether a signal arrived, possibly after the last step."""
 
 
@@ -121,7 +121,7 @@ def _train(config: TrainConfig, devices: list[jax.Device], console: Console) -> 
 
     # ---------------------------------------------------------------- Loop
     # Keep this order: a checkpoint is written while the iterator stands right after the step's
-    # batch, and before the evaluation on test clips, which may take long or fail.
+    # batch, and before the evaluation on test clips, which may take a long time or fail.
     writer = MetricsWriter(run_dir, step)
     terminal = Terminal(config.steps, config.batch_size, console)
     recent = StepMetrics(checkpoints)
@@ -162,4 +162,4 @@ def _train(config: TrainConfig, devices: list[jax.Device], console: Console) -> 
         warn_of_files(console, reader.damaged, "videos could not be decoded and were replaced")
     if step < config.steps:
         console.print(f"stopped at step {step} and saved; the same command continues from there")
-    return TrainResult(state, run_dir, step >= config.steps, signalled=stop.requested)
+    return TrainResult(state, run_dir, step >= config.steps, signaled=stop.requested)

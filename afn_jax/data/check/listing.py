@@ -5,7 +5,7 @@ from pathlib import Path
 from afn_jax.data.check.doctor import Dataset, Finding, Listed, label_base
 from afn_jax.data.check.inspection import FLOW_EXTENSIONS
 from afn_jax.data.sources import SOURCES
-from afn_jax.data.sources.catalogue import Catalogue
+from afn_jax.data.sources.catalog import Catalog
 from afn_jax.data.sources.lists.splits import SPLITS
 from afn_jax.data.sources.lists.ucf101 import (
     CLASS_FILE,
@@ -43,11 +43,11 @@ def list_dataset(
         ValueError: unknown folder or source; none of the listed videos exists; or there is neither
             a video nor a readable list.
     """
-    catalogue = Catalogue(root)
+    catalog = Catalog(root)
     given = Path(annotations) if annotations else None
-    source = source or _guess(catalogue, given)
+    source = source or _guess(catalog, given)
     if source == FLOW_FILES:
-        return _flow_files(catalogue.root)
+        return _flow_files(catalog.root)
     allowed = checked_sources()
     if source not in allowed:
         raise ValueError(unknown_name("source", source, allowed))
@@ -55,19 +55,19 @@ def list_dataset(
     lists, findings = {}, []
     for split in SPLITS:
         try:
-            lists[split] = read_list(catalogue.root, split, given, list_number)
+            lists[split] = read_list(catalog.root, split, given, list_number)
         except ValueError as error:
             findings.append(Finding(True, f"the {split} list cannot be used", (str(error),)))
-            _read_by_folder(catalogue, given, split, list_number, lists, findings)
+            _read_by_folder(catalog, given, split, list_number, lists, findings)
     skipped = dict.fromkeys(skip for videos in lists.values() for skip in videos.skipped)
     if skipped:
         texts = tuple(f"{skip.path}: {skip.reason}" for skip in skipped)
         findings.append(Finding(True, "left out", texts))
-    everything = catalogue.videos or catalogue.frame_folders
+    everything = catalog.videos or catalog.frame_folders
     if not lists and not everything:
         raise ValueError(findings[0].items[0])
     if not lists:
-        paths = {name: str(catalogue.root / name) for name in everything}
+        paths = {name: str(catalog.root / name) for name in everything}
         return Dataset("lists that cannot be used", (), (), list_number, (), tuple(findings)), paths
     class_names = next(iter(lists.values())).class_names
     if any(videos.class_names != class_names for videos in lists.values()):
@@ -75,11 +75,11 @@ def list_dataset(
     videos, paths = [], {}
     for split, video_list in lists.items():
         for entry in video_list.entries:
-            name = catalogue.locate(entry, video_list) or entry.path
-            paths[name] = str(catalogue.root / name)
+            name = catalog.locate(entry, video_list) or entry.path
+            paths[name] = str(catalog.root / name)
             part = "" if entry.start is None else f"#t={entry.start:g},{entry.end:g}"
             videos.append(Listed(split, name, entry.label, part))
-    if videos and not any((catalogue.root / name).exists() for name in paths):
+    if videos and not any((catalog.root / name).exists() for name in paths):
         raise ValueError(
             f"root: none of the {len(paths)} listed videos is below {root!r} (the first is "
             f"{videos[0].name}); give the folder that these paths start from"
@@ -89,18 +89,18 @@ def list_dataset(
     return Dataset(kind, class_names, tuple(videos), list_number, unlisted, tuple(findings)), paths
 
 
-def _guess(catalogue: Catalogue, annotations: Path | None) -> str:
+def _guess(catalog: Catalog, annotations: Path | None) -> str:
     for name, spec in SOURCES.items():
-        if spec.recognize is not None and spec.recognize(catalogue.root, annotations):
+        if spec.recognize is not None and spec.recognize(catalog.root, annotations):
             return name
-    if not catalogue.videos and _flow_names(catalogue.root):
+    if not catalog.videos and _flow_names(catalog.root):
         return FLOW_FILES
-    return "video-folder" if catalogue.videos else "frame-folder"
+    return "video-folder" if catalog.videos else "frame-folder"
 
 
-def _read_by_folder(catalogue, annotations, split, list_number, lists, findings) -> None:
+def _read_by_folder(catalog, annotations, split, list_number, lists, findings) -> None:
     """Reads a list in the UCF101 format by its folders alone, where its class numbers are wrong."""
-    folder = annotations or find_lists(catalogue.root)
+    folder = annotations or find_lists(catalog.root)
     if folder is None or not (path := list_path(folder, split, list_number)).is_file():
         return
     try:

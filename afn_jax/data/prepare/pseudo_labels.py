@@ -16,7 +16,7 @@ import numpy as np
 
 from afn_jax.data.files.flow import read_flow
 from afn_jax.data.source import Clip, Video, VideoReadError
-from afn_jax.data.sources.catalogue import EXTENSIONS
+from afn_jax.data.sources.catalog import EXTENSIONS
 from afn_jax.data.teacher import TEACHERS, create_teacher
 from afn_jax.data.transforms.crops import SpatialTransform
 

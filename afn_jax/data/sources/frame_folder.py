@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 
 from afn_jax.data.source import Clip, Video, VideoReadError, checked_indices
-from afn_jax.data.sources.catalogue import NUMBERED_PICTURE
+from afn_jax.data.sources.catalog import NUMBERED_PICTURE
 from afn_jax.data.transforms.crops import SpatialTransform
 
 _FLOW_X = ("flow_x_", "flow_x", "x_", "x")

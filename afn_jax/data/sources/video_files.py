@@ -15,7 +15,7 @@ import numpy as np
 from afn_jax.data.config import DataConfig
 from afn_jax.data.files.video import LENIENT, VideoIndex, index_video, read_frames
 from afn_jax.data.source import Clip, Skipped, Video, VideoReadError, checked_indices
-from afn_jax.data.sources.catalogue import Catalogue
+from afn_jax.data.sources.catalog import Catalog
 from afn_jax.data.sources.frame_folder import FrameFolder, find_frames
 from afn_jax.data.sources.index_cache import (
     IndexCache,
@@ -113,20 +113,20 @@ class VideoFiles:
         Raises:
             ValueError: an argument is wrong, there is only one class, or no usable video.
         """
-        root, catalogue = str(root), Catalogue(root)
+        root, catalog = str(root), Catalog(root)
         self.class_names = videos.class_names
         if len(self.class_names) < 2:
             raise ValueError(
                 f"root: {root!r} holds only one class, {self.class_names[0]!r}; give the folder "
                 "above, with one subfolder of videos for each of two or more classes"
             )
-        found = [catalogue.locate(entry, videos) for entry in videos.entries]
+        found = [catalog.locate(entry, videos) for entry in videos.entries]
         _check_found(root, videos, found)
         indexed = _index_all(
             root,
             sorted({name for name in found if name is not None}),
             num_threads or min(16, os.cpu_count() or 1),
-            None if cache_folder is None else IndexCache(Path(cache_folder), catalogue.root),
+            None if cache_folder is None else IndexCache(Path(cache_folder), catalog.root),
         )
         results = []
         for entry, name in zip(videos.entries, found, strict=True):
@@ -146,7 +146,7 @@ class VideoFiles:
             if not isinstance(video, Skipped)
         )
         skipped = [skip for skip in results if isinstance(skip, Skipped)]
-        self.skipped = tuple(dict.fromkeys([*videos.skipped, *catalogue.unreadable, *skipped]))
+        self.skipped = tuple(dict.fromkeys([*videos.skipped, *catalog.unreadable, *skipped]))
         if not self._videos:
             examples = "; ".join(f"{skip.path}: {skip.reason}" for skip in self.skipped[:3])
             raise ValueError(

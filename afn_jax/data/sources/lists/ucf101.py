@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from afn_jax.data.sources.catalogue import Catalogue, by_class
+from afn_jax.data.sources.catalog import Catalog, by_class
 from afn_jax.data.sources.lists.text import read_lines
 from afn_jax.data.sources.lists.video_list import Entry, VideoList
 
@@ -36,7 +36,7 @@ def read_ucf101(root: Path, split: str, annotations: Path | None, list_number: i
             "unpack UCF101TrainTestSplits-RecognitionTask.zip there, or give its folder "
             "ucfTrainTestlist with --data.annotations"
         )
-    videos = read_ucf_lists(Catalogue(root), lists, split, list_number, anywhere=True)
+    videos = read_ucf_lists(Catalog(root), lists, split, list_number, anywhere=True)
     if len(videos.class_names) != NUM_CLASSES:
         raise ValueError(
             f"data.annotations: {str(lists)!r} has {len(videos.class_names)} classes, but UCF101 "
@@ -79,14 +79,14 @@ def list_path(lists: Path, split: str, list_number: int) -> Path:
 
 
 def read_ucf_lists(
-    catalogue: Catalogue, lists: Path, split: str, list_number: int, *, anywhere: bool = False
+    catalog: Catalog, lists: Path, split: str, list_number: int, *, anywhere: bool = False
 ) -> VideoList:
     """Reads one split of lists in the UCF101 format.
 
-    Without a `classInd.txt`, the class folders of the catalogue, sorted, are the classes.
+    Without a `classInd.txt`, the class folders of the catalog, sorted, are the classes.
 
     Args:
-        catalogue: the folder of videos.
+        catalog: the folder of videos.
         lists: the folder of the list files.
         split: "train" or "test".
         list_number: the NN of `trainlistNN.txt`.
@@ -110,7 +110,7 @@ def read_ucf_lists(
     if (lists / CLASS_FILE).is_file():
         class_names = read_class_names(lists / CLASS_FILE)
     else:
-        class_names = tuple(by_class(catalogue.videos or catalogue.frame_folders))
+        class_names = tuple(by_class(catalog.videos or catalog.frame_folders))
     entries = list(dict.fromkeys(read_list(path, class_names)))
     twice = [name for name, count in Counter(name for name, _ in entries).items() if count > 1]
     if twice:

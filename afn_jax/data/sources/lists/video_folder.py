@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from afn_jax.data.source import Skipped
-from afn_jax.data.sources.catalogue import EXTENSIONS, Catalogue, by_class
+from afn_jax.data.sources.catalog import EXTENSIONS, Catalog, by_class
 from afn_jax.data.sources.lists.splits import check_split, split_by_name
 from afn_jax.data.sources.lists.ucf101 import find_lists, read_ucf_lists
 from afn_jax.data.sources.lists.video_list import Entry, VideoList
@@ -36,20 +36,18 @@ def read_video_folder(
         ValueError: the folder holds no classes of videos, or a list is missing or malformed.
     """
     check_split(split)
-    catalogue = Catalogue(root)
+    catalog = Catalog(root)
     lists = find_lists(root) if annotations is None else annotations
     if lists is not None:
-        return read_ucf_lists(catalogue, lists, split, list_number)
-    return _list_by_name(catalogue, split, test_fraction, frames)
+        return read_ucf_lists(catalog, lists, split, list_number)
+    return _list_by_name(catalog, split, test_fraction, frames)
 
 
-def _list_by_name(
-    catalogue: Catalogue, split: str, test_fraction: float, frames: bool
-) -> VideoList:
-    root = str(catalogue.root)
-    classes = by_class(catalogue.frame_folders if frames else catalogue.videos)
+def _list_by_name(catalog: Catalog, split: str, test_fraction: float, frames: bool) -> VideoList:
+    root = str(catalog.root)
+    classes = by_class(catalog.frame_folders if frames else catalog.videos)
     if not classes:
-        raise ValueError(_no_classes(catalogue, frames))
+        raise ValueError(_no_classes(catalog, frames))
     if set(classes) <= {"train", "test", "val", "valid", "validation"}:
         raise ValueError(
             f"root: the subfolders of {root!r} are splits, {sorted(classes)}, not classes; "
@@ -60,24 +58,24 @@ def _list_by_name(
     for label, paths in enumerate(classes.values()):
         chosen = split_by_name(paths, split=split, test_fraction=test_fraction)
         entries += [Entry(path, label) for path in chosen]
-    skipped = list(catalogue.unreadable)
-    for name, files in by_class(catalogue.others).items():
+    skipped = list(catalog.unreadable)
+    for name, files in by_class(catalog.others).items():
         if name not in classes and not frames:
             reason = (
                 f"not a class: it holds {files[0]} but no video; the extensions of videos are "
                 f"{', '.join(EXTENSIONS)}"
             )
-            skipped.append(Skipped(str(catalogue.root / name), reason))
+            skipped.append(Skipped(str(catalog.root / name), reason))
     origin = f"{split} videos under {root!r}"
     return VideoList(tuple(classes), tuple(entries), origin, skipped=tuple(skipped))
 
 
-def _no_classes(catalogue: Catalogue, frames: bool) -> str:
+def _no_classes(catalog: Catalog, frames: bool) -> str:
     """Returns the message for a folder without classes: what is there instead, and what to do."""
-    wanted, others = catalogue.videos, catalogue.frame_folders
+    wanted, others = catalog.videos, catalog.frame_folders
     if frames:
         wanted, others = others, wanted
-    message = f"root: no subfolder of {str(catalogue.root)!r} holds a " + (
+    message = f"root: no subfolder of {str(catalog.root)!r} holds a " + (
         "folder of numbered pictures" if frames else "video"
     )
     if wanted:

@@ -23,7 +23,7 @@ NO_VIDEOS = (".txt", ".csv", ".json", ".xml", ".md", ".mat", ".jpg", ".jpeg", ".
 NUMBERED_PICTURE = re.compile(r"(.*?)(\d+)(\.jpe?g|\.png)", re.IGNORECASE)
 
 
-class Catalogue:
+class Catalog:
     """The video files and folders of frames below `root`, which is searched when first needed.
 
     Files and folders whose names start with a dot are left out.
