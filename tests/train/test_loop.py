@@ -267,7 +267,7 @@ def test_a_video_of_several_classes_counts_as_one_video():
         Listed(types.SimpleNamespace(name=n) for n in names)
         for names in (("x.avi#class=a", "x.avi#class=b"), ("x.avi",))
     )
-    with pytest.raises(ValueError, match="both the training and the test list, first: x.avi"):
+    with pytest.raises(ValueError, match="both the training and the test list: 1, first: x.avi"):
         check_overlap(train, test)
 
 
