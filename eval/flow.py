@@ -28,12 +28,7 @@ from rich.progress import track
 from afn_jax.atomic import write_atomically
 from afn_jax.data.source import Skipped, VideoReadError
 from afn_jax.data.sources import SOURCES
-from afn_jax.data.sources.flow.sequence import (
-    FlowDataset,
-    FlowSequence,
-    GroundTruth,
-    check_size,
-)
+from afn_jax.data.sources.flow.sequence import FlowDataset, FlowSequence, GroundTruth, check_size
 from afn_jax.data.sources.spec import SourceSpec
 from afn_jax.limits import Limits, check_limits
 from afn_jax.metrics import FlowOutliersMetric, Mean

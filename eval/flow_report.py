@@ -10,14 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from afn_jax.viz import (
-    error_pictures,
-    fit,
-    flow_legend,
-    flow_pictures,
-    flow_scale,
-    png_data_uri,
-)
+from afn_jax.viz import error_pictures, fit, flow_legend, flow_pictures, flow_scale, png_data_uri
 from afn_jax.viz.clip_figure import HATCH_DARK, HATCH_LIGHT, HEAT
 from eval.page import write_page
 

@@ -24,7 +24,7 @@ def load_predict(run_dir: Path, settings: TrainConfig, num_classes: int) -> tupl
 
     Returns:
         `predict(frames)`, which maps `[batch, time, H, W, 3]` uint8 to a `Prediction`, and the step
-        of the checkpoint.
+        of the checkpoint. A run that trained no action predicts no logits.
 
     Raises:
         CheckpointError: the run has no checkpoint, or none can be read.
@@ -43,6 +43,8 @@ def load_predict(run_dir: Path, settings: TrainConfig, num_classes: int) -> tupl
         missing = -count % len(devices)
         frames = np.concatenate([frames, np.repeat(frames[-1:], missing, 0)])
         outputs = jax.device_get(join_batch(apply(variables, split_batch(frames, len(devices)))))
+        if not settings.objective.action:  # the classifier, if there is one, was not trained
+            outputs = outputs.replace(logits=None)
         return jax.tree.map(lambda x: x[:count], outputs)
 
     return predict, int(state.step)

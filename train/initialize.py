@@ -62,11 +62,12 @@ def initialize(
 def keep_start(config: TrainConfig, saved: TrainConfig, console: Console) -> TrainConfig:
     """The settings of a resumed run with the sources that it started from.
 
-    A resumed run does not read them again: others are reported with a warning.
+    A resumed run does not read them again: different ones are reported with a warning.
     """
     for field in dataclasses.fields(InitConfig):
         asked, used = (getattr(c.init, field.name) for c in (config, saved))
-        if asked != used:
+        # run_skip decides only whether a start is an error.
+        if asked != used and field.name != "run_skip":
             console.print(
                 f"warning: init.{field.name}: {asked!r} is not read: this run has already started, "
                 f"with {used!r}. For a different start, choose another --run-dir.",
@@ -99,8 +100,7 @@ def from_run(
     if not has_checkpoint(Path(init.run)):
         raise ValueError(
             f"init.run: {init.run} holds no checkpoint to start from. "
-            + _how_to_make(init.run)
-            + " Or give the folder of another run: --init.run DIR."
+            f"{_how_to_make(init.run)}\nOr give the folder of another run: --init.run DIR."
         )
     former = load_config(Path(init.run))
     if data is not None:
@@ -175,7 +175,7 @@ def _how_to_make(run: str) -> str:
         for scales in stages.values():
             for config in scales.values():
                 if Path(default_run_dir(config)) == Path(run):
-                    return f"Run the stage before: {command_of(config)}"
+                    return f"Run the earlier stage first:\n  {command_of(config)}"
     return "Run the command that makes it first."
 
 

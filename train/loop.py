@@ -21,14 +21,7 @@ from train.initialize import initialize, keep_start
 from train.network import build_model, check_outputs
 from train.objectives import create_objective
 from train.optim import create_optimizer
-from train.parallel import (
-    AXIS,
-    local_devices,
-    predict_on,
-    replicate,
-    split_batch,
-    train_step_on,
-)
+from train.parallel import AXIS, local_devices, predict_on, replicate, split_batch, train_step_on
 from train.run_folder import check_run_dir, run_lock
 from train.signals import stop_on_signals
 from train.start_report import report_start

@@ -17,7 +17,7 @@ def build_model(config: TrainConfig, num_classes: int, *, axis_name: str | None)
     """Builds the network of a run.
 
     A setting under `model` that differs from its default but that the network does not have is left
-    out, with one warning for all such settings.
+    out; for training, one warning names all such settings.
 
     Args:
         config: the settings of the run.
@@ -47,7 +47,8 @@ def build_model(config: TrainConfig, num_classes: int, *, axis_name: str | None)
     if not FLOW_LOSSES[objective.flow].bidirectional:
         overrides["bidirectional"] = False
     known = model_fields(name)
-    _warn_of_unused_settings(config.model, known)
+    if axis_name is not None:
+        _warn_of_unused_settings(config.model, known)
     overrides = {field: value for field, value in overrides.items() if field in known}
     return create_model(
         name, num_classes=num_classes, **overrides | parse_options(config.model.options)
@@ -65,7 +66,8 @@ def _warn_of_unused_settings(config: ModelConfig, known: set[str]) -> None:
     if unused:
         has = ", ".join(sorted(known - {"axis_name"}))  # training sets that one
         warnings.warn(
-            f"{', '.join(unused)} has no effect: {config.name} has no such setting. It has {has}.",
+            f"no effect: {', '.join(unused)}, because {config.name} has no such setting; it has "
+            f"{has}.",
             stacklevel=3,
         )
 

@@ -17,11 +17,7 @@ those of torchvision: `.pth` or `.pt`, which need PyTorch, or `.safetensors`.
 | r2plus1d_18 | Kinetics-400 | r2plus1d_18-91a641e6.pth | `VideoResNet(convolution="2plus1d")` |
 """
 
-from afn_jax.weights.adapters import (
-    adapt_input_channels,
-    average_input_channels,
-    inflate_to_3d,
-)
+from afn_jax.weights.adapters import adapt_input_channels, average_input_channels, inflate_to_3d
 from afn_jax.weights.files import load_torch_state
 from afn_jax.weights.loading import LoadReport, initialize_from, load_into
 from afn_jax.weights.torchvision import ARCHITECTURES, convert

@@ -11,11 +11,7 @@ from flax.core import unfreeze
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from afn_jax.models.contract import check_choice
-from afn_jax.weights.adapters import (
-    adapt_input_channels,
-    average_input_channels,
-    inflate_to_3d,
-)
+from afn_jax.weights.adapters import adapt_input_channels, average_input_channels, inflate_to_3d
 from afn_jax.weights.files import load_torch_state
 from afn_jax.weights.torchvision import convert
 

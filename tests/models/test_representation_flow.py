@@ -5,11 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from afn_jax.models.representation_flow import (
-    RepresentationFlowNetwork,
-    ResNetStream,
-    _tvl1_input,
-)
+from afn_jax.models.representation_flow import RepresentationFlowNetwork, ResNetStream, _tvl1_input
 from afn_jax.nn.representation_flow import LEARNABLE, RepresentationFlow
 from afn_jax.ops import TVL1Config, tvl1_flow
 from tests.filled_variables import filled_variables

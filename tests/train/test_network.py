@@ -13,12 +13,9 @@ from afn_jax.models import MODELS, list_models
 from tests.weights.torch_networks import make
 from train.config import InitConfig, ModelConfig, ObjectiveConfig
 from train.initialize import from_weights
-from train.network import (
-    build_model,
-    check_outputs,
-    parse_options,
-)
+from train.network import build_model, check_outputs, parse_options
 from train.optim import create_optimizer
+from train.parallel import AXIS
 from train.recipes import RECIPES
 from train.state import create_state
 
@@ -71,13 +68,13 @@ class Bare(nn.Module):
         (
             "resnet18",
             ModelConfig(flow_stride=2, width=4),
-            r"model.flow_stride=2 has no effect: resnet18 has no such setting. It has depth, "
+            "no effect: model.flow_stride=2, because resnet18 has no such setting; it has depth, "
             "dropout_rate, dtype, num_frames, width.",
         ),
         (
             "bare",
             ModelConfig(width=4, dropout_rate=0.3),
-            "model.width=4, model.dropout_rate=0.3 has no effect: bare has no such setting",
+            "model.width=4, model.dropout_rate=0.3, because bare has no such setting",
         ),
     ],
 )
@@ -85,7 +82,7 @@ def test_warns_once_of_settings_that_the_network_lacks(monkeypatch, untyped, nam
     monkeypatch.setitem(MODELS, "bare", Bare)
     config = dataclasses.replace(TOY, model=dataclasses.replace(model, name=name))
     with pytest.warns(UserWarning, match=message) as caught:
-        build_model(config, 3, axis_name=None)
+        build_model(config, 3, axis_name=AXIS)
     assert len(caught) == 1
     assert caught[0].filename == __file__
 
@@ -103,7 +100,7 @@ def test_default_settings_and_recipes_cause_no_warning(monkeypatch, untyped):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for config in defaults + recipes:
-            build_model(config, 3, axis_name=None)
+            build_model(config, 3, axis_name=AXIS)
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,13 @@ def test_a_resumed_run_keeps_what_it_started_from(config):
     assert load_config(Path(config.run_dir)).init.run == ""
 
 
+def test_a_resumed_run_may_have_another_run_skip(config):
+    """Runs of an earlier version have patterns there that recipes no longer need."""
+    run(dataclasses.replace(config, steps=1, init=InitConfig(run_skip=("^temporal/",))))
+    result, text = run(dataclasses.replace(config, steps=2))
+    assert result.finished and "is not read" not in text
+
+
 def test_rejects_a_folder_that_is_not_a_run(config):
     folder = Path(config.run_dir)
     folder.mkdir()

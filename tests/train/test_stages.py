@@ -117,7 +117,7 @@ def test_a_missing_former_stage_is_named_with_its_command(tmp_path, monkeypatch)
     toy = RECIPES["uf-tsn"]["warm-up"]["toy"]
     with pytest.raises(ValueError, match="uf-tsn-flow-toy holds no checkpoint") as error:
         from_run(None, toy.init)
-    assert "Run the stage before: python -m train uf-tsn --stage flow --scale toy" in str(
+    assert "Run the earlier stage first:\n  python -m train uf-tsn --stage flow --scale toy" in str(
         error.value
     )
     with pytest.raises(ValueError, match="--init.run DIR"):

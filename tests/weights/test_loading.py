@@ -6,12 +6,7 @@ import numpy as np
 import pytest
 
 from afn_jax.nn.conv import conv3d
-from afn_jax.weights import (
-    adapt_input_channels,
-    average_input_channels,
-    inflate_to_3d,
-    load_into,
-)
+from afn_jax.weights import adapt_input_channels, average_input_channels, inflate_to_3d, load_into
 
 
 def random(*shape):

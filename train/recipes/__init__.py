@@ -4,13 +4,7 @@ The stage named "" runs if no stage is given.
 """
 
 from train.config import TrainConfig
-from train.recipes import (
-    actionflownet,
-    hidden_two_stream,
-    odabasi,
-    representation_flow,
-    uf_tsn,
-)
+from train.recipes import actionflownet, hidden_two_stream, odabasi, representation_flow, uf_tsn
 
 Scales = dict[str, TrainConfig]
 

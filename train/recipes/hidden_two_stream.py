@@ -76,13 +76,7 @@ import re
 from dataclasses import replace
 
 from afn_jax.data.config import DataConfig
-from train.config import (
-    InitConfig,
-    ModelConfig,
-    ObjectiveConfig,
-    OptimConfig,
-    TrainConfig,
-)
+from train.config import InitConfig, ModelConfig, ObjectiveConfig, OptimConfig, TrainConfig
 from train.recipes.toy import after, toy
 
 _UCF101 = DataConfig(

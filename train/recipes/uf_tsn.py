@@ -57,13 +57,7 @@ classes.
 from dataclasses import replace
 
 from afn_jax.data.config import DataConfig
-from train.config import (
-    InitConfig,
-    ModelConfig,
-    ObjectiveConfig,
-    OptimConfig,
-    TrainConfig,
-)
+from train.config import InitConfig, ModelConfig, ObjectiveConfig, OptimConfig, TrainConfig
 from train.recipes.toy import after, toy
 
 _DATA = DataConfig(source="ucf101", num_frames=11, size=(224, 224), short_side=256, teacher="none")

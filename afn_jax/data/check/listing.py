@@ -49,6 +49,10 @@ def list_dataset(
     if source == FLOW_FILES:
         return _flow_files(catalog.root)
     allowed = checked_sources()
+    if source in SOURCES and source not in allowed:
+        raise ValueError(
+            f"source: {source} has no lists of videos to check; choose one of {', '.join(allowed)}"
+        )
     if source not in allowed:
         raise ValueError(unknown_name("source", source, allowed))
     read_list = SOURCES[source].read_list

@@ -20,13 +20,7 @@ import cv2
 
 from afn_jax.data.prepare.progress import Update, show_progress
 from afn_jax.data.prepare.pseudo_labels import FlowFiles, create_flow_origin
-from afn_jax.data.prepare.shard_maker import (
-    FlowError,
-    ShardJob,
-    ShardMaker,
-    run_job,
-    start_worker,
-)
+from afn_jax.data.prepare.shard_maker import FlowError, ShardJob, ShardMaker, run_job, start_worker
 from afn_jax.data.shards.manifest import PreparedDataset, claim_folder, missing_shards
 from afn_jax.data.shards.record import PART, read_index, shard_name
 from afn_jax.data.source import Skipped, Source

@@ -245,10 +245,12 @@ def test_rejects_wrong_usage(data, capsys):
         (data / "nowhere",),
         (data / "lists",),
         (data / "videos", "--source", "youtube"),
+        (data / "videos", "--source", "tfds"),
         (data / "videos", "--stride", "0"),
     ):
         code, text = check(root, capsys, *arguments)
         assert code == 2 and text.startswith("error: ")
+    assert "source: tfds has no lists of videos" in check(data, capsys, "--source", "tfds")[1]
 
 
 def test_real_dataset(shared_data, capsys):
