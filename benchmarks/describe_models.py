@@ -7,6 +7,7 @@ trees: if an entry there changes, older checkpoints of that network no longer lo
 minutes, because only shapes are computed.
 """
 
+import argparse
 import hashlib
 import json
 import os
@@ -50,6 +51,7 @@ def tree_digest(params) -> str:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     trees, lines = {}, ["| name | clip | parameters | GFLOP |", "|---|---|---|---|"]
     for name in list_models():
         found = describe(name)

@@ -7,6 +7,7 @@ respect to inputs and learned parameters, and the time of that gradient divided 
 forward pass (medians of interleaved runs).
 """
 
+import argparse
 import dataclasses
 import os
 import sys
@@ -27,6 +28,7 @@ LEARNED = ("tau", "lam", "theta", "divergence")
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     shape = (NUM_MAPS, SIDE, SIDE, CHANNELS)
     random = np.random.default_rng(0)
     first = jnp.asarray(255 * random.random(shape), jnp.float32)

@@ -6,6 +6,7 @@ A textured disc moves by (0.6, 0.3) pixels over a static, fainter texture. Each 
 parameter and keeps the others at their initial values.
 """
 
+import argparse
 from pathlib import Path
 
 import cv2
@@ -74,6 +75,7 @@ def gray(x: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     rows, columns = np.indices((SIDE, SIDE))
     disc = np.hypot(columns - SIDE / 2, rows - SIDE / 2) < 18
     truth = np.where(disc[..., None], np.array(MOTION, np.float32), np.float32(0))

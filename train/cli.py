@@ -43,7 +43,9 @@ def parse_chain(arguments: list[str]) -> list[TrainConfig]:
         if not named:
             _fail(f"--stage: got {stage!r}, recipe {recipe} has no stages: leave it out.")
         hint = did_you_mean(stage, named)
-        _fail(f"--stage: got {stage!r}. {hint}\nRecipe {recipe} has {ALL} and\n{_list(named)}")
+        _fail(
+            f"--stage: got {stage!r}. {hint}\nStages of {recipe}, or {ALL} of them:\n{_list(named)}"
+        )
     return [_one(recipe, stage, scale, rest)]
 
 

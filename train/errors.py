@@ -23,10 +23,9 @@ def exit_cleanly() -> Iterator[None]:
     except ImportError as error:
         if os.environ.get("AFN_JAX_TRACEBACK"):
             raise
-        print(
-            f"\nerror: {error}. The commands need more than the library: pip install -e '.[train]'",
-            file=sys.stderr,
-        )
+        advice = ". The commands need more than the library: pip install -e '.[train]'"
+        missing = isinstance(error, ModuleNotFoundError)
+        print(f"\nerror: {error}" + advice * missing, file=sys.stderr)
         raise SystemExit(1) from None
     except Exception as error:
         if os.environ.get("AFN_JAX_TRACEBACK") or not isinstance(error, _kinds()):

@@ -170,6 +170,7 @@ def test_the_command_without_arguments_lists_recipes():
     done = run()
     assert done.returncode == 2
     for name, stages in RECIPES.items():
-        assert f"{name}  (--scale paper or toy)" in done.stdout
+        scales = " or ".join(next(iter(stages.values())))
+        assert f"{name}  (--scale {scales})" in done.stdout
         assert all(f"      --stage {stage}\n" in done.stdout for stage in stages if stage)
     assert done.stderr == ""

@@ -23,29 +23,54 @@ from afn_jax.near_names import unknown_name
 SOURCES: dict[str, SourceSpec] = {
     "synthetic-motion": synthetic_motion.SOURCE,
     "video-folder": listed_videos(
-        read_video_folder, "your own videos, one subfolder per class", root="the folder of classes"
+        read_video_folder,
+        "your own videos, one subfolder per class",
+        root="the folder of classes",
+        split_by="lists in UCF101's format in or beside it, otherwise split by name",
     ),
     "frame-folder": listed_videos(
         functools.partial(read_video_folder, frames=True),
         "the same with folders of numbered pictures as videos",
         root="the folder of classes",
+        split_by="as `video-folder`; flow images lie beside the frames or in separate folders",
     ),
     "ucf101": listed_videos(
-        read_ucf101, "UCF101: 101 actions, three official splits", recognize=has_ucf101_lists
+        read_ucf101,
+        "UCF101: 101 actions, three official splits",
+        split_by="`ucfTrainTestlist`; `--data.list-number` 1, 2 or 3",
+        recognize=has_ucf101_lists,
     ),
     "hmdb51": listed_videos(
-        read_hmdb51, "HMDB51: 51 actions, three official splits", recognize=has_hmdb51_lists
+        read_hmdb51,
+        "HMDB51: 51 actions, three official splits",
+        split_by="`testTrainMulti_7030_splits`; `--data.list-number` 1, 2 or 3",
+        recognize=has_hmdb51_lists,
     ),
-    "kinetics": listed_videos(read_kinetics, "Kinetics-400, -600 or -700"),
+    "kinetics": listed_videos(
+        read_kinetics,
+        "Kinetics-400, -600 or -700",
+        split_by="`train.csv`, `val.csv`; the validation videos are the test split",
+    ),
     "something-something": listed_videos(
-        read_something_something, "Something-Something V2: 174 actions"
+        read_something_something,
+        "Something-Something V2: 174 actions",
+        split_by="its JSON files; add `--data.no-flip`",
     ),
-    "activitynet": listed_videos(read_activitynet, "ActivityNet 1.2 or 1.3, trimmed to segments"),
-    "thumos14": listed_videos(read_thumos14, "THUMOS14: 20 actions, trimmed to segments"),
+    "activitynet": listed_videos(
+        read_activitynet,
+        "ActivityNet 1.2 or 1.3, trimmed to segments",
+        split_by="segments from the official annotations",
+    ),
+    "thumos14": listed_videos(
+        read_thumos14,
+        "THUMOS14: 20 actions, trimmed to segments",
+        split_by="segments from the official annotations",
+    ),
     "csv": listed_videos(
         read_csv,
         "your own CSV list: path,label[,start,end][,split]",
         root="the folder that the paths of the list start from",
+        split_by="the file that `--data.annotations` names",
         recognize=is_csv,
     ),
     "tfds": tfds.SOURCE,

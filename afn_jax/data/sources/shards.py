@@ -204,5 +204,6 @@ SOURCE = SourceSpec(
     _create,
     "made by python -m afn_jax.data.prepare; fast to read",
     root="the folder that python -m afn_jax.data.prepare made",
+    split="stored in the shards",
     prepared_from=_prepared_from,
 )

@@ -22,6 +22,7 @@ class SourceSpec:
             seed of the run.
         about: one line for the help and the documentation.
         root: description of what `data.root` must be; empty if it may be left out.
+        split: how the videos are split and labeled, for the documentation.
         read_list: reads the official lists, for training and for `python -m afn_jax.data.check`;
             None if the dataset does not consist of video files.
         recognize: returns whether the files under (root, annotations or None) look like this
@@ -41,6 +42,7 @@ class SourceSpec:
     create: Callable[[DataConfig, str, int], Source]
     about: str
     root: str = ""
+    split: str = ""
     read_list: ListReader | None = None
     recognize: Callable[[Path, Path | None], bool] | None = None
     ground_truth: Callable[..., Any] | None = None

@@ -347,6 +347,7 @@ def _create(config: DataConfig, split: str, seed: int) -> SyntheticMotion:
 SOURCE = SourceSpec(
     _create,
     "eight motions, rendered with exact flow; needs no files",
+    split="rendered for each seed and split; 1,000,000 training videos by default",
     generated=True,
     mirrorable=False,  # left and right change places
     knows_lengths=False,  # as long as a clip

@@ -229,5 +229,6 @@ def _create(config: DataConfig, split: str, seed: int) -> TfdsVideos:
 SOURCE = SourceSpec(
     _create,
     "prepared by TensorFlow Datasets; see --data.tfds-name",
+    split="its own; read without TensorFlow",
     knows_lengths=False,  # they are not stored
 )

@@ -337,9 +337,13 @@ def listed_videos(
     about: str,
     *,
     root: str = "the folder of the videos",
+    split_by: str = "",
     recognize: Callable[[Path, Path | None], bool] | None = None,
 ) -> SourceSpec:
-    """Returns the `SourceSpec` of the video files that `read_list` lists; arguments as there."""
+    """Returns the `SourceSpec` of the video files that `read_list` lists; arguments as there.
+
+    `split_by` is its attribute `split`.
+    """
 
     def create(config: DataConfig, split: str, seed: int) -> VideoFiles:
         folder = Path(config.root).expanduser()
@@ -356,4 +360,4 @@ def listed_videos(
             cache_folder=None if config.index_cache == "none" else cache,
         )
 
-    return SourceSpec(create, about, root, read_list=read_list, recognize=recognize)
+    return SourceSpec(create, about, root, split_by, read_list=read_list, recognize=recognize)
