@@ -116,7 +116,7 @@ def test_rejects_different_training_and_test_classes():
             self.class_names = names
 
     data_checks.check_classes(Names("a", "b"), Names("a", "b"))
-    with pytest.raises(ValueError, match="'c'.*Each class needs videos on both sides"):
+    with pytest.raises(ValueError, match="'c'.*Each class needs videos in both splits"):
         data_checks.check_classes(Names("a", "b"), Names("a", "c"))
 
 
