@@ -95,7 +95,7 @@ def test_starts_from_the_learned_initial_flow():
     right = [np.abs(flow[0, 4:-4, 6:-6, 0] - 3).mean() for flow in flows]
     assert right[0] > 1 and right[1] < 0.2
     smaller = tuple(frame[:, :18] for frame in frames)
-    with pytest.raises(ValueError, match="coarsest scale is 18x24, .* learned at 20x24. Use frames"):
+    with pytest.raises(ValueError, match="scale is 18x24, .* learned at 20x24. Use frames"):
         model.apply(variables, *smaller)
     free = TVNetFlow(num_iterations=20, learned_start=False)
     assert jax.eval_shape(free.apply, variables, *smaller).shape == (1, 18, 24, 2)
