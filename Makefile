@@ -23,7 +23,7 @@ EXTRAS := train,dev$(if $(filter-out cpu,$(ACCELERATOR)),$(comma)$(ACCELERATOR))
 READY := $(VENV)/ready-$(ACCELERATOR)
 BIN := $(VENV)/bin
 
-.PHONY: train test test-slow test-all lint format clean
+.PHONY: train test test-slow test-all lint types format check-gpu clean
 
 train: $(READY)
 	$(BIN)/python -m train actionflownet --scale toy --run-dir $(RUN) $(ARGS)
@@ -42,6 +42,16 @@ test-all: test test-slow
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# All that is measured on a GPU, about two hours at most; see benchmarks/check_gpu.py.
+check-gpu: $(READY)
+	$(BIN)/python -m benchmarks.check_gpu $(ARGS)
+
+# Every public name of the package has a complete type. Installs pyright, about 100 MB.
+types: $(READY)
+	$(BIN)/python -m pip install --quiet 'pyright[nodejs]'
+	PATH="$(abspath $(BIN)):$$PATH" PYTHONPATH="$(CURDIR)" \
+	  $(BIN)/pyright --verifytypes afn_jax --ignoreexternal
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

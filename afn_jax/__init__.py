@@ -5,4 +5,4 @@ Import what you need from the sub-packages: `afn_jax.ops`, `afn_jax.losses`, `af
 this file.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

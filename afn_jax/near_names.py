@@ -1,4 +1,4 @@
-"""Error messages for unknown names: near names first, all names where none is near."""
+"""Words in messages: near names for unknown ones, names of any characters, plurals."""
 
 import difflib
 from collections.abc import Callable, Iterable
@@ -34,3 +34,13 @@ def unknown_name(what: str, got: str, known: Iterable[str]) -> str:
         known: the names that exist, in the order in which to list them.
     """
     return f"{what}: got {got!r}. {did_you_mean_or_all(got, known)}"
+
+
+def printable(name: str) -> str:
+    """Returns a name on one line: line breaks and bytes that are not UTF-8 become escapes."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
+
+
+def counted(number: int, what: str) -> str:
+    """Returns "1 frame" or "2 frames"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

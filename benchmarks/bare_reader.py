@@ -1,18 +1,15 @@
 """Minimal reading of clips with PyAV and OpenCV, as a baseline for the loader.
 
-It has no checks, does not skip damaged files and does not rotate portrait videos; otherwise the
-frames are the same.
+It has no checks, does not skip damaged files and does not turn or stretch pictures; otherwise the
+frames are the same. It finds them with the loader's own seeking.
 """
 
-from collections.abc import Iterator
-
-import av
 import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from afn_jax.data.config import DataConfig
-from afn_jax.data.files.video import LENIENT, ONE_THREAD, VideoIndex
+from afn_jax.data.files.video import ONE_THREAD, VideoIndex, decoded_frames
 from afn_jax.data.sources.video_files import VideoFile
 from afn_jax.data.transforms.crops import RandomCrop
 from afn_jax.data.transforms.sampling import clip_indices, random_clip_start
@@ -40,7 +37,7 @@ def bare_example(
     )
     reformatter = VideoReformatter()
     frames = {}
-    for number, frame in _decoded(video.path, index, numbers):
+    for number, frame in decoded_frames(video.path, index, numbers):
         picture = reformatter.reformat(frame, format="rgb24", **ONE_THREAD).to_ndarray()
         frames[number] = _resized(picture, height, width)
     clip = np.empty((len(numbers), *config.size, 3), np.uint8)
@@ -55,31 +52,12 @@ def bare_decode(
     video: VideoFile, index: VideoIndex, config: DataConfig, rng: np.random.Generator
 ) -> int:
     """Decodes the frames of `bare_example` and returns their number."""
-    return sum(1 for _ in _decoded(video.path, index, _numbers(video, config, rng)))
+    return sum(1 for _ in decoded_frames(video.path, index, _numbers(video, config, rng)))
 
 
 def _numbers(video: VideoFile, config: DataConfig, rng: np.random.Generator) -> np.ndarray:
     start = random_clip_start(video.num_frames, config.num_frames, config.stride, rng)
     return video.first + clip_indices(start, config.num_frames, config.stride, video.num_frames)
-
-
-def _decoded(
-    path: str, index: VideoIndex, numbers: np.ndarray
-) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Yields (number, frame) for each distinct frame number, after at most one seek."""
-    wanted = {int(index.pts[i]) if index.seekable else int(i): int(i) for i in numbers}
-    with av.open(path, **LENIENT) as container:
-        stream = container.streams.video[0]
-        stream.codec_context.thread_count = 1
-        if index.seekable:
-            key = index.keyframes[np.searchsorted(index.keyframes, numbers.min(), "right") - 1]
-            container.seek(int(index.pts[key]), stream=stream)
-        for count, frame in enumerate(container.decode(stream)):
-            number = wanted.pop(frame.pts if index.seekable else count, None)
-            if number is not None:
-                yield number, frame
-            if not wanted:
-                return
 
 
 def _resized(picture: np.ndarray, height: int, width: int) -> np.ndarray:

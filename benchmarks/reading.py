@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from afn_jax.data.clip_reader import READER_NICENESS, ClipReader
-from afn_jax.data.config import DataConfig
+from afn_jax.data.config import DataConfig, reading_threads
 from afn_jax.data.pipeline import train_iterator
 from afn_jax.data.source import Source
 from afn_jax.data.sources import create_source
@@ -69,7 +69,7 @@ def measure(
     source: Source, config: DataConfig, batch_size: int, seconds: float, rounds: int
 ) -> Speed:
     """Times the loader and bare PyAV alternately, for about `seconds` each in every round."""
-    num_threads = max(1, config.num_threads) * max(1, config.num_workers)
+    num_threads = max(1, reading_threads(config)) * max(1, config.num_workers)
     one_thread = dataclasses.replace(config, num_threads=1, num_workers=0)
     loader, draws = (
         train_iterator(reader, batch_size=batch_size, seed=0)
@@ -277,7 +277,8 @@ def _has_files(source: Source) -> bool:
 
 def _held(config: DataConfig) -> int:
     """Returns the number of batches that are read ahead; each worker holds its own."""
-    each = max(config.prefetch, config.num_threads, 1) + max(1, config.num_threads)
+    threads = reading_threads(config)
+    each = max(config.prefetch, threads, 1) + max(1, threads)
     return each if not config.num_workers else config.num_workers * (each + 2)
 
 

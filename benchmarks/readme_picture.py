@@ -14,7 +14,7 @@ import numpy as np
 
 from afn_jax.data.sources import create_source
 from afn_jax.viz import fit, flow_pictures, flow_scale
-from eval.action import example_clips
+from eval.example_clips import example_clips
 from eval.predict import load_predict, starts_of
 from eval.report_clips import ReportExample
 from train.checkpoint import load_config

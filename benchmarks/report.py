@@ -14,7 +14,8 @@ ON_GPU = jax.default_backend() == "gpu" and torch.cuda.is_available()
 
 _INTRODUCTION = """# Speed
 
-Written by `python benchmarks/motion_ops.py` and `python benchmarks/networks.py`. For each row,
+Written by `python benchmarks/motion_ops.py`, `python benchmarks/networks.py` and, for "Inference as
+in the papers", `python -m benchmarks.inference`, which has no peers. For each row of the others,
 our implementation and its peers run in one process, in turns. The ratio is that of the median
 times: below 1, ours is faster. Each implementation first runs untimed, until the idle threads of
 the previous one have stopped spinning. Everything runs with huge pages (see below). "Target" is
@@ -29,20 +30,27 @@ PyTorch reuses its memory and gains less.
 """
 
 
-def write_section(title: str, body: str, groups: dict[str, str] | None = None) -> None:
+def write_section(
+    title: str,
+    body: str,
+    groups: dict[str, str] | None = None,
+    *,
+    measured_on: str | None = None,
+) -> None:
     """Replaces the section of that title, or adds it at the end.
 
     Args:
         title: title of the section.
         body: text of the section before its tables.
         groups: tables by title; other tables of the section are kept.
+        measured_on: the machine and the versions; None: as `machine()` describes them.
     """
     text = PATH.read_text() if PATH.exists() else ""
     sections = _parts(text, "\n## ")
     tables = _parts(sections.get(title, ""), "\n### ") | {
         name: f"{name}\n\n{table.rstrip()}\n" for name, table in (groups or {}).items()
     }
-    start = f"{title}\n\nMeasured on {machine()}.\n\n{body.rstrip()}\n"
+    start = f"{title}\n\nMeasured on {measured_on or machine()}.\n\n{body.rstrip()}\n"
     sections[title] = "\n### ".join([start, *tables.values()] if groups else [start])
     PATH.write_text("\n## ".join([_INTRODUCTION, *sections.values()]))
 

@@ -7,7 +7,6 @@ batch, and the full loop (next batch, step, metrics one step late). Prints the m
 and the speed of the loader alone.
 """
 
-import dataclasses
 import os
 import statistics
 import sys
@@ -19,19 +18,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import jax
 
+from afn_jax.command.accelerator import start_jax
 from afn_jax.data.clip_reader import ClipReader
 from afn_jax.data.pipeline import train_iterator
 from afn_jax.data.sources import create_source
 from afn_jax.types import Batch
 from train import config as config_lib
-from train.accelerator import start_jax
 from train.cli import parse
-from train.network import build_model
-from train.objectives import create_objective
-from train.optim import create_optimizer
-from train.parallel import AXIS, local_devices, replicate, split_batch, train_step_on
-from train.state import create_state
-from train.step import make_train_step
+from train.parallel import local_devices, replicate, split_batch
+from train.program import build_program
 
 ROUNDS = 9
 STEPS = 20
@@ -43,27 +38,11 @@ def main() -> None:
     start_jax(config.compilation_cache)
     devices = local_devices(config.batch_size, config.max_devices)
     source = create_source(config.data, "train", config.seed)
-    reader = ClipReader(source, config.data)
+    program = build_program(config, len(source.class_names), devices)
+    reader = ClipReader(source, config.data, program.flow_starts)
     iterator = train_iterator(reader, batch_size=config.batch_size, seed=config.seed)
-    model = build_model(config, len(source.class_names), axis_name=AXIS)
-    objective = create_objective(
-        **dataclasses.asdict(config.objective), starts=model.flow_starts(config.data.num_frames)
-    )
-    optimizer = create_optimizer(config.optim, config.steps)
-    shape = (config.batch_size, config.data.num_frames, *config.data.size, 3)
-    state = replicate(create_state(model, optimizer, shape, config.seed), devices)
-    step = train_step_on(
-        devices,
-        make_train_step(
-            model,
-            objective,
-            optimizer,
-            config.augment,
-            config.seed,
-            groups=config.optim.groups,
-            accumulate=config.optim.accumulate,
-        ),
-    )
+    step = program.train_step
+    state = replicate(program.create_state(), devices)
     fixed = split_batch(Batch.from_arrays(next(iterator)), len(devices))
     state, metrics = step(state, fixed)  # compiles
     jax.block_until_ready(metrics)

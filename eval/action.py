@@ -7,10 +7,10 @@ Several runs, such as those of the three splits of UCF101, are evaluated in turn
 """
 
 import dataclasses
-import itertools
 import json
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -28,14 +28,15 @@ from afn_jax.data.sources import create_source
 from afn_jax.data.transforms.views import Views
 from afn_jax.limits import Limits, check_limits
 from afn_jax.metrics import EndpointErrorMetric, PerClass, true_class_rank
-from afn_jax.ops import resize_flow
 from afn_jax.types import Batch
+from eval.example_clips import example_clips
 from eval.predict import Predict, load_predict, moved, starts_of
 from eval.protocols import Protocol, ProtocolName, Space, find_protocol
 from eval.report import write_report
-from eval.report_clips import ReportExample
+from eval.run_labels import RunVideos, with_labels_of
 from eval.scores import FILE, Scores, accuracy, accuracy_interval, softmax
 from train.checkpoint import load_config
+from train.class_names import check_same_classes
 from train.objectives import flow_and_target
 from train.writers import read_metrics, read_skipped
 
@@ -54,10 +55,17 @@ class ActionConfig:
     """Clips per batch, over all devices; ten crops count as ten clips."""
     examples: Annotated[int, Limits(0)] = 8
     """Number of test clips to show in the report."""
+    estimate_flow: bool = False
+    (
+        "Where no flow is stored with the videos, estimate it with the run's teacher for every "
+        "clip and report the distance to it. Takes several times as long as the rest."
+    )
     data_root: str = ""
     """Folder of the videos, if they have moved since training."""
     annotations: str = ""
     """Lists of the videos, if they have moved since training."""
+    classes: tuple[str, ...] = ()
+    """Classes of the data to use, in the run's order: their names, or a file with one per line."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,28 +124,31 @@ def run_action(config: ActionConfig, console: Console | None = None) -> list[dic
     results = [_run(config, path, console) for path in folders]
     values = [value for value, _ in results]
     if len(values) > 1:
-        values.append(_mean(values, [scores for _, scores in results]))
+        values.append(_mean(values, [scores for _, scores in results], config.run))
     return values
 
 
 def _run(config: ActionConfig, run_dir: Path, console: Console) -> tuple[dict, Scores | None]:
     """Evaluates one run; returns the contents of `eval.json` and of `scores.npz`."""
-    settings = moved(load_config(run_dir), config.data_root, config.annotations)
+    settings = moved(load_config(run_dir), config.data_root, config.annotations, config.classes)
     clips = config.clips
     if find_protocol(config.protocol).clips_of_run:
         clips = clips or settings.test_clips
     protocol = find_protocol(config.protocol, clips)
-    source = create_source(settings.data, "test", settings.seed)
+    test_videos = create_source(settings.data, "test", settings.seed)
+    videos = with_labels_of(run_dir, settings, test_videos, console)
+    source = videos.source
     predict, step = load_predict(run_dir, settings, len(source.class_names))
     starts = starts_of(settings, len(source.class_names))
-    result = evaluate(predict, source, settings.data, protocol.views, config.batch_size, starts)
+    data = settings.data if config.estimate_flow else replace(settings.data, teacher="none")
+    result = evaluate(predict, source, data, protocol.views, config.batch_size, starts)
     if not len(result.labels):
         first = f" (first: {result.damaged[0].reason})" if result.damaged else ""
         raise ValueError(
             f"none of the {len(source)} test videos can be decoded{first}. "
             "Check that the dataset is complete and its disk is readable."
         )
-    scores = _scores(result, source, protocol, run_dir, step)
+    scores = _scores(result, videos, protocol, run_dir, step)
     if scores is not None:
         scores.save(run_dir / FILE)
     summary = summarize(result, len(source.class_names), protocol.space)
@@ -162,8 +173,10 @@ def _run(config: ActionConfig, run_dir: Path, console: Console) -> tuple[dict, S
     words = ["python", "-m", "eval", "action", "--run", str(run_dir)]
     words += ["--protocol", protocol.name] if protocol.name != ActionConfig.protocol else []
     words += ["--clips", str(clips)] if clips else []
+    words += ["--estimate-flow"] if config.estimate_flow else []
     words += ["--data-root", config.data_root] if config.data_root else []
     words += ["--annotations", config.annotations] if config.annotations else []
+    words += ["--classes", *config.classes] if config.classes else []
     report = run_dir / "report.html"
     write_report(
         report,
@@ -175,7 +188,7 @@ def _run(config: ActionConfig, run_dir: Path, console: Console) -> tuple[dict, S
         examples=example_clips(predict, source, settings.data, config.examples, starts),
         skipped=[(item.path, item.reason) for item in skipped],
         command=shlex.join(words),
-        notes=notes,
+        notes=[*notes, *videos.notes],
     )
     cover = protocol.views.when == "cover"
     values = {
@@ -194,6 +207,7 @@ def _run(config: ActionConfig, run_dir: Path, console: Console) -> tuple[dict, S
         "per_class": np.asarray(confusion.compute()["per_class"]).tolist(),
         "confusion": np.asarray(confusion.counts).astype(int).tolist(),
         "skipped": [[item.path, item.reason] for item in skipped],
+        "data_notes": videos.notes,
     }
     if scores is not None:
         values["top1_interval"] = [low, high]
@@ -237,7 +251,7 @@ def evaluate(
         batch_size: clips per batch; ten crops count as ten clips.
         starts: the frame at which each flow of the network starts; None: flow t starts at frame t.
     """
-    reader = ClipReader(source, data)
+    reader = ClipReader(source, data, starts)
     shape = (len(source), len(source.class_names))
     logits, probabilities = np.zeros(shape), np.zeros(shape)
     counts = np.zeros(len(source), int)
@@ -264,7 +278,7 @@ def evaluate(
     videos = np.flatnonzero(counts)
     number = counts[videos, None]
     classifies = classifies and len(videos) > 0
-    flow = flow_error.compute() if flow_error is not None else {}
+    flow = flow_error.compute() if flow_error is not None and flow_error.error.count else {}
     return ActionResult(
         logits=logits[videos] / number if classifies else None,
         probabilities=probabilities[videos] / number if classifies else None,
@@ -289,63 +303,8 @@ def summarize(result: ActionResult, num_classes: int, space: Space) -> dict[str,
     return summary
 
 
-def example_clips(
-    predict: Predict,
-    source: Source,
-    data: DataConfig,
-    count: int,
-    starts: Sequence[int] | None = None,
-) -> list[ReportExample]:
-    """Returns `count` test clips, spread over the classes, with the network's predictions.
-
-    A damaged video is replaced by the next one. `starts` is as in `evaluate`. If flows do not start
-    at all frames, or all but the last, an example has only the frames at which a flow starts. An
-    empty `starts` leaves out the flow.
-    """
-    by_label: dict[int, list[int]] = {}
-    for i in range(min(len(source), 4096)):
-        by_label.setdefault(source[i].label, []).append(i)
-    in_turn = itertools.zip_longest(*(videos for _, videos in sorted(by_label.items())))
-    reader = ClipReader(source, data)
-    examples = []
-    for number in itertools.chain.from_iterable(in_turn):
-        if len(examples) == count:
-            break
-        if number is None:
-            continue
-        example = {name: array[0] for name, array in reader.evaluation_example(number).items()}
-        if not example["mask"]:
-            continue
-        frames = example["frames"]
-        prediction = predict(frames[None])
-        flow, target, flow_mask = None, example.get("flows"), example.get("flow_mask")
-        times = ()
-        if prediction.flows and (starts is None or len(starts)):
-            flow = np.asarray(resize_flow(prediction.flows[0][0], frames.shape[1:3]))
-            chosen = list(range(len(frames)) if starts is None else starts)[: len(flow)]
-            if chosen != list(range(len(flow))) or len(flow) < len(frames) - 1:
-                frames, times = frames[chosen], tuple(chosen)
-                target, flow_mask = (x if x is None else x[chosen] for x in (target, flow_mask))
-        scores = np.full(len(source.class_names), 1 / len(source.class_names))
-        if prediction.logits is not None:
-            scores = softmax(np.asarray(prediction.logits[0], np.float64))
-        examples.append(
-            ReportExample(
-                name=source[number].name,
-                label=int(example["labels"]),
-                scores=scores,
-                frames=frames,
-                flow=flow,
-                target=target if flow is not None else None,
-                flow_mask=flow_mask if flow is not None else None,
-                times=times,
-            )
-        )
-    return examples
-
-
 def _scores(
-    result: ActionResult, source: Source, protocol: Protocol, run_dir: Path, step: int
+    result: ActionResult, videos: RunVideos, protocol: Protocol, run_dir: Path, step: int
 ) -> Scores | None:
     if result.logits is None:
         return None
@@ -353,12 +312,13 @@ def _scores(
         logits=result.logits,
         probabilities=result.probabilities,
         labels=result.labels,
-        names=tuple(source[int(i)].name for i in result.videos),
-        class_names=tuple(source.class_names),
+        names=tuple(videos.source[int(i)].name for i in result.videos),
+        class_names=tuple(videos.source.class_names),
         views=result.views,
         protocol=protocol.name,
         run=str(run_dir),
         step=step,
+        recorded=videos.recorded,
     )
 
 
@@ -374,14 +334,13 @@ def _confusion(result: ActionResult, num_classes: int, space: Space) -> PerClass
     return PerClass.from_batch(scores, labels, np.ones(len(labels), bool))
 
 
-def _mean(values: Sequence[dict], scores: Sequence[Scores | None]) -> dict:
+def _mean(values: Sequence[dict], scores: Sequence[Scores | None], runs: Sequence[str]) -> dict:
     """Averages, over runs, the numbers that all of them have."""
-    classes = {tuple(value["class_names"]) for value in values}
-    if len(classes) > 1:
-        raise ValueError(
-            "run: the runs have different class lists and cannot be averaged. Give runs of one "
-            "dataset. The result of each run is in its eval.json."
-        )
+    check_same_classes(
+        [(run, value["class_names"]) for run, value in zip(runs, values, strict=True)],
+        "run: the runs have different class lists and cannot be averaged",
+        "Give runs of one dataset. The result of each run is in its eval.json.",
+    )
     names = ("top1", "top5", "chance", "epe", "zero_flow_epe")
     shared = [name for name in names if all(name in value for value in values)]
     mean = {"runs": len(values)} | {

@@ -5,42 +5,42 @@ is the mean endpoint error over the pixels of all pairs; `epe_per_pair` averages
 of the pairs, as the tables of Middlebury do. `fl_all` (KITTI 2015: error above 3 px and 5 %) and
 `px1`, `px3`, `px5` (error above 1, 3, 5 px) are shares of pixels. All but `epe_per_pair` are also
 computed for pixels that are visible or occluded in the next frame, if the dataset has this
-information, and by true speed, in Sintel's bins.
+information, and by true speed, in Sintel's bins. Pairs without a pixel of known flow are left out
+and counted.
 
 A network of more than two frames also receives the neighbors of the pair. If the dataset has too
 few frames, they are repeated to fill the clip. This lowers the quality, and the report says so.
 """
 
 import dataclasses
-import functools
 import json
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import jax
-import numpy as np
 import tyro
 from rich.console import Console
 from rich.progress import track
 
 from afn_jax.atomic import write_atomically
-from afn_jax.data.source import Skipped, VideoReadError
 from afn_jax.data.sources import SOURCES
-from afn_jax.data.sources.flow.sequence import FlowDataset, FlowSequence, GroundTruth, check_size
+from afn_jax.data.sources.flow.sequence import FlowDataset
 from afn_jax.data.sources.spec import SourceSpec
 from afn_jax.limits import Limits, check_limits
-from afn_jax.metrics import FlowOutliersMetric, Mean
 from afn_jax.near_names import unknown_name
 from eval.flow_methods import METHODS, FlowMethod, create_method
+from eval.flow_pairs import (
+    NOTHING_KNOWN,
+    PairResult,
+    choose_pairs,
+    evaluate,
+    predict_pair,
+    summarize,
+)
 from eval.flow_report import FlowExample, write_flow_report
 
-SPEEDS = {"s0_10": (0, 10), "s10_40": (10, 40), "s40": (40, np.inf)}  # px per frame, as in Sintel
 OPTIONS = ("render", "count_invalid", "annotations")  # fields that only some datasets have
 NUMBERS = ("epe", "fl_all", "px1", "px3", "px5")
-
-_count = jax.jit(FlowOutliersMetric.from_batch)
 
 
 def flow_dataset_names(option: str | None = None) -> list[str]:
@@ -91,42 +91,6 @@ class FlowConfig:
     """Folder for flow.json and flow.html. Default: RUN/flow-DATASET or runs/flow-METHOD-DATASET."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Pair:
-    """Two neighboring frames of a sequence: frame `index` and the next one."""
-
-    sequence: FlowSequence
-    index: int
-
-    @property
-    def name(self) -> str:
-        """The name of the pair, unique within the dataset."""
-        return self.sequence.frame_name(self.index)
-
-
-@dataclasses.dataclass(frozen=True)
-class PairResult:
-    """Result for one pair.
-
-    Attributes:
-        pair: the pair.
-        metrics: over the pixels of each group of `masks`.
-        zero_flow_error: endpoint error of zero flow over all pixels that count.
-        repeated: whether frames were repeated to fill the clip.
-    """
-
-    pair: Pair
-    metrics: dict[str, FlowOutliersMetric]
-    zero_flow_error: Mean
-    repeated: bool
-
-    @property
-    def epe(self) -> float:
-        """The mean endpoint error; infinite if the prediction is not finite."""
-        epe = self.metrics["all"].compute()["epe"]
-        return epe if np.isfinite(epe) else np.inf
-
-
 def run_flow(config: FlowConfig, console: Console | None = None) -> dict:
     """Evaluates a method, and writes `flow.json` and `flow.html`.
 
@@ -135,7 +99,7 @@ def run_flow(config: FlowConfig, console: Console | None = None) -> dict:
 
     Raises:
         ValueError: invalid settings, a folder without the dataset, a run without flow, or no
-            readable pair.
+            pair that can be used.
         CheckpointError: the run has no readable checkpoint.
     """
     console = console or Console(stderr=True)
@@ -151,8 +115,8 @@ def run_flow(config: FlowConfig, console: Console | None = None) -> dict:
         (results if isinstance(item, PairResult) else damaged).append(item)
     if not results:
         raise ValueError(
-            f"root: none of the {len(pairs)} pairs in {config.root!r} can be read (first: "
-            f"{damaged[0].reason}). Check that the dataset is complete."
+            f"root: none of the {len(pairs)} pairs in {config.root!r} can be used (first: "
+            f"{damaged[0].path}: {damaged[0].reason}). Check that the dataset is complete."
         )
     summary, groups = summarize(results)
     repeated = sum(result.repeated for result in results)
@@ -161,6 +125,9 @@ def run_flow(config: FlowConfig, console: Console | None = None) -> dict:
     if config.dataset in method.trained_on:
         seen = "not trained on these pairs" if split == "test" else "trained on some of these pairs"
         notes.append(f"Split {split} of {config.dataset}: the run was {seen}.")
+    unknown = sum(item.reason == NOTHING_KNOWN for item in damaged)
+    if unknown:
+        notes.append(f"Left out: {unknown} of {len(pairs)} pairs without a pixel of known flow.")
     with_occlusion = sum("occluded" in result.metrics for result in results)
     if 0 < with_occlusion < len(results):
         notes.append(f"Occlusions are known for {with_occlusion} of them.")
@@ -259,104 +226,6 @@ def open_dataset(config: FlowConfig, split: str) -> FlowDataset:
                 "out."
             )
     return spec.ground_truth(config.root, split=split, **options)
-
-
-def choose_pairs(dataset: FlowDataset, most: int) -> list[Pair]:
-    """Returns `most` of the pairs with ground truth, evenly spaced; 0 returns all."""
-    pairs = [Pair(sequence, i) for sequence in dataset.sequences for i in sequence.pairs]
-    if 0 < most < len(pairs):
-        chosen = np.linspace(0, len(pairs) - 1, most).round().astype(int)
-        return [pairs[i] for i in chosen]
-    return pairs
-
-
-def evaluate(method: FlowMethod, pairs: list[Pair]) -> Iterator[PairResult | Skipped]:
-    """Yields the result of each pair, or `Skipped` if its files are damaged."""
-    for pair in pairs:
-        try:
-            flow, truth, _, repeated = predict_pair(method, pair)
-        except VideoReadError as error:
-            yield Skipped(pair.name, str(error))
-            continue
-        metrics = {
-            name: jax.tree.map(np.float64, _count(flow, truth.flow, mask))
-            for name, mask in masks(truth).items()
-        }
-        speed = np.linalg.norm(truth.flow.astype(np.float64), axis=-1)
-        zero_flow_error = Mean(float(speed[truth.known].sum()), float(truth.known.sum()))
-        yield PairResult(pair, metrics, zero_flow_error, repeated)
-
-
-def predict_pair(
-    method: FlowMethod, pair: Pair
-) -> tuple[np.ndarray, GroundTruth, np.ndarray, bool]:
-    """Returns the predicted flow, the truth, the two frames, and whether frames were repeated.
-
-    Raises:
-        VideoReadError: a file is damaged.
-    """
-    indices, position, repeated = place(
-        pair.index, pair.sequence.num_frames, method.num_frames, method.positions
-    )
-    frames = pair.sequence.read_frames(indices)
-    truth = pair.sequence.truth(pair.index)
-    check_size(truth, frames, pair.name)
-    return method(frames, position), truth, frames[position : position + 2], repeated
-
-
-def place(
-    index: int, available: int, num_frames: int, positions: range
-) -> tuple[np.ndarray, int, bool]:
-    """Chooses the frames of a sequence that form the clip around a pair.
-
-    Args:
-        index: index of the pair's first frame.
-        available: number of frames of the sequence.
-        num_frames: number of frames per clip.
-        positions: allowed positions of the first frame in the clip; the middle one is preferred.
-
-    Returns:
-        `[num_frames]` indices, the position of `index` among them, and whether the sequence is too
-        short, so that its first or last frame is repeated.
-    """
-    middle = positions[len(positions) // 2]
-    fitting = [p for p in positions if 0 <= index - p <= available - num_frames]
-    position = min(fitting, key=lambda p: abs(p - middle), default=middle)
-    indices = np.clip(index - position + np.arange(num_frames), 0, available - 1)
-    return indices, position, not fitting
-
-
-def masks(truth: GroundTruth) -> dict[str, np.ndarray]:
-    """Returns the mask of each group of pixels: all, visible, occluded, and by speed."""
-    speed = np.linalg.norm(truth.flow, axis=-1)
-    groups = {"all": truth.known}
-    if truth.occluded is not None:
-        groups["visible"] = truth.known & ~truth.occluded
-        groups["occluded"] = truth.known & truth.occluded
-    for name, (low, high) in SPEEDS.items():
-        groups[name] = truth.known & (low <= speed) & (speed < high)
-    return groups
-
-
-def summarize(results: list[PairResult]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-    """Returns the numbers over all pixels, and those of each group of pixels with its share."""
-    totals: dict[str, FlowOutliersMetric] = {}
-    for result in results:
-        for name, metric in result.metrics.items():
-            totals[name] = totals[name].merge(metric) if name in totals else metric
-    count = float(totals["all"].count)
-    counted = [result for result in results if result.metrics["all"].count]
-    zero_flow_error = functools.reduce(Mean.merge, (r.zero_flow_error for r in results))
-    summary = totals["all"].compute() | {
-        "epe_per_pair": float(np.mean([result.epe for result in counted])) if counted else 0.0,
-        "zero_flow_epe": zero_flow_error.compute(),
-    }
-    groups = {
-        name: metric.compute() | {"share": float(metric.count) / count}
-        for name, metric in totals.items()
-        if name != "all" and metric.count
-    }
-    return summary, groups
 
 
 def _example(method: FlowMethod, result: PairResult) -> FlowExample:

@@ -20,6 +20,7 @@ from eval.predict import load_predict
 from train.checkpoint import load_config
 from train.config import TrainConfig
 from train.network import build_model
+from train.saved_classes import num_classes_of
 
 MULTIPLE = 64  # of the frame size for networks: the deepest pyramid halves six times
 
@@ -230,7 +231,10 @@ def resize_frames(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _num_classes(run_dir: Path, settings: TrainConfig) -> int:
-    """Returns the number of classes of a run's dataset."""
+    """Returns the number of classes of a run, or of its dataset if the run does not tell it."""
+    found = num_classes_of(run_dir)
+    if found is not None:
+        return found
     try:
         return len(create_source(settings.data, "test", settings.seed).class_names)
     except (ValueError, OSError) as error:

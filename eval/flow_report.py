@@ -12,7 +12,7 @@ import numpy as np
 
 from afn_jax.viz import error_pictures, fit, flow_legend, flow_pictures, flow_scale, png_data_uri
 from afn_jax.viz.clip_figure import HATCH_DARK, HATCH_LIGHT, HEAT
-from eval.page import write_page
+from afn_jax.viz.page import write_page
 
 SHOWN = 30  # rows of the tables of pairs and of skipped files
 MAX_HEIGHT = 220  # of a picture, in px

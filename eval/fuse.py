@@ -6,6 +6,7 @@ averaged, as the papers do for the three splits of UCF101 and HMDB51.
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -15,7 +16,16 @@ from rich.console import Console
 from afn_jax.metrics import true_class_rank
 from eval.freshness import warn_if_older
 from eval.protocols import PROTOCOLS
-from eval.scores import FILE, Scores, accuracy, accuracy_interval, fuse, load_scores
+from eval.scores import (
+    FILE,
+    Scores,
+    accuracy,
+    accuracy_interval,
+    check_classes,
+    fuse,
+    load_scores,
+    unrecorded_classes,
+)
 
 SWEEP = tuple(0.25 * i for i in range(17))  # weights of the second stream; the first has 1
 
@@ -57,7 +67,7 @@ def run_fuse(config: FuseConfig, console: Console | None = None) -> dict:
     console = console or Console()
     if not config.scores or not all(config.scores):
         raise ValueError("scores: got none; give one or more run folders with --scores.")
-    splits = [[load_scores(path) for path in paths] for paths in config.scores]
+    splits = [[_load(path) for path in paths] for paths in config.scores]
     every = [stream for streams in splits for stream in streams]
     _check_splits(splits)
     protocols = {stream.protocol for stream in every}
@@ -77,6 +87,9 @@ def run_fuse(config: FuseConfig, console: Console | None = None) -> dict:
                 soft_wrap=True,
             )
             warn_if_older(stream.run, stream.step, FILE, console)
+    unrecorded = unrecorded_classes(every)
+    if unrecorded:
+        console.print(unrecorded, style="yellow", soft_wrap=True, highlight=False, markup=False)
     if len(protocols) > 1:
         console.print("warning: the streams were evaluated by different protocols", style="yellow")
     elif any(len({np.median(stream.views) for stream in streams}) > 1 for streams in splits):
@@ -104,6 +117,14 @@ def run_fuse(config: FuseConfig, console: Console | None = None) -> dict:
     )
 
 
+def _load(path: str) -> Scores:
+    """Loads scores, with the path that was given as the run: the run may have been moved."""
+    given = Path(path)
+    return dataclasses.replace(
+        load_scores(path), run=str(given.parent if given.name == FILE else given)
+    )
+
+
 def _check_splits(splits: Sequence[Sequence[Scores]]) -> None:
     first = splits[0]
     for streams in splits[1:]:
@@ -112,11 +133,7 @@ def _check_splits(splits: Sequence[Sequence[Scores]]) -> None:
                 f"scores: got {len(first)} streams for one split and {len(streams)} for another. "
                 "Give the same streams in the same order after each --scores."
             )
-        if streams[0].class_names != first[0].class_names:
-            raise ValueError(
-                f"scores: {first[0].run} and {streams[0].run} have different classes and cannot be "
-                "averaged. Give splits of one dataset."
-            )
+        check_classes(first[0], streams[0], "averaged")
     files = [stream.run for streams in splits for stream in streams]
     twice = sorted({run for run in files if files.count(run) > 1})
     if len(splits) > 1 and twice:

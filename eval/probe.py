@@ -24,7 +24,7 @@ from afn_jax.limits import Limits, check_limits
 from afn_jax.metrics import Mean, true_class_rank
 from afn_jax.near_names import unknown_name
 from afn_jax.types import Batch
-from eval.action import example_clips
+from eval.example_clips import example_clips
 from eval.flow import FlowConfig, flow_command, flow_dataset_names, flow_folder
 from eval.freshness import warn_if_older
 from eval.predict import Predict, load_predict, moved, starts_of
@@ -39,8 +39,10 @@ from eval.probes import (
     spread,
 )
 from eval.protocols import find_protocol
-from eval.scores import accuracy_interval, aligned, load_scores, softmax
+from eval.run_labels import with_labels_of
+from eval.scores import accuracy_interval, aligned, load_scores, softmax, unrecorded_classes
 from train.checkpoint import load_config
+from train.class_names import class_table, same_classes
 from train.config import TrainConfig
 from train.objectives import flow_and_target
 
@@ -91,6 +93,8 @@ class ProbeConfig:
     """Folder of the videos, if they have moved since training."""
     annotations: str = ""
     """Lists of the videos, if they have moved since training."""
+    classes: tuple[str, ...] = ()
+    """Classes of the data to use, in the run's order: their names, or a file with one per line."""
 
 
 def run_probe(config: ProbeConfig, console: Console | None = None) -> dict:
@@ -106,7 +110,7 @@ def run_probe(config: ProbeConfig, console: Console | None = None) -> dict:
     check_limits(config)
     console = console or Console(stderr=True)
     run_dir = Path(config.run)
-    settings = moved(load_config(run_dir), config.data_root, config.annotations)
+    settings = moved(load_config(run_dir), config.data_root, config.annotations, config.classes)
     if settings.objective.flow == "none":  # as in training: no flow is estimated by a teacher
         data = dataclasses.replace(settings.data, teacher="none")
         settings = dataclasses.replace(settings, data=data)
@@ -123,12 +127,12 @@ def run_probe(config: ProbeConfig, console: Console | None = None) -> dict:
         own = () if run_dir in named else (config.run,)
         values["runs"] = flow_against_accuracy((*own, *config.runs), config.flow_dataset, console)
     source = create_source(settings.data, "test", settings.seed)
+    source = with_labels_of(run_dir, settings, source, console).source
     predict, values["step"] = load_predict(run_dir, settings, len(source.class_names))
     starts = starts_of(settings, len(source.class_names))
-    # Otherwise the network predicts no future flow.
-    all_frames = starts == tuple(range(settings.data.num_frames))
+    one_piece = starts == tuple(range(len(starts)))  # not segments, or chosen frames
     clips = example_clips(
-        predict, source, settings.data, config.examples, starts if all_frames else ()
+        predict, source, settings.data, config.examples, starts if one_piece else ()
     )
     if config.examples and not clips:
         raise ValueError(_none_readable(config.run))
@@ -136,10 +140,7 @@ def run_probe(config: ProbeConfig, console: Console | None = None) -> dict:
     can = {
         "motion": one.logits is not None and settings.data.num_frames > 1,
         "occlusion": one.logits is not None,
-        "future": all_frames
-        and len(starts) > 1
-        and bool(one.flows)
-        and one.flows[0].shape[1] == len(starts),
+        "future": len(starts) > 1 and starts == tuple(range(settings.data.num_frames)),
     }
     why = {
         "motion": "the network does not classify clips of several frames",
@@ -153,7 +154,7 @@ def run_probe(config: ProbeConfig, console: Console | None = None) -> dict:
     values |= _over_test_set(predict, source, settings, config, wanted)
     if "future" in wanted and "future" not in values:
         wanted.discard("future")
-        console.print("future: skipped, the test clips have no flow target", highlight=False)
+        console.print("future: skipped, the test clips have no known flow", highlight=False)
     maps = []
     if "occlusion" in wanted:
         side = min(settings.data.size)
@@ -195,9 +196,14 @@ def gains_over(run_dir: Path, other: Path, console: Console) -> dict[str, float]
 
     Predictions come from what the protocol of each run averages, as for its top-1 accuracy.
     """
-    before, after = aligned([load_scores(other), load_scores(run_dir)])
+    runs = (other, run_dir)
+    streams = [dataclasses.replace(load_scores(run), run=str(run)) for run in runs]
+    before, after = aligned(streams)
     for run, scores in ((other, before), (run_dir, after)):
         warn_if_older(run, scores.step, "scores.npz", console)
+    unrecorded = unrecorded_classes([before, after])
+    if unrecorded:
+        console.print(unrecorded, style="yellow", soft_wrap=True, highlight=False, markup=False)
     if before.protocol != after.protocol:
         _warn(
             f"the gains compare two protocols, {before.protocol} of {other} and "
@@ -231,6 +237,7 @@ def flow_against_accuracy(
     """
     console = console or Console(stderr=True)
     rows = []
+    names: dict[str, list[str]] = {}
     protocols, measured = {}, {}  # how the accuracy and the endpoint error of each run came about
     for entry in dict.fromkeys(str(Path(entry)) for entry in entries):
         run, folder = _run_and_flow(entry)
@@ -247,6 +254,7 @@ def flow_against_accuracy(
         clips = ("dataset", "list_number", "num_videos")
         views = ("size", "protocol", "clips_per_video", "crops_per_clip")
         protocols[run] = " ".join(f"{name}={evaluated.get(name)}" for name in (*clips, *views))
+        names[run] = evaluated.get("class_names", [])
         epe = evaluated.get("epe")
         measured[run] = f"the test clips of {evaluated.get('dataset')}, {evaluated.get('size')} px"
         if folder:
@@ -269,6 +277,11 @@ def flow_against_accuracy(
         if len(set(of_run.values())) > 1:
             texts = "; ".join(f"{run}: {text}" for run, text in of_run.items())
             _warn(f"the {what} of the runs was measured in different ways: {texts}", console)
+    (first, classes), *others = names.items()
+    for run, other in others:
+        if not same_classes(classes, other):
+            table = class_table(classes, other, (first, run))
+            _warn(f"{first} and {run} have different classes:\n{table}", console)
     correlation = rank_correlation(*([row[name] for row in rows] for name in ("epe", "top1")))
     return {"rows": rows, "rank_correlation": correlation}
 
@@ -297,7 +310,7 @@ def _run_and_flow(entry: str) -> tuple[str, str]:
 def _read(path: Path, command: str) -> dict:
     try:
         return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError):
+    except (OSError, ValueError, RecursionError):
         raise ValueError(
             f"runs: {path.parent} has no readable {path.name}. Run `{command}` first."
         ) from None
@@ -351,6 +364,7 @@ def _over_test_set(
             }
             for kind, answers in right.items()
         }
-    if errors:
-        values["future"] = {name: error.compute() for name, error in errors.items()}
+    counted = {name: error.compute() for name, error in errors.items() if error.count}
+    if counted:
+        values["future"] = counted
     return values

@@ -8,7 +8,7 @@ import numpy as np
 
 from afn_jax.viz import fit, heat_colors, line_chart, png_data_uri
 from afn_jax.viz.curves import Series
-from eval.page import write_page
+from afn_jax.viz.page import write_page
 from eval.report_clips import ReportExample, clip_section
 
 SHOWN_CLASSES = 20  # largest gains, and as many largest losses

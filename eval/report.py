@@ -13,7 +13,7 @@ import numpy as np
 
 from afn_jax.viz import check_confusion, confusion_matrix, flow_legend
 from afn_jax.viz.clip_figure import HATCH_DARK, HATCH_LIGHT, HEAT
-from eval.page import write_page
+from afn_jax.viz.page import write_page
 from eval.report_clips import ReportExample, clip_section
 from eval.report_curves import history_charts
 

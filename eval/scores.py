@@ -6,16 +6,20 @@ can be fused later without running a network.
 
 import dataclasses
 import io
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from afn_jax.atomic import write_atomically
 from afn_jax.metrics import true_class_rank
+from train.class_names import check_same_classes
 
 FILE = "scores.npz"
+# Types of the arrays in the file, as in `np.dtype.kind`; "f" for the others.
+_KINDS = {name: "U" for name in ("names", "class_names", "protocol", "run")}
+_KINDS |= {name: "i" for name in ("labels", "views", "step")} | {"recorded": "b"}
 SAMPLES = 2000  # of the bootstrap: the ends of the interval vary by about 1 % of its width
 
 
@@ -33,6 +37,8 @@ class Scores:
         protocol: name of the protocol.
         run: folder of the run.
         step: step of its checkpoint.
+        recorded: whether the class names were recorded when the run was trained; otherwise they are
+            those of the data that it was evaluated on.
 
     Raises:
         ValueError: the fields contradict each other, or a name occurs twice.
@@ -47,6 +53,7 @@ class Scores:
     protocol: str
     run: str
     step: int
+    recorded: bool = True
 
     def __post_init__(self):
         shape = (len(self.names), len(self.class_names))
@@ -102,7 +109,9 @@ def load_scores(path: str | Path) -> Scores:
     fields = [field.name for field in dataclasses.fields(Scores)]
     try:
         with np.load(path) as file:
-            values = {name: file[name] for name in fields}
+            # "recorded" is missing in files of older versions.
+            names = [name for name in fields if name in file or name != "recorded"]
+            values = {"recorded": False} | {name: _checked(name, file[name]) for name in names}
     except FileNotFoundError:
         raise ValueError(
             f"scores: {path} does not exist. `python -m eval action --run DIR` writes {FILE} into "
@@ -110,15 +119,60 @@ def load_scores(path: str | Path) -> Scores:
         ) from None
     except OSError as error:
         raise ValueError(f"scores: {path} cannot be read ({error}).") from None
-    except (KeyError, ValueError, EOFError, zipfile.BadZipFile):
+    except Exception:  # a damaged archive of arrays can raise almost any error
         raise ValueError(
-            f"scores: {path} is not a file that `python -m eval action` wrote."
+            f"scores: {path} is not a file that `python -m eval action` wrote, or is damaged."
         ) from None
-    for name in ("names", "class_names"):
-        values[name] = tuple(values[name].tolist())
-    for name in ("protocol", "run", "step"):
-        values[name] = values[name].item()
-    return Scores(**values)
+    scores = Scores(**values)
+    if not ((scores.labels >= 0) & (scores.labels < len(scores.class_names))).all():
+        raise ValueError(
+            f"scores: {path} has labels {scores.labels.min()} to {scores.labels.max()} for "
+            f"{len(scores.class_names)} classes; evaluate the run again."
+        )
+    return scores
+
+
+def _checked(name: str, value: np.ndarray) -> Any:
+    """Returns a field of `Scores` from a file. Raises ValueError for one of the wrong type."""
+    kind = _KINDS.get(name, "f")
+    if value.dtype.kind not in {"i": "iuf", "f": "iuf"}.get(kind, kind):
+        raise ValueError(f"{name} has the type {value.dtype}")
+    if name in ("names", "class_names"):
+        if value.ndim != 1:
+            raise ValueError(f"{name} has the shape {value.shape}")
+        return tuple(value.tolist())
+    if name in ("protocol", "run", "recorded"):
+        return value.item()
+    if kind == "i" and not (value == np.rint(value)).all():
+        raise ValueError(f"{name} has values that are not whole numbers")
+    value = value.astype(np.int64 if kind == "i" else np.float64)
+    return value.item() if name == "step" else value
+
+
+def check_classes(first: Scores, other: Scores, what: str) -> None:
+    """Raises ValueError unless the labels of both have the same names, apart from spelling.
+
+    Args:
+        first: scores.
+        other: scores to be used together with the first.
+        what: how they are used together: "combined" or "averaged".
+    """
+    check_same_classes(
+        [(one.run, one.class_names) for one in (first, other)],
+        f"scores: {first.run} and {other.run} have different classes and cannot be {what}",
+        "Give runs that were trained on the same classes in the same order.",
+    )
+
+
+def unrecorded_classes(streams: Sequence[Scores]) -> str:
+    """Says which scores have class names that cannot be checked; "" if there are none."""
+    runs = list(dict.fromkeys(stream.run for stream in streams if not stream.recorded))
+    if not runs:
+        return ""
+    return (
+        f"warning: {', '.join(runs)}: the class names are those of the data that was evaluated, "
+        "because none were recorded in training; they cannot be checked"
+    )
 
 
 def aligned(streams: Sequence[Scores]) -> list[Scores]:
@@ -130,12 +184,7 @@ def aligned(streams: Sequence[Scores]) -> list[Scores]:
     first = streams[0]
     result = []
     for stream in streams:
-        if stream.class_names != first.class_names:
-            raise ValueError(
-                f"scores: {first.run} and {stream.run} have different classes, "
-                f"{first.class_names[:3]}... and {stream.class_names[:3]}... Only scores of the "
-                "same classes can be combined."
-            )
+        check_classes(first, stream, "combined")
         lost = sorted(set(first.names) ^ set(stream.names))
         if lost:
             raise ValueError(

@@ -73,8 +73,8 @@ def main() -> int:
 
         results, code = Results(Path(config.page)), DONE
         if not config.report_only:
+            from afn_jax.command.accelerator import start_jax
             from study.data import open_data
-            from train.accelerator import start_jax
 
             start_jax(".cache/jax")
             config = for_backend(config, jax.default_backend())

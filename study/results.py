@@ -109,10 +109,10 @@ def _today_or(name: str, line: dict[str, Any]) -> Settings | str:
 
 
 def _lines(path: Path) -> Iterator[Any]:
-    for line in path.read_text().splitlines() if path.exists() else ():
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
         try:
             yield json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             continue
 
 

@@ -120,7 +120,8 @@ def run_arm(stages: tuple[Stage, ...], place: Place) -> dict[str, float]:
     if kept.exists():
         return json.loads(kept.read_text())
     evaluated = run_action(
-        ActionConfig(run=(str(run_dir),), examples=0, batch_size=64), Console(quiet=True)
+        ActionConfig(run=(str(run_dir),), examples=0, batch_size=64, estimate_flow=True),
+        Console(quiet=True),
     )[0]
     numbers = {
         name: float(evaluated[name])

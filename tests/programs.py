@@ -11,6 +11,15 @@ def equations_in(program):
             yield from equations_in(inner)
 
 
+def all_equations_in(program):
+    """Yields all equations of a jaxpr: those that call other jaxprs, and those that are called."""
+    for equation in program.eqns:
+        yield equation
+        for value in equation.params.values():
+            for inner in _programs_in(value):
+                yield from all_equations_in(inner)
+
+
 def _programs_in(parameter):
     if isinstance(parameter, tuple | list):
         return [program for each in parameter for program in _programs_in(each)]

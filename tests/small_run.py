@@ -38,7 +38,7 @@ class SmallNetwork(VideoNetwork):
 
 
 def build_small_network(config: TrainConfig, num_classes: int, *, axis_name: str | None):
-    """Replaces `train.loop.build_model`."""
+    """Replaces `train.program.build_model`."""
     return SmallNetwork(
         num_classes,
         dropout_rate=config.model.dropout_rate,

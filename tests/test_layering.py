@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Parts of `afn_jax` that each part may import.
 MAY_IMPORT = {
+    "any_bytes": set(),
     "near_names": set(),
     "limits": set(),
     "types": set(),
@@ -21,10 +22,18 @@ MAY_IMPORT = {
     "nn": {"types", "ops"},
     "models": {"near_names", "types", "ops", "nn"},
     "weights": {"near_names", "nn", "models"},
-    "viz": {"types", "ops"},
+    "viz": {"atomic", "types", "ops"},
     "tvl1_teacher": {"ops"},
     # Loader workers must not start JAX, and `types` imports it.
-    "data": {"near_names", "limits", "atomic"},
+    "data": {"any_bytes", "near_names", "limits", "atomic"},
+    "export": {"types", "ops", "models", "near_names", "atomic"},
+    "predict": {
+        *("any_bytes", "near_names", "limits", "atomic", "types", "ops", "viz", "data", "export"),
+    },
+    "command": {
+        *("any_bytes", "near_names", "limits", "atomic", "types", "ops", "viz", "tvl1_teacher"),
+        *("data", "export", "predict"),
+    },
 }
 # Packages that each package above the library may not import.
 ABOVE = {
@@ -36,6 +45,7 @@ COMMANDS = {"train", "eval", "study", "benchmarks", "tests"}
 ONLY_COMMANDS = {"grain", "av", "cv2", "tyro", "orbax", "tensorboardX", "rich"}
 FLAX_NEEDS = {"rich"}  # flax.linen imports it to print tables, so it is there with Flax
 FORBIDDEN = {
+    "any_bytes": ONLY_COMMANDS | {"jax", "flax", "optax"},
     "near_names": ONLY_COMMANDS,
     "limits": ONLY_COMMANDS | {"jax", "flax", "optax"},
     "atomic": ONLY_COMMANDS | {"jax", "flax", "optax"},
@@ -49,6 +59,10 @@ FORBIDDEN = {
     "tvl1_teacher": ONLY_COMMANDS | {"flax"},
     "viz": {"grain", "av", "tyro", "orbax", "tensorboardX", "rich", "flax"},
     "data": {"jax", "jaxlib", "flax", "optax", "chex", "orbax", "tyro"},
+    "export": ONLY_COMMANDS | {"optax"},
+    # What the extra `predict` does not install, and what networks are written in.
+    "predict": {"grain", "tyro", "orbax", "tensorboardX", "flax", "optax", "chex"},
+    "command": {"grain", "orbax", "tensorboardX", "flax", "optax", "chex"},
 }
 # The command lines on data may use tyro; what loader workers import may not.
 DATA_COMMANDS = {Path("afn_jax/data/prepare/__main__.py"), Path("afn_jax/data/check/__main__.py")}
@@ -122,7 +136,8 @@ def _broken_by(where: Path, names: set[str]) -> list[str]:
         elif layer in MAY_IMPORT:
             if top in FORBIDDEN[layer] and not (top == "tyro" and where in DATA_COMMANDS):
                 broken.append(f"{layer} may not import {name}")
-            if top == "afn_jax" and (not rest or rest[0] not in MAY_IMPORT[layer] | {layer}):
+            allowed = MAY_IMPORT[layer] | {layer, "__version__"}
+            if top == "afn_jax" and (not rest or rest[0] not in allowed):
                 broken.append(f"{layer} may not import {name}")
     return broken
 

@@ -1,4 +1,7 @@
-"""`python -m train RECIPE [--stage STAGE] [--scale toy] [--data SOURCE] [--FIELD VALUE ...]`."""
+"""`python -m train RECIPE [--stage STAGE] [--scale toy] [--data SOURCE] [--FIELD VALUE ...]`.
+
+With `--plan TARGET` it trains nothing: see `train.plan`.
+"""
 
 import os
 import sys
@@ -11,12 +14,22 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 def main() -> int:
     with exit_cleanly():  # the imports too: they take seconds
+        from train.plan.options import take_plan_options
+        from train.plan.target import leave_devices_alone
+
+        plan, arguments = take_plan_options(sys.argv[1:])
+        if plan is not None:
+            leave_devices_alone(plan.target)
         from train.cli import parse_chain
 
-        configs = parse_chain(sys.argv[1:])
+        configs = parse_chain(arguments)
+        if plan is not None:
+            from train.plan.command import make_plan
+
+            return make_plan(configs, plan)
         import jax
 
-        from train.accelerator import start_jax
+        from afn_jax.command.accelerator import start_jax
         from train.loop import train
 
         start_jax(configs[0].compilation_cache)

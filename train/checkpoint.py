@@ -1,9 +1,9 @@
-"""Checkpoints of a run, by Orbax: train state, position of the data iterator, settings.
+"""Checkpoints of a run, by Orbax: state, position of the data iterator, settings, data record.
 
 `eval/` reads run folders through this file.
 
-A run folder holds `config.json`, `checkpoints/STEP/`, `metrics.jsonl`, `tensorboard/` and, once
-evaluated, `eval.json` and `report.html`.
+A run folder holds `config.json`, `checkpoints/STEP/`, `data/`, `metrics.jsonl`, `tensorboard/` and,
+once evaluated, `eval.json` and `report.html`.
 
 For a single process only: a run over several hosts would have to make host-local arrays global
 first.
@@ -11,6 +11,7 @@ first.
 
 import dataclasses
 import logging
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,9 +22,11 @@ import orbax.checkpoint as ocp
 
 from train import config_file
 from train.config import TrainConfig
+from train.data_record import DataRecord, from_json, read_record
 from train.state import TrainState
 
 CONFIG_FILE = "config.json"
+RECORD = "record"  # the item of a checkpoint; checkpoints of older versions have none
 
 
 class CheckpointError(Exception):
@@ -45,36 +48,57 @@ class Checkpoints:
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         _ignore_abandoned_reads()
-        self._manager = ocp.CheckpointManager(
-            self._folder,
-            options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep,
-                create=not read_only,
-                read_only=read_only,
-                enable_async_checkpointing=False,
-            ),
-            item_names=("state", "data", "config"),
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep,
+            create=not read_only,
+            read_only=read_only,
+            enable_async_checkpointing=False,
         )
+        if not read_only:
+            _remove_unfinished(self._folder)
+        try:
+            self._manager = ocp.CheckpointManager(
+                self._folder, options=options, item_names=("state", "data", "config", RECORD)
+            )
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise CheckpointError(
+                f"the checkpoints in {self._folder} cannot be listed: a file _CHECKPOINT_METADATA "
+                f"is damaged ({_first_line(error)}). Move the folder of that step away, and the "
+                "run continues from an older one; or restore it from a copy."
+            ) from error
 
     def latest_step(self) -> int | None:
         return self._manager.latest_step()
 
-    def save(self, state: TrainState, data: dict[str, Any], config: TrainConfig) -> None:
-        """Saves everything that the next step depends on.
+    def save(
+        self,
+        state: TrainState,
+        data: dict[str, Any],
+        config: TrainConfig,
+        record: DataRecord | None = None,
+    ) -> None:
+        """Saves everything that the next step depends on, and the record into the run folder too.
 
         Raises:
             CheckpointError: the disk is full or not writable; older checkpoints are untouched.
         """
         step = int(state.step)
-        if step in self._manager.all_steps():
+        saved = step in self._manager.all_steps()
+        if saved and (record is None or read_record(self._folder.parent) is not None):
             return
         try:
+            if record is not None:
+                record.save(self._folder.parent)
+            if saved:
+                return
+            items = {} if record is None else {RECORD: ocp.args.JsonSave(record.to_json())}
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(jax.device_get(state)),
                     data=ocp.args.JsonSave(data),
                     config=ocp.args.JsonSave(dataclasses.asdict(config)),
+                    **items,
                 ),
             )
             self._manager.wait_until_finished()
@@ -115,6 +139,8 @@ class Checkpoints:
                         data=ocp.args.JsonRestore(),
                     ),
                 )
+                if template is None:
+                    _check_parts(restored["state"])
             except Exception as error:
                 damaged.append(f"step {step}: {_first_line(error)}")
                 continue
@@ -131,6 +157,20 @@ class Checkpoints:
             "--run-dir; nothing was changed."
         )
 
+    def record(self) -> tuple[int, DataRecord] | None:
+        """Returns the newest step whose checkpoint has a readable data record, and the record."""
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            if not (self._folder / str(step) / RECORD).is_dir():
+                continue
+            try:
+                args = ocp.args.Composite(**{RECORD: ocp.args.JsonRestore()})
+                record = from_json(self._manager.restore(step, args=args)[RECORD])
+            except Exception:  # a damaged checkpoint, which `restore` reports
+                continue
+            if record is not None:
+                return step, record
+        return None
+
     def _set_aside(self, step: int) -> None:
         aside, count = self._folder.parent / f"damaged-checkpoint-{step}", 1
         while aside.exists():
@@ -141,6 +181,22 @@ class Checkpoints:
 
     def close(self) -> None:
         self._manager.close()
+
+
+def _check_parts(state: Any) -> None:
+    """Raises ValueError if a state that was read as dicts lacks a part that none is without."""
+    missing = {"step", "params"} - set(state if isinstance(state, dict) else ())
+    if missing:
+        raise ValueError(f"its state has no {' and no '.join(sorted(missing))}")
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Removes what killed runs and failed writes left; the run folder is locked.
+
+    Orbax can do so too, but in a thread that outlives its manager and that meets the next one's.
+    """
+    for path in folder.glob("*" + ocp.utils.TMP_DIR_SUFFIX + "*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _first_line(error: Exception) -> str:
@@ -188,6 +244,22 @@ def load_config(run_dir: Path) -> TrainConfig:
         ValueError: `run_dir` is not a run folder.
     """
     return config_file.load(Path(run_dir) / CONFIG_FILE)
+
+
+def load_record(run_dir: Path) -> tuple[int | None, DataRecord | None]:
+    """Reads what a run was trained on, from its newest checkpoint or else from its folder.
+
+    Returns:
+        The step of the checkpoint, or None, and the record; None for runs of older versions.
+    """
+    found = None
+    if has_checkpoint(run_dir):
+        checkpoints = Checkpoints(run_dir, read_only=True)
+        try:
+            found = checkpoints.record()
+        finally:
+            checkpoints.close()
+    return found or (None, read_record(run_dir))
 
 
 def load_state(run_dir: Path, template: TrainState | None) -> TrainState | dict[str, Any]:

@@ -4,6 +4,8 @@ The text under each field is its help on the command line.
 """
 
 import dataclasses
+import typing
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from afn_jax.data.config import DataConfig
@@ -47,7 +49,7 @@ class InitConfig:
     run_skip: tuple[str, ...] = ()
     """Regular expressions for arrays that may be missing on either side or differ in shape."""
     weights: str = ""
-    """File of published weights from PyTorch: .pth, .pt or .safetensors. Empty: no weights."""
+    """File of published weights: of torch.save, or safetensors. Empty: no weights."""
     architecture: str = ""
     """Network that the weights belong to, e.g. r3d_18; empty: the one with the model's name."""
     part: str = ""
@@ -56,6 +58,11 @@ class InitConfig:
     """Subtree of this network to load them into, e.g. temporal; empty: the only one that fits."""
     skip: tuple[str, ...] = ()
     """Layers inside it that stay fresh, e.g. classifier if the classes differ."""
+    rename: tuple[str, ...] = ()
+    """Replace parts of names in the file, OLD=NEW, e.g. head.fc=fc. OLD is one or more whole parts
+    between dots, wherever they stand; an empty NEW removes them, an empty OLD puts NEW in front."""
+    ignore: tuple[str, ...] = ()
+    """Beginnings of names in the file to leave out, e.g. model_ema. or aux_head."""
     inflate: bool = False
     """Turn 2D kernels into 3D ones, divided by the number of frames that they span."""
     input_channels: Literal["rgb", "repeat", "average"] = "rgb"
@@ -281,3 +288,12 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + field.name] = value
     return flat
+
+
+def flat_hints(kind: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields the dotted name and the type of each field of a config class."""
+    for name, hint in typing.get_type_hints(kind).items():
+        if dataclasses.is_dataclass(hint):
+            yield from flat_hints(hint, f"{prefix}{name}.")
+        else:
+            yield prefix + name, hint

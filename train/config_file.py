@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import types
 import typing
 from pathlib import Path
 from typing import Any, Literal
@@ -56,7 +57,7 @@ def load(path: Path) -> TrainConfig:
             f"{path.parent} is not a run folder: it has no {path.name}. "
             "Give the folder that a `python -m train` run printed."
         ) from None
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON ({error}). Was it edited by hand?") from None
     return from_values(values, str(path))
 
@@ -77,7 +78,7 @@ def from_values(values: Any, where: str) -> TrainConfig:
 def _renamed(values: Any) -> Any:
     """The values with the names of older versions replaced by today's."""
     objective = values.get("objective") if isinstance(values, dict) else None
-    if isinstance(objective, dict) and objective.get("kind") in OLD_OBJECTIVES:
+    if isinstance(objective, dict) and str(objective.get("kind")) in OLD_OBJECTIVES:
         flow, action = OLD_OBJECTIVES[objective["kind"]]
         others = {name: value for name, value in objective.items() if name != "kind"}
         values = values | {"objective": {"flow": flow, "action": action} | others}
@@ -85,7 +86,7 @@ def _renamed(values: Any) -> Any:
     if isinstance(init, dict) and "run_map" in init:
         # Rules OLD->NEW for beginnings of paths. The run has started: they are not read again.
         rules = init["run_map"] if isinstance(init["run_map"], list) else []
-        part, _, at = rules[0].partition("->") if rules else ("", "", "")
+        part, _, at = str(rules[0]).partition("->") if rules else ("", "", "")
         others = {name: value for name, value in init.items() if name != "run_map"}
         parts = {"run_part": part.rstrip("/"), "run_at": at.rstrip("/")}
         values = values | {"init": parts | others}
@@ -108,15 +109,22 @@ def _restore(hint: Any, name: str, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return _from_dict(hint, value, where)
     if typing.get_origin(hint) is tuple:
-        fits = isinstance(value, list)
+        kind, *others = typing.get_args(hint)
+        fits = isinstance(value, list) and all(_fits(kind, item) for item in value)
+        fits = fits and (others == [...] or len(value) == len(others) + 1)
         value = tuple(value) if fits else value
-    elif typing.get_origin(hint) is Literal:
-        fits = value in typing.get_args(hint)
-    elif hint is float:
-        fits = type(value) in (int, float)
     else:
-        fits = type(value) is hint or not isinstance(hint, type)
+        fits = _fits(hint, value)
     if not fits:
         allowed = hint.__name__ if isinstance(hint, type) else str(hint).removeprefix("typing.")
         raise ValueError(f"{where}: {name} is {value!r}, not {allowed}. Was it edited by hand?")
     return value
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    """Whether a value of JSON has the type of a field: plain, a union of types or Literal."""
+    if typing.get_origin(hint) is Literal:
+        return any(value == allowed for allowed in typing.get_args(hint))
+    if typing.get_origin(hint) is types.UnionType:
+        return any(_fits(kind, value) for kind in typing.get_args(hint))
+    return type(value) in ((int, float) if hint is float else (hint,))

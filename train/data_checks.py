@@ -2,7 +2,7 @@
 
 from afn_jax.data.source import Source
 from afn_jax.data.sources import source_spec
-from afn_jax.data.sources.video_files import CLASS_MARK
+from afn_jax.data.sources.identity import refuse_shared
 from train.config import TrainConfig
 from train.flow_losses import FLOW_LOSSES
 
@@ -11,7 +11,7 @@ def check_data(config: TrainConfig, source: Source, test_source: Source) -> None
     """Raises ValueError if a run cannot train on one of these sources and test on the other."""
     check_classes(source, test_source)
     if not source_spec(config.data.source).generated:
-        check_overlap(source, test_source)
+        refuse_shared(source, test_source)
     check_target(config, source)
 
 
@@ -21,20 +21,6 @@ def check_classes(source: Source, test_source: Source) -> None:
         raise ValueError(
             f"data: training classes {source.class_names} and test classes "
             f"{test_source.class_names} differ. Each class needs videos in both splits."
-        )
-
-
-def check_overlap(source: Source, test_source: Source) -> None:
-    """Raises ValueError if a video is used for both training and test, in any class."""
-    train, test = (
-        {videos[i].name.partition(CLASS_MARK)[0] for i in range(len(videos))}
-        for videos in (source, test_source)
-    )
-    both = sorted(train & test)
-    if both:
-        raise ValueError(
-            f"data: videos in both the training and the test list: {len(both)}, first: {both[0]}. "
-            "Remove them from one of the lists."
         )
 
 

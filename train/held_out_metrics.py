@@ -6,7 +6,6 @@ import jax
 
 from afn_jax.data.clip_reader import ClipReader
 from afn_jax.data.pipeline import evaluation_batches
-from afn_jax.data.source import Source
 from afn_jax.metrics import Mean
 from afn_jax.types import Batch
 from train.config import TrainConfig
@@ -17,13 +16,16 @@ from train.state import TrainState, evaluation_variables
 def evaluate_test_clips(
     state: TrainState,
     test_step: Callable[[dict, Batch], dict[str, Mean]],
-    test_source: Source,
+    reader: ClipReader,
     config: TrainConfig,
     num_devices: int,
 ) -> dict[str, float]:
-    """Computes the metrics of `test_batches` batches of test clips, always the same ones."""
+    """Computes the metrics of `test_batches` batches of test clips, always the same ones.
+
+    A metric that counted nothing, such as the endpoint error without a valid pixel, is left out.
+    """
     batches = evaluation_batches(
-        ClipReader(test_source, config.data),
+        reader,
         batch_size=config.batch_size,
         most=config.test_batches * config.batch_size,
     )
@@ -35,4 +37,4 @@ def evaluate_test_clips(
             # Summed in double precision, over the devices and the batches.
             term = jax.tree.map(lambda x: float(x.sum()), term)
             totals[name] = totals[name].merge(term) if name in totals else term
-    return {name: total.compute() for name, total in totals.items()}
+    return {name: total.compute() for name, total in totals.items() if total.count}

@@ -10,17 +10,24 @@ is an error, and all of them are printed.
 """
 
 import dataclasses
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from flax.traverse_util import flatten_dict, unflatten_dict
 from rich.console import Console
 
 from afn_jax.data.config import DataConfig
-from afn_jax.weights import ARCHITECTURES, initialize_from
-from train.checkpoint import Checkpoints, has_checkpoint, load_config, load_state
+from afn_jax.data.sources import source_spec
+from afn_jax.weights import ARCHITECTURES, initialize_from, parse_renames
+from train.checkpoint import Checkpoints, has_checkpoint, load_config, load_record, load_state
+from train.class_names import class_table, have_equal_names, same_classes
 from train.config import InitConfig, TrainConfig, default_run_dir
-from train.graft import graft
+from train.data_changes import unrecorded
+from train.graft import GraftReport, graft
 from train.recipes import RECIPES
+from train.saved_classes import CLASSIFIER
 from train.state import TrainState, with_variables
 
 # Networks that torchvision names differently.
@@ -28,7 +35,11 @@ _PUBLISHED = {"r3d18": "r3d_18", "r2plus1d18": "r2plus1d_18"}
 
 
 def initialize(
-    state: TrainState, config: TrainConfig, checkpoints: Checkpoints, console: Console
+    state: TrainState,
+    config: TrainConfig,
+    checkpoints: Checkpoints,
+    console: Console,
+    class_names: Sequence[str],
 ) -> tuple[TrainState, dict[str, Any] | None]:
     """Gives a run its parameters.
 
@@ -37,6 +48,7 @@ def initialize(
         config: the settings of the run.
         checkpoints: of the run folder.
         console: where the sources are reported.
+        class_names: of the training videos, by label.
 
     Returns:
         The state, and the position of the data iterator; None for a run that starts now.
@@ -51,7 +63,8 @@ def initialize(
             console.print(f"warning: {warning}", style="yellow")
         return restored
     if config.init.run:
-        state, report = from_run(state, config.init, config.data)
+        classes = class_names if config.objective.action else None
+        state, report = from_run(state, config.init, config.data, classes)
         console.print(f"started from {report}", highlight=False, soft_wrap=True, markup=False)
     if config.init.weights:
         state, report = from_weights(state, config.init, config.model.name)
@@ -78,23 +91,30 @@ def keep_start(config: TrainConfig, saved: TrainConfig, console: Console) -> Tra
 
 
 def from_run(
-    state: TrainState, init: InitConfig, data: DataConfig | None = None
+    state: TrainState,
+    init: InitConfig,
+    data: DataConfig | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> tuple[TrainState, str]:
     """Puts the parameters and batch statistics of the earlier run `init.run` into a fresh state.
 
-    An earlier run that kept a moving average of its parameters hands on the average.
+    An earlier run that kept a moving average of its parameters hands on the average. A classifier
+    of other classes is not loaded: it stays fresh if `init.run_skip` matches it.
 
     Args:
         state: fresh.
         init: which run, and which parts of it.
         data: of this run; None: does not check that both use the same split.
+        class_names: of this run, by label; None: does not compare them with those of the earlier
+            run.
 
     Returns:
         The state, and what became of each array.
 
     Raises:
         ValueError: the run does not exist, it learned the actions of another split of the same
-            dataset, or an array on either side has no counterpart and is not skipped.
+            dataset, its classifier has other classes, or an array on either side has no counterpart
+            and is not skipped.
         CheckpointError: its checkpoints cannot be read.
     """
     if not has_checkpoint(Path(init.run)):
@@ -109,16 +129,51 @@ def from_run(
     params = saved["params"]
     if isinstance(saved["opt_state"], dict) and "average" in saved["opt_state"]:
         params = saved["opt_state"]["average"]
-    variables, report = graft(
-        {"params": state.params, "batch_stats": state.batch_stats},
-        {"params": params, "batch_stats": saved.get("batch_stats") or {}},
-        **run_parts(init),
-    )
+    new = {"params": state.params, "batch_stats": state.batch_stats}
+    arrays = {"params": params, "batch_stats": saved.get("batch_stats") or {}}
+    variables, report = graft(new, arrays, **run_parts(init))
+    remark = ""
+    if class_names is not None and former.objective.action:
+        other, remark = _other_classifier(former, init, class_names, report)
+        if other:
+            kept = flatten_dict(params, sep="/")
+            kept = {path: value for path, value in kept.items() if not CLASSIFIER.search(path)}
+            arrays["params"] = unflatten_dict(kept, sep="/")
+            variables, report = graft(new, arrays, **run_parts(init))
     step, steps = int(saved["step"]), former.steps
     unfinished = f"; warning: it ended at step {step} of {steps}" if step < steps else ""
     return (
         with_variables(state, variables["params"], variables["batch_stats"]),
-        f"{init.run}, step {step}: {report}{unfinished}",
+        f"{init.run}, step {step}: {report}{unfinished}{remark}",
+    )
+
+
+def _other_classifier(
+    former: TrainConfig, init: InitConfig, class_names: Sequence[str], report: GraftReport
+) -> tuple[bool, str]:
+    """Returns whether the loaded classifier must be dropped, as its classes differ, and a remark.
+
+    Raises:
+        ValueError: it must be dropped, but `init.run_skip` does not excuse that.
+    """
+    loaded = [path for path in report.loaded if CLASSIFIER.search(path)]
+    if not loaded:
+        return False, ""
+    _, record = load_record(Path(init.run))
+    if record is None:
+        generated = source_spec(former.data.source).generated
+        return False, "" if generated else f"; warning: {unrecorded(init.run)}"
+    if same_classes(record.class_names, class_names):
+        return False, ""
+    if all(any(re.search(skip, path) for skip in init.run_skip) for path in loaded):
+        return True, "; its classifier has other classes, so the one here stays fresh"
+    table = class_table(record.class_names, class_names, (init.run, "data"))
+    keep = ""
+    if have_equal_names(record.class_names, class_names):
+        keep = "; to keep it, give the classes in the run's order with --data.classes"
+    raise ValueError(
+        f"init.run: the classifier of {init.run} has other classes:\n{table}\nTo start with a "
+        f"fresh classifier, add --init.run-skip '{CLASSIFIER.pattern}'{keep}."
     )
 
 
@@ -146,6 +201,8 @@ def from_weights(state: TrainState, init: InitConfig, model_name: str) -> tuple[
         {"params": state.params, "batch_stats": state.batch_stats},
         init.weights,
         architecture,
+        rename=parse_renames(init.rename, "init.rename"),
+        ignore=init.ignore,
         **weight_parts(init),
     )
     batch_stats = variables.get("batch_stats", state.batch_stats)

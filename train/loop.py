@@ -9,24 +9,26 @@ from rich.console import Console
 
 from afn_jax.data.clip_reader import ClipReader
 from afn_jax.data.pipeline import train_iterator
+from afn_jax.data.source import unused_of
 from afn_jax.data.sources import create_source
+from afn_jax.data.sources.unused import as_skipped
 from afn_jax.types import Batch
 from train import config as config_lib
 from train import config_file
 from train.checkpoint import CONFIG_FILE, Checkpoints, has_checkpoint, load_config
 from train.config import TrainConfig
+from train.data_changes import remember_data
 from train.data_checks import check_data
+from train.failures import saves_on_failure, tells_what_is_saved
 from train.held_out_metrics import evaluate_test_clips
 from train.initialize import initialize, keep_start
-from train.network import build_model, check_outputs
-from train.objectives import create_objective
-from train.optim import create_optimizer
-from train.parallel import AXIS, local_devices, predict_on, replicate, split_batch, train_step_on
+from train.parallel import local_devices, predict_on, replicate, split_batch
+from train.program import build_program
 from train.run_folder import check_run_dir, run_lock
 from train.signals import stop_on_signals
 from train.start_report import report_start
-from train.state import TrainState, create_state
-from train.step import make_test_step, make_train_step
+from train.state import TrainState
+from train.step import make_test_step
 from train.step_metrics import StepMetrics
 from train.writers import MetricsWriter, Terminal, add_skipped, warn_of_files
 
@@ -48,7 +50,7 @@ def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
 
     Raises:
         ValueError: wrong settings, settings that contradict the run folder, or several hosts.
-        TrainingStopped: the loss is no longer finite.
+        TrainingStopped: the loss is no longer finite, a disk is full, or the data cannot be read.
         CheckpointError: a checkpoint cannot be written or read.
     """
     config_lib.check(config)
@@ -70,25 +72,21 @@ def _train(config: TrainConfig, devices: list[jax.Device], console: Console) -> 
     source = create_source(config.data, "train", config.seed)
     test_source = create_source(config.data, "test", config.seed)
     check_data(config, source, test_source)
-    reader = ClipReader(source, config.data)
+
+    # ---------------------------------------------------------------- Network, objective, step
+    program = build_program(config, len(source.class_names), devices)
+    reader = ClipReader(source, config.data, program.flow_starts)
+    test_reader = ClipReader(test_source, config.data, program.flow_starts)
     iterator = train_iterator(reader, batch_size=config.batch_size, seed=config.seed)
 
-    # ---------------------------------------------------------------- Model, objective, optimizer
-    model = build_model(config, len(source.class_names), axis_name=AXIS)
-    check_outputs(model, config)
-    objective = create_objective(
-        **dataclasses.asdict(config.objective), starts=model.flow_starts(config.data.num_frames)
-    )
-    optimizer = create_optimizer(config.optim, config.steps)
-
     # ---------------------------------------------------------------- State
-    shape = (config.batch_size, config.data.num_frames, *config.data.size, 3)
-    state = create_state(model, optimizer, shape, config.seed)
+    state = program.create_state()
     if has_checkpoint(run_dir):
         config = keep_start(config, load_config(run_dir), console)
+    record = remember_data(config, source, test_source, console)
     config_file.save(config, run_dir / CONFIG_FILE)
     checkpoints = Checkpoints(run_dir, config.keep_checkpoints)
-    state, data_state = initialize(state, config, checkpoints, console)
+    state, data_state = initialize(state, config, checkpoints, console, source.class_names)
     if data_state is not None:
         iterator.set_state(data_state)
     report_start(config, state, source, test_source, devices, console, fresh=data_state is None)
@@ -96,63 +94,77 @@ def _train(config: TrainConfig, devices: list[jax.Device], console: Console) -> 
     if step > config.steps:  # steps cannot be undone, so the run stays that long
         config = dataclasses.replace(config, steps=step)
         config_file.save(config, run_dir / CONFIG_FILE)
-    add_skipped(run_dir, [*source.skipped, *test_source.skipped])
+    unused = as_skipped(unused_of(source, test_source))
+    add_skipped(run_dir, [*source.skipped, *test_source.skipped, *unused])
 
-    # ---------------------------------------------------------------- Steps
-    step_of_one_device = make_train_step(
-        model,
-        objective,
-        optimizer,
-        config.augment,
-        config.seed,
-        groups=config.optim.groups,
-        accumulate=config.optim.accumulate,
-    )
-    train_step = train_step_on(devices, step_of_one_device)
     state = replicate(state, devices)
-    test_step = predict_on(devices, make_test_step(model, objective))
+    test_step = predict_on(devices, make_test_step(program.model, program.objective))
 
     # ---------------------------------------------------------------- Loop
     # Keep this order: a checkpoint is written while the iterator stands right after the step's
     # batch, and before the evaluation on test clips, which may take a long time or fail.
     writer = MetricsWriter(run_dir, step)
     terminal = Terminal(config.steps, config.batch_size, console)
-    recent = StepMetrics(checkpoints)
-    with stop_on_signals() as stop, closing(checkpoints), closing(writer), closing(terminal):
+    recent = StepMetrics(checkpoints, (data_state or {}).get("metrics", ()))
+    num_damaged = 0
+
+    def due(every: int) -> bool:
+        return step > 0 and every > 0 and (step == config.steps or step % every == 0)
+
+    def save() -> None:
+        nonlocal num_damaged
+        recent.wait()  # a state whose loss was not finite is never saved
+        writer.flush()  # the rows before a checkpoint are not written again
+        position = iterator.get_state() | {"metrics": recent.pending()}
+        checkpoints.save(state, position, config, record)
+        found, num_damaged = reader.damaged[num_damaged:], len(reader.damaged)
+        if found:
+            add_skipped(run_dir, found)
+            warn_of_files(console, found, "videos could not be read and were replaced")
+
+    def test() -> None:
+        with saves_on_failure(save):
+            row = evaluate_test_clips(state, test_step, test_reader, config, len(devices))
+        writer.write(step, "test", row)
+        terminal.row(step, "test", row)
+
+    with (
+        stop_on_signals() as stop,
+        closing(checkpoints),
+        closing(writer),
+        closing(terminal),
+        closing(iterator),
+        tells_what_is_saved(checkpoints),
+    ):
         terminal.start(step)
+        if due(config.test_every) and not writer.has(step, "test"):
+            test()  # the run was killed after the checkpoint of this step
         while step < config.steps and not stop.requested:
             try:
-                batch = Batch.from_arrays(next(iterator))
+                with saves_on_failure(save), terminal.reading():
+                    batch = Batch.from_arrays(next(iterator))
             except Exception:
                 if stop.requested:  # the reading processes got the signal too, and exited
                     break
                 raise
-            state, metrics = train_step(state, split_batch(batch, len(devices)))
+            state, metrics = program.train_step(state, split_batch(batch, len(devices)))
             step += 1
             recent.add(step, metrics)
             terminal.advance(step)
-            last = step == config.steps
 
-            if last or step % config.log_every == 0:
+            if due(config.log_every):
                 row = recent.mean() | terminal.speed(step)
                 writer.write(step, "train", row)
                 terminal.row(step, "train", row)
 
             with terminal.paused():
-                if last or step % config.checkpoint_every == 0:
-                    recent.wait()  # a state whose loss was not finite is never saved
-                    checkpoints.save(state, iterator.get_state(), config)
-                if config.test_every and (last or step % config.test_every == 0):
-                    row = evaluate_test_clips(state, test_step, test_source, config, len(devices))
-                    writer.write(step, "test", row)
-                    terminal.row(step, "test", row)
-        recent.wait()
-        checkpoints.save(state, iterator.get_state(), config)
+                if due(config.checkpoint_every):
+                    save()
+                if due(config.test_every):
+                    test()
+        save()
 
     # ---------------------------------------------------------------- End
-    if reader.damaged:
-        add_skipped(run_dir, reader.damaged)
-        warn_of_files(console, reader.damaged, "videos could not be decoded and were replaced")
     if step < config.steps:
         console.print(f"stopped at step {step} and saved; the same command continues from there")
     return TrainResult(state, run_dir, step >= config.steps, signaled=stop.requested)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from afn_jax.models import VideoNetwork, create_model, model_fields
+from afn_jax.types import Prediction
 from train.config import ModelConfig, TrainConfig
 from train.flow_losses import FLOW_LOSSES
 
@@ -102,12 +103,21 @@ def _value(text: str) -> Any:
         return text
 
 
-def check_outputs(model: VideoNetwork, config: TrainConfig) -> None:
-    """Raises ValueError if the network does not predict what the objective needs."""
-    frames = jax.ShapeDtypeStruct((1, config.data.num_frames, *config.data.size, 3), jnp.float32)
-    prediction, _ = jax.eval_shape(
-        lambda frames: model.init_with_output(jax.random.key(0), frames, train=False), frames
-    )
+def predicted_starts(model: VideoNetwork, config: TrainConfig) -> tuple[int, ...]:
+    """Returns the frame at which each flow starts that the network predicts in evaluation."""
+    return _starts(model, config, _prediction_shapes(model, config))
+
+
+def check_outputs(model: VideoNetwork, config: TrainConfig) -> tuple[int, ...]:
+    """Checks that the network predicts what the objective needs.
+
+    Returns:
+        The frame at which each flow starts that the network predicts in evaluation.
+
+    Raises:
+        ValueError: it predicts something else.
+    """
+    prediction = _prediction_shapes(model, config)
     name, flow = config.model.name, config.objective.flow
     segments = config.data.num_segments if config.data.sampling == "segments" else 1
     expected = model.num_segments
@@ -124,3 +134,16 @@ def check_outputs(model: VideoNetwork, config: TrainConfig) -> None:
         )
     if config.objective.action and prediction.logits is None:
         raise ValueError(f"objective.action: {name} does not classify. Add --objective.no-action.")
+    return _starts(model, config, prediction)
+
+
+def _prediction_shapes(model: VideoNetwork, config: TrainConfig) -> Prediction:
+    frames = jax.ShapeDtypeStruct((1, config.data.num_frames, *config.data.size, 3), jnp.float32)
+    return jax.eval_shape(
+        lambda frames: model.init_with_output(jax.random.key(0), frames, train=False)[0], frames
+    )
+
+
+def _starts(model: VideoNetwork, config: TrainConfig, prediction: Prediction) -> tuple[int, ...]:
+    pairs = prediction.flows[0].shape[1] if prediction.flows else 0
+    return tuple(model.flow_starts(config.data.num_frames))[:pairs]

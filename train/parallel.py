@@ -8,7 +8,7 @@ A step uses the axis name `AXIS` for its collectives. To replace pmap, wrap the 
 large by a factor of the number of devices.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -17,20 +17,27 @@ import numpy as np
 AXIS = "devices"
 
 
-def local_devices(batch_size: int, max_devices: int = 0) -> list[jax.Device]:
+def local_devices(
+    batch_size: int, max_devices: int = 0, found: Sequence[jax.Device] | None = None
+) -> list[jax.Device]:
     """Returns the devices to train on.
+
+    Args:
+        batch_size: clips per step, over all devices.
+        max_devices: maximum number of devices; 0: all.
+        found: the devices to choose from; None: those of this host.
 
     Raises:
         ValueError: the batch cannot be divided among them, or there are several hosts, which would
             each train on their own.
     """
-    if jax.process_count() > 1:
+    if found is None and jax.process_count() > 1:
         raise ValueError(
             f"this is process {jax.process_index()} of {jax.process_count()}, but training "
             "uses the devices of one host only, all its GPUs or TPUs. Start one process, without "
             "jax.distributed.initialize."
         )
-    devices = jax.local_devices()
+    devices = list(jax.local_devices() if found is None else found)
     if max_devices:
         devices = devices[:max_devices]
     total = len(devices)

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from train import config_file
-from train.checkpoint import CONFIG_FILE, has_checkpoint
+from train.checkpoint import CONFIG_FILE, has_checkpoint, load_record
 from train.config import TrainConfig
 
 LOCK_FILE = "training.lock"
@@ -36,6 +36,8 @@ def check_run_dir(run_dir: Path, config: TrainConfig) -> None:
             "Choose another --run-dir, or leave out --no-resume to continue it."
         )
     changed = config_file.differences(config_file.load(run_dir / CONFIG_FILE), config)
+    if "data.classes" in changed and load_record(run_dir)[1] is not None:
+        del changed["data.classes"]  # the classes that it chooses are compared instead
     if changed:
         listed = "\n".join(
             f"  {name}: {old!r} in the folder, {new!r} now" for name, (old, new) in changed.items()

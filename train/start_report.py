@@ -3,7 +3,10 @@
 import jax
 from rich.console import Console
 
-from afn_jax.data.source import Source
+from afn_jax.data.source import Source, unused_of
+from afn_jax.data.sources.identity import encodings_line
+from afn_jax.data.sources.lists.video_list import alike_line
+from afn_jax.data.sources.unused import unused_line
 from train.config import TrainConfig
 from train.param_groups import describe_groups
 from train.state import TrainState, num_parameters
@@ -20,7 +23,7 @@ def report_start(
     *,
     fresh: bool,
 ) -> None:
-    """Prints the network, the data, the devices, the step, learning rates and skipped files.
+    """Prints the network, the data, the devices, the step, learning rates and files not used.
 
     Args:
         config: the settings of the run.
@@ -45,5 +48,17 @@ def report_start(
         console.print(f"learning rates:\n{groups}", highlight=False, soft_wrap=True, markup=False)
     if step >= config.steps:
         console.print(f"nothing left to do: all {config.steps} steps are done", highlight=False)
+    report_files(config.data.root, source, test_source, console)
+
+
+def report_files(root: str, source: Source, test_source: Source, console: Console) -> None:
+    """Prints which files of the dataset below `root` are skipped, doubled or not used."""
     warn_of_files(console, source.skipped, "training files skipped")
     warn_of_files(console, test_source.skipped, "test files skipped")
+    if line := alike_line(source.class_names):
+        console.print(f"warning: {line}", style="yellow", soft_wrap=True, markup=False)
+    for split, videos in (("training", source), ("test", test_source)):
+        if line := encodings_line(videos, split):
+            console.print(f"warning: {line}", style="yellow", soft_wrap=True, markup=False)
+    if line := unused_line(unused_of(source, test_source)):
+        console.print(f"{root}: {line}", highlight=False, soft_wrap=True, markup=False)

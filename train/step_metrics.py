@@ -1,6 +1,7 @@
 """The metrics of training steps: read late, checked, and averaged between two rows."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -21,10 +22,11 @@ class StepMetrics:
     wait for the host.
     """
 
-    def __init__(self, checkpoints: Checkpoints):
+    def __init__(self, checkpoints: Checkpoints, pending: Sequence[dict[str, float]] = ()):
+        """Begins with the metrics that are `pending` since the last row of a resumed run."""
         self._checkpoints = checkpoints
         self._newest: tuple[int, Metrics] | None = None  # still being computed
-        self._read: list[dict[str, float]] = []
+        self._read: list[dict[str, float]] = list(pending)
 
     def add(self, step: int, metrics: Metrics) -> None:
         """Reads the metrics of the step before and keeps those of this step for later.
@@ -45,15 +47,23 @@ class StepMetrics:
             self._read.append(read_finite(*self._newest, self._checkpoints))
             self._newest = None
 
+    def pending(self) -> list[dict[str, float]]:
+        """Returns the metrics since the last row that have been read, for a checkpoint."""
+        return list(self._read)
+
     def mean(self) -> dict[str, float]:
         """Returns the means over the steps since the last call.
+
+        Each is over the steps in which it counted something. A metric that counted nothing in any
+        step, such as the endpoint error without a valid pixel, is left out.
 
         Raises:
             TrainingStopped: see `read_finite`.
         """
         self.wait()
         rows, self._read = self._read, []
-        return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        counted = {name: [row[name] for row in rows if row[name] == row[name]] for name in rows[0]}
+        return {name: float(np.mean(values)) for name, values in counted.items() if values}
 
 
 def read_finite(step: int, metrics: Any, checkpoints: Checkpoints) -> dict[str, float]:

@@ -1,9 +1,10 @@
 """Writes the metrics of a run to `metrics.jsonl`, TensorBoard and the terminal."""
 
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,16 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.summary import scalar
 
-from afn_jax.atomic import write_atomically
+from afn_jax.atomic import naming_path, write_atomically
 from afn_jax.data.source import Skipped
 
 SKIPPED_FILE = "skipped.json"
+SLOW_READING = 0.5  # share of the time that training waits for clips; guessed
+FLUSH_S = 30.0  # guessed; between two writes of TensorBoard's file, which checkpoints write too
 
 
 class MetricsWriter:
@@ -34,37 +39,106 @@ class MetricsWriter:
         self._path = run_dir / "metrics.jsonl"
         kept = [row for row in read_metrics(run_dir) if row["step"] <= resume_step]
         write_atomically(self._path, "".join(json.dumps(row) + "\n" for row in kept))
+        self._rows = {(row["step"], row["split"]) for row in kept}
         self._file = self._path.open("a")
-        self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=resume_step + 1)
+        self._board = Board(run_dir / "tensorboard", resume_step + 1)
+
+    def has(self, step: int, split: str) -> bool:
+        """Returns whether an earlier part of the run wrote this row."""
+        return (step, split) in self._rows
 
     def write(self, step: int, split: str, values: dict[str, float]) -> None:
-        self._file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
-        self._file.flush()
-        for name, value in values.items():
-            self._board.add_scalar(f"{split}/{name}", value, step)
+        """Appends a row. Raises OSError if the disk is full; older rows are intact."""
+        with naming_path(self._path):
+            self._file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
+            self._file.flush()
+        self._board.write(step, {f"{split}/{name}": value for name, value in values.items()})
+
+    def flush(self) -> None:
+        """Waits until all rows are on disk. Raises OSError if it is full."""
+        with naming_path(self._path):
+            os.fsync(self._file.fileno())
+        self._board.flush()
 
     def close(self) -> None:
-        self._file.close()
-        self._board.close()
+        for file in (self._file, self._board):
+            with suppress(OSError):  # a full disk was reported when the row was written
+                file.close()
+
+
+class Board:
+    """Scalars for TensorBoard, written in the caller's thread.
+
+    The thread of tensorboardX's `SummaryWriter` ends with a traceback if the disk is full, and the
+    rows after that wait for it forever.
+    """
+
+    def __init__(self, folder: Path, purge_step: int):
+        """Starts a new file; TensorBoard hides older values from `purge_step` on."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._flushed = time.monotonic()
+        with naming_path(folder):
+            self._events = EventsWriter(str(folder / "events"), f".{os.getpid()}.{purge_step}")
+            start = SessionLog(status=SessionLog.START)
+            self._add(purge_step, session_log=start)
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        with naming_path(self._folder):
+            for name, value in values.items():
+                self._add(step, summary=scalar(name, value))
+        if time.monotonic() - self._flushed > FLUSH_S:
+            self.flush()
+
+    def _add(self, step: int, **content) -> None:
+        self._events.write_event(Event(wall_time=time.time(), step=step, **content))
+
+    def flush(self) -> None:
+        with naming_path(self._folder):
+            self._events.flush()
+        self._flushed = time.monotonic()
+
+    def close(self) -> None:
+        self._events.close()
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """Reads the rows of `metrics.jsonl`, without a last line that a crash truncated."""
+    """Reads the rows of `metrics.jsonl` up to the first that is damaged, such as a truncated one.
+
+    Each row has an integer "step", a "split" and numbers.
+    """
     path = Path(run_dir) / "metrics.jsonl"
     rows = []
     if path.exists():
-        for line in path.read_text().splitlines():
+        for line in path.read_text(errors="replace").splitlines():
             try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
                 break
+            if not _is_row(row):
+                break
+            rows.append(row)
     return rows
 
 
+def _is_row(row: Any) -> bool:
+    return (
+        isinstance(row, dict)
+        and type(row.get("step")) is int
+        and isinstance(row.get("split"), str)
+        and all(isinstance(value, int | float) for name, value in row.items() if name != "split")
+    )
+
+
 def add_skipped(run_dir: Path, skipped: Sequence[Skipped]) -> None:
-    """Adds to the list of skipped files for the report, each file once."""
-    known = dict.fromkeys([*read_skipped(run_dir), *skipped])
-    rows = [[item.path, item.reason] for item in known]
+    """Adds to the list of skipped files for the report, each file once.
+
+    The first reason counts: at which frame a damaged video fails depends on the clip.
+    """
+    known: dict[str, str] = {}
+    for item in [*read_skipped(run_dir), *skipped]:
+        known.setdefault(item.path, item.reason)
+    rows = [[path, reason] for path, reason in known.items()]
     write_atomically(run_dir / SKIPPED_FILE, json.dumps(rows, indent=1) + "\n")
 
 
@@ -87,7 +161,7 @@ def read_skipped(run_dir: Path) -> list[Skipped]:
         return []
     try:
         return [Skipped(str(file), str(reason)) for file, reason in json.loads(path.read_text())]
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         return [Skipped(str(path), f"the list of skipped files is damaged: {error}")]
 
 
@@ -100,6 +174,8 @@ class Terminal:
         self._total = total_steps
         self._mark: tuple[int, float] | None = None
         self._paused = 0.0
+        self._waited = 0.0
+        self._told = False
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -123,11 +199,31 @@ class Terminal:
         now = time.perf_counter()
         speed = {}
         if self._mark is not None and step > self._mark[0]:
-            rate = (step - self._mark[0]) / (now - self._mark[1] - self._paused)
+            seconds = now - self._mark[1] - self._paused
+            rate = (step - self._mark[0]) / seconds
+            if self._waited > SLOW_READING * seconds and not self._told:
+                self._told = True
+                self._tell_slow_reading(self._waited / seconds)
             speed = {"steps_per_second": rate, "clips_per_second": rate * self._batch_size}
         self._mark = (step, now)
-        self._paused = 0.0
+        self._paused = self._waited = 0.0
         return speed
+
+    def _tell_slow_reading(self, share: float) -> None:
+        self.console.print(
+            f"warning: training waits for clips {share:.0%} of the time. More --data.num-threads "
+            "or --data.num-workers read faster on a processor with idle cores; videos that are "
+            "decoded once (python -m afn_jax.data.prepare) always do.",
+            style="yellow",
+            soft_wrap=True,
+        )
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Counts the time of waiting for a batch; most of the time is worth a warning, once."""
+        started = time.perf_counter()
+        yield
+        self._waited += time.perf_counter() - started
 
     @contextmanager
     def paused(self) -> Iterator[None]:

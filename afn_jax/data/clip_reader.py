@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from afn_jax.data.config import DataConfig
+from afn_jax.data.files.free_memory import free_memory
+from afn_jax.data.reachable import check_dataset, path_of, wait_until_readable
 from afn_jax.data.source import Clip, Skipped, Source, Video, VideoReadError
 from afn_jax.data.teacher import ON_DEVICE, FlowTeacher, create_teacher
 from afn_jax.data.transforms.brightness import apply_gamma, normalizing_gamma
@@ -19,6 +21,7 @@ from afn_jax.data.transforms.views import MIDDLE_CLIP, Views, segment_indices, s
 from afn_jax.limits import check_limits
 
 MOST_DAMAGED_IN_A_ROW = 20
+FREE_EVERY = 500  # clips; guessed: half a MiB of small clips
 READER_NICENESS = 10  # of the reading threads, relative to the training
 
 
@@ -40,6 +43,7 @@ def read_clips(
     brighten: Callable[[np.ndarray], np.ndarray] = lambda frames: frames,
     *,
     later: bool = False,
+    future: bool = True,
 ) -> list[Clip]:
     """Reads several clips of a video with their flow, decoding no frame twice.
 
@@ -57,17 +61,22 @@ def read_clips(
         brighten: maps the uint8 frames of a whole clip to uint8 frames.
         later: the flow will be estimated on the device. Each segment has one more frame instead,
             the target of its last flow; the flow mask is that of the flow to be estimated.
+        future: estimate the flow from the last frame of each segment to the next one in the video,
+            which has to be decoded for it. False: that flow is 0, and its mask False.
     """
     estimated = (teacher is not None or later) and not video.has_flow
-    # One more frame than the model sees: the last flow is the future flow.
-    length = num_frames + 1 if estimated else num_frames
+    future = estimated and (future or later)
+    length = num_frames + 1 if future else num_frames
     indices = np.stack([segment_indices(s, length, stride, video.num_frames) for s in starts])
     found = video.clip(indices.ravel())
     if estimated:
         frames = found.frames.reshape(*indices.shape, *found.frames.shape[1:])
+        follows = np.diff(indices) == stride
+        if not future:
+            follows = np.pad(follows, ((0, 0), (0, 0), (0, 1)))
         return [
-            _with_flow(brighten(one), None if later else teacher, follows)
-            for one, follows in zip(frames, np.diff(indices) == stride, strict=True)
+            _with_flow(brighten(one), None if later else teacher, follow, future)
+            for one, follow in zip(frames, follows, strict=True)
         ]
     clip_length = starts.shape[1] * num_frames
     parts = [slice(i * clip_length, (i + 1) * clip_length) for i in range(len(starts))]
@@ -81,18 +90,24 @@ def read_clips(
     ]
 
 
-def _with_flow(frames: np.ndarray, teacher: FlowTeacher | None, follows: np.ndarray) -> Clip:
+def _with_flow(
+    frames: np.ndarray, teacher: FlowTeacher | None, follows: np.ndarray, future: bool
+) -> Clip:
     """Makes a clip of `frames`, `[segments, T + 1, H, W, 3]`, and the mask `[segments, T]`.
 
     With a teacher, the last frame of each segment serves only the flow and is dropped. Without one,
-    all frames stay and the clip has only the mask.
+    all frames stay and the clip has only the mask. If not `future`, there are only T frames, and
+    the last flow is 0.
     """
     flow_mask = np.empty((follows.size, *frames.shape[2:4]), bool)
     flow_mask[:] = follows.reshape(-1, 1, 1)
     if teacher is None:
         return Clip(frames.reshape(-1, *frames.shape[2:]), None, flow_mask)
-    flows = np.concatenate([teacher(segment) for segment in frames])
-    return Clip(frames[:, :-1].reshape(-1, *frames.shape[2:]), flows, flow_mask)
+    flows = [teacher(segment) for segment in frames]
+    if not future:
+        flows = [np.pad(flow, ((0, 1), (0, 0), (0, 0), (0, 0))) for flow in flows]
+    given = frames[:, : follows.shape[1]]
+    return Clip(given.reshape(-1, *frames.shape[2:]), np.concatenate(flows), flow_mask)
 
 
 class ClipReader:
@@ -101,22 +116,41 @@ class ClipReader:
     Attributes:
         source: the videos.
         config: how clips are cut.
-        damaged: `Skipped` records, one per video, of files that cannot be decoded.
+        flow_starts: the frames at which the flows start that are used; None: all.
+        damaged: `Skipped` records, one per video, of files that cannot be decoded, or that were
+            deleted.
     """
 
-    def __init__(self, source: Source, config: DataConfig):
-        """Raises ValueError for wrong settings, or a stride that the flow does not have."""
+    def __init__(
+        self, source: Source, config: DataConfig, flow_starts: Sequence[int] | None = None
+    ):
+        """Checks the settings.
+
+        Args:
+            source: the videos.
+            config: how clips are cut.
+            flow_starts: the frames of a clip at which the flows start that are used; None: all. If
+                no flow is used that starts at the last frame of a segment, it is not estimated.
+
+        Raises:
+            ValueError: wrong settings, or a stride that the flow does not have.
+        """
         check_limits(config, "data.")
         _check_stride(source[0], config.stride)
         self.source = source
         self.config = config
+        self.flow_starts = flow_starts
         self._segments, self._length = segments_of(config)
+        last = range(self._length - 1, config.num_frames, self._length)
+        self._future = flow_starts is None or any(frame in last for frame in flow_starts)
         self._crop = _training_crop(config)
         self._brighten = _brightening(config)
         # Evaluation estimates the flow on the host, with the same solver: it is rare enough.
         name = "tvl1" if config.teacher == ON_DEVICE else config.teacher
         self._teacher = None if name == "none" else create_teacher(name)
         self._damaged: dict[int, Skipped] = {}
+        self._gone: set[int] = set()
+        self._num_read = 0
 
     @property
     def damaged(self) -> tuple[Skipped, ...]:
@@ -138,6 +172,7 @@ class ClipReader:
 
         Raises:
             VideoReadError: too many videos in a row are damaged.
+            DatasetGoneError: the dataset can no longer be read from its disk.
         """
         _step_back()
         for shift in range(MOST_DAMAGED_IN_A_ROW):
@@ -164,6 +199,9 @@ class ClipReader:
         """Returns the numbered clips of video `index` with all crops, `[clips * crops, ...]`.
 
         The mask is False for clips that cannot be decoded, so that they are not counted.
+
+        Raises:
+            DatasetGoneError: the dataset can no longer be read from its disk.
         """
         _step_back()
         config, video = self.config, self.source[index]
@@ -188,15 +226,40 @@ class ClipReader:
     ) -> list[Clip | None]:
         """Reads the clips at `starts`, `[clips, segments]`; None for clips that fail to decode."""
         stride, teacher = self.config.stride, self._teacher
-        try:
+
+        def read(starts: np.ndarray) -> list[Clip]:
             return read_clips(
-                video, starts, self._length, stride, teacher, self._brighten, later=later
+                video,
+                starts,
+                self._length,
+                stride,
+                teacher,
+                self._brighten,
+                later=later,
+                future=self._future,
             )
-        except VideoReadError as error:
-            if len(starts) > 1:  # some of them may be readable
-                return [clip for one in starts for clip in self._read(number, video, one[None])]
-            self._damaged.setdefault(number, Skipped(video.name, str(error)))
-            return [None]
+
+        self._num_read += 1
+        if self._num_read % FREE_EVERY == 0:
+            free_memory()
+        for attempt in range(2):
+            try:
+                return read(starts)
+            except VideoReadError as error:
+                reason = str(error)
+            checked = number in self._damaged or number in self._gone
+            if attempt == 0 and not checked and path_of(video):
+                problem = wait_until_readable(path_of(video))
+                if problem is None:
+                    continue  # a disk that was away for a moment gives what it gave before
+                reason = f"{path_of(video)}: {problem.strerror or problem}, since the start"
+                check_dataset(self.source, number, problem, tuple(self._gone))
+                self._gone.add(number)
+            break
+        if len(starts) > 1:  # some of them may be readable
+            return [clip for one in starts for clip in self._read(number, video, one[None])]
+        self._damaged.setdefault(number, Skipped(video.name, reason))
+        return [None]
 
     def _empty_clip(self, video: Video) -> Clip:
         shape = (self.config.num_frames, *self.config.size)

@@ -2,11 +2,14 @@
 
 import dataclasses
 import math
+import os
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from afn_jax.data.teacher import ON_DEVICE, TEACHERS
 from afn_jax.limits import Limits
+
+# Of a process. Guessed: each thread holds a batch, and decoding shares what Python locks.
+MOST_THREADS = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +40,12 @@ class DataConfig:
     (
         "Folders of frames: displacement in pixels that gray level 255 of a flow picture stands "
         "for; 0 ignores flow pictures."
+    )
+    frame_names: str = ""
+    (
+        "Folders of frames: names of the pictures that are frames, such as 'img_*' or '*_rgb.png', "
+        "or their start, such as img_. Needed only where several kinds of pictures lie in a "
+        "folder, or each in a folder of its own: 'rgb/*' chooses the folders rgb."
     )
     tfds_name: str = "ucf101"
     """tfds: name of the dataset, with its config if it has any, e.g. ucf101/ucf101_1."""
@@ -82,17 +91,29 @@ class DataConfig:
     )
     gamma: Annotated[float, Limits(above=0)] = 0.4
     """brighten gamma: exponent applied to pixel values in [0, 1]; below 1 brightens."""
-    teacher: Literal[*TEACHERS, ON_DEVICE, "none"] = "dis"
+    teacher: Literal["dis", "tvl1", "device-tvl1", "none"] = "dis"
     (
         "Estimates the flow target of videos without flow: OpenCV's DIS or our TV-L1 while "
         "reading, or TV-L1 on the device in the training step (device-tvl1)."
     )
-    num_threads: Annotated[int, Limits(0)] = 2
-    """Reading threads per process."""
+    num_threads: Annotated[int | None, Limits(0)] = None
+    """Reading threads per process. None: one per core, divided among the processes, 16 at most."""
     num_workers: Annotated[int, Limits(0)] = 0
-    """Reading processes; 0 reads in threads of the main process."""
+    (
+        "Reading processes; 0 reads in threads of the main process. Use one per 8 to 16 cores on "
+        "machines with more of them: the threads of one process wait for each other."
+    )
     prefetch: Annotated[int, Limits(0)] = 4
     """Number of batches to read ahead."""
+
+
+def reading_threads(config: DataConfig) -> int:
+    """Returns the number of reading threads of each process."""
+    if config.num_threads is not None:
+        return config.num_threads
+    usable = getattr(os, "sched_getaffinity", None)  # a job may have a part of the machine
+    cores = len(usable(0)) if usable else os.cpu_count() or 1
+    return max(1, min(MOST_THREADS, cores // max(1, config.num_workers)))
 
 
 def expand_data_option(arguments: Sequence[str]) -> list[str]:

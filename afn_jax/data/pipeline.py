@@ -8,10 +8,16 @@ A batch is a dict of arrays with the fields of `afn_jax.types.Batch` and `indice
 numbers of the videos in the source. Frames stay `uint8`.
 """
 
+import contextlib
 import dataclasses
 import functools
+import gc
 import json
+import multiprocessing
+import os
+import re
 import signal
+import threading
 from collections.abc import Iterator
 from typing import Self
 
@@ -20,6 +26,8 @@ import numpy as np
 from absl import flags
 
 from afn_jax.data.clip_reader import ClipReader
+from afn_jax.data.config import reading_threads
+from afn_jax.data.files.free_memory import share_memory_between_threads
 from afn_jax.data.source import Skipped
 from afn_jax.data.teacher import ON_DEVICE
 from afn_jax.data.transforms.views import MIDDLE_CLIP, Views
@@ -28,6 +36,10 @@ Arrays = dict[str, np.ndarray]
 
 # Grain's shuffle is slow for few elements: 30 ms per epoch, whatever their number. Guessed limit.
 FEW = 500
+
+# Bytes from which an array of a reading process comes through shared memory. A smaller one is sent
+# through the pipe: it needs no block of its own, whose deletion at the end is a matter of luck.
+SHARED_FROM = 2**16
 
 
 def train_iterator(
@@ -94,7 +106,8 @@ class TrainIterator(Iterator[Arrays]):
         if self._batches is None:
             rest = self._dataset.slice(slice(self._next, None))
             self._batches = _read_ahead(rest, self._reader, self._reader.config.num_workers)
-        batch = next(self._batches)
+        with _explaining_dead_workers():
+            batch = next(self._batches)
         self._next += 1
         return batch
 
@@ -104,10 +117,15 @@ class TrainIterator(Iterator[Arrays]):
 
     def set_state(self, state: dict[str, int]) -> None:
         """Continues from a position that `get_state` returned."""
+        self.close()
+        self._next = int(state["next_index"])
+
+    def close(self) -> None:
+        """Ends reading ahead, and the reading processes with their shared memory."""
         if self._batches is not None:
             self._batches.close()
             self._batches = None
-        self._next = int(state["next_index"])
+            _wait_for_deletions()
 
 
 def evaluation_batches(
@@ -161,16 +179,16 @@ def evaluation_batches(
     )
     # In place of the teacher on the device, evaluation estimates flow in the reading threads.
     num_workers = 0 if reader.config.teacher == ON_DEVICE else reader.config.num_workers
-    return _read_ahead(dataset, reader, num_workers)
+    return _closed_at_the_end(_read_ahead(dataset, reader, num_workers))
 
 
 def _read_ahead(
     dataset: grain.MapDataset, reader: ClipReader, num_workers: int
 ) -> grain.DatasetIterator:
-    config = reader.config
+    config, threads = reader.config, reading_threads(reader.config)
     options = grain.ReadOptions(
-        num_threads=config.num_threads,
-        prefetch_buffer_size=max(config.prefetch, config.num_threads, 1),  # each thread holds one
+        num_threads=threads,
+        prefetch_buffer_size=max(config.prefetch, threads, 1),  # each thread holds one
     )
     if not num_workers:
         return iter(dataset.to_iter_dataset(options))
@@ -185,13 +203,72 @@ def _read_ahead(
     # A worker has a copy of the reader: the damaged videos it finds are sent with the batches.
     batches = dataset.map(functools.partial(_send_damaged, reader)).to_iter_dataset(options)
     workers = grain.MultiprocessingOptions(num_workers=num_workers)
-    batches = batches.mp_prefetch(workers, _leave_interrupts_to_the_parent)
+    batches = grain.experimental.WithOptionsIterDataset(
+        batches, grain.experimental.DatasetOptions(min_shm_size=SHARED_FROM)
+    )
+    batches = batches.mp_prefetch(workers, _obey_the_parent)
     return iter(batches.map(functools.partial(_receive_damaged, reader)))
 
 
-def _leave_interrupts_to_the_parent(worker: int, num_workers: int) -> None:
-    """Ignores Ctrl-C, which reaches every process: the parent saves and ends its workers."""
+@contextlib.contextmanager
+def _explaining_dead_workers() -> Iterator[None]:
+    """Tells why a reading process ended, where Grain only gives its exit code."""
+    try:
+        yield
+    except RuntimeError as error:
+        found = re.search(r"terminated unexpectedly with exit code -(\d+)", str(error))
+        why = _WHY_KILLED.get(int(found[1])) if found else None
+        if why is None:
+            raise
+        raise RuntimeError(f"a reading process was ended by signal {found[1]}: {why}") from error
+
+
+_WHY_KILLED = {
+    signal.SIGBUS: (
+        "the memory that it shares with the main process, /dev/shm, is full. Make it larger "
+        "(docker run --shm-size=8g), or read in threads: --data.num-workers 0"
+    ),
+    signal.SIGKILL: (
+        "perhaps memory ran out. Use fewer --data.num-workers, or a smaller --data.prefetch"
+    ),
+}
+
+
+def _closed_at_the_end(batches: grain.DatasetIterator) -> Iterator[Arrays]:
+    """Yields all batches and frees the reading processes and the memory shared with them."""
+    try:
+        with _explaining_dead_workers():
+            yield from batches
+    finally:
+        batches.close()
+        # The exception that ended the workers forms a cycle with frames that hold their last batch.
+        gc.collect()
+        _wait_for_deletions()
+
+
+def _wait_for_deletions() -> None:
+    """Waits for the thread in which Grain deletes shared memory; an exit would not wait for it."""
+    with contextlib.suppress(ImportError, AttributeError):  # not a public part of Grain
+        from grain._src.python.ipc.shared_memory_array import SharedMemoryArray
+
+        if SharedMemoryArray._del_thread_pool is not None:
+            SharedMemoryArray._del_thread_pool.apply(int)
+
+
+def _obey_the_parent(worker: int, num_workers: int) -> None:
+    """Ends this worker with its parent, and only with it.
+
+    Ctrl-C reaches every process, but the parent saves and then ends its workers. A parent that is
+    killed ends nothing: without a watch, its workers would wait for ever to hand over a batch.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    share_memory_between_threads()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _send_damaged(reader: ClipReader, batch: Arrays) -> Arrays:
@@ -202,7 +279,9 @@ def _send_damaged(reader: ClipReader, batch: Arrays) -> Arrays:
 def _receive_damaged(reader: ClipReader, batch: Arrays) -> Arrays:
     damaged = json.loads(batch["damaged"].tobytes())
     reader.note_damaged({int(i): Skipped(*item) for i, item in damaged.items()})
-    return {name: array for name, array in batch.items() if name != "damaged"}
+    # Copied out of the memory that is shared with the worker, which is small in containers, and
+    # which would otherwise be held for as long as JAX holds the batch, even at exit.
+    return {name: np.array(array) for name, array in batch.items() if name != "damaged"}
 
 
 def _check_share(batch_size: int, process_index: int, process_count: int) -> None:

@@ -11,6 +11,10 @@ class VideoReadError(Exception):
     """Raised for a video that cannot be decoded; the message names the file and the cause."""
 
 
+class DatasetGoneError(VideoReadError):
+    """Raised if the dataset, not just a video of it, can no longer be read from its disk."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Clip:
     """Some frames of one video.
@@ -37,6 +41,9 @@ class Video(Protocol):
         has_flow: whether clips carry flows. It is the same for all videos of a source.
         flow_stride: frames from the first to the second frame of a flow; 1 without flow.
         fps: frames per second; 0 if unknown.
+
+    A video of files on disk also has `path`, the file or folder that its frames are read from. If
+    that is a folder, the video has `sample_path`, a file in it.
     """
 
     name: str
@@ -82,12 +89,32 @@ class Skipped:
     reason: str
 
 
+@dataclasses.dataclass(frozen=True)
+class Unused:
+    """Files or folders of one kind that a source does not use.
+
+    Attributes:
+        kind: extension such as ".txt", or a word such as "hidden".
+        count: how many there are.
+        example: path of the first one, relative to the folder of the dataset.
+        reason: why they are not used.
+    """
+
+    kind: str
+    count: int
+    example: str
+    reason: str
+
+
 class Source(Protocol):
     """A set of labeled videos with random access.
 
     Attributes:
         class_names: indexed by label.
         skipped: files that were left out, with the reasons.
+
+    A source of files may also have `unused`, a tuple of `Unused`, and `file_ids`, a tuple with the
+    `identity.file_id` of each video.
     """
 
     class_names: tuple[str, ...]
@@ -96,3 +123,10 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Video: ...
+
+
+def unused_of(*sources: Source) -> tuple[Unused, ...]:
+    """Returns what the sources do not use, each kind once: the splits often share a folder."""
+    return tuple(
+        dict.fromkeys(item for source in sources for item in getattr(source, "unused", ()))
+    )

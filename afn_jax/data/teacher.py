@@ -19,8 +19,13 @@ _PRESETS = {
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
 _MIN_SIDE = 12  # pixels; DIS rejects smaller images
+# For small frames DIS chooses its scales by their width alone. Where the height is then too small
+# for a patch, it reads beyond its arrays and crashes (OpenCV 4.11 and 5.0). Such frames are
+# transposed.
+_LOW, _WIDE = 32, 2  # height in pixels, width / height
 
-# One solver per thread, because it owns buffers; kept outside the teacher, which gets pickled.
+# One solver per thread, because it owns buffers; kept outside the teacher, which gets pickled. With
+# the size of the frames: for small ones, OpenCV changes the scales of a solver, and it keeps them.
 _solvers = threading.local()
 
 
@@ -58,8 +63,13 @@ class DISTeacher:
         flows = np.empty((max(num_frames - 1, 0), height, width, 2), np.float32)
         enlarge = -(-_MIN_SIDE // min(height, width))  # rounded up
         gray = [self._gray(frame, enlarge) for frame in frames]
+        transposed = height * enlarge < _LOW and width > _WIDE * height
+        if transposed:
+            gray = [np.ascontiguousarray(frame.T) for frame in gray]
         for t in range(len(flows)):
-            flow = self._solver().calc(gray[t], gray[t + 1], None)
+            flow = self._solver(gray[t].shape).calc(gray[t], gray[t + 1], None)
+            if transposed:
+                flow = np.ascontiguousarray(flow.transpose(1, 0, 2)[..., ::-1])
             if enlarge > 1:
                 flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA) / enlarge
             flows[t] = flow
@@ -71,12 +81,14 @@ class DISTeacher:
             return gray
         return cv2.resize(gray, None, fx=enlarge, fy=enlarge, interpolation=cv2.INTER_CUBIC)
 
-    def _solver(self):
-        if self.preset not in _solvers.__dict__:
+    def _solver(self, size: tuple[int, ...]):
+        known, solver = _solvers.__dict__.get(self.preset, (None, None))
+        if known != size:
             # The flow depends slightly on the number of threads, which varies between machines.
             cv2.setNumThreads(1)
-            _solvers.__dict__[self.preset] = cv2.DISOpticalFlow_create(_PRESETS[self.preset])
-        return _solvers.__dict__[self.preset]
+            solver = cv2.DISOpticalFlow_create(_PRESETS[self.preset])
+            _solvers.__dict__[self.preset] = size, solver
+        return solver
 
 
 # The training step estimates the flow; the pipeline has no teacher then.

@@ -20,6 +20,7 @@ from afn_jax.losses.smoothness import smoothness_loss
 from afn_jax.losses.ssim import ssim
 from afn_jax.ops import warp
 from afn_jax.ops.checks import check_float
+from afn_jax.ops.resize import resize_linear
 from afn_jax.types import Array
 
 PIXEL_ALPHA = 0.4  # exponents of the penalties, from the authors' network definition
@@ -150,7 +151,7 @@ def motionnet_loss(
     terms = {name: jnp.zeros((), dtype) for name in weights._fields}
     for scale, flow in enumerate(flows):
         height, width = sizes[scale]
-        small = jax.image.resize(frames, (*frames.shape[:2], height, width, 3), "bilinear")
+        small = resize_linear(frames, (height, width))
         # Frames are data, and their gradient is the slow half of the gradient of a warp.
         small = jax.lax.stop_gradient(small)
         flow = jnp.asarray(flow, dtype)

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
 from afn_jax.losses.endpoint import endpoint_error, masked_mean
 from afn_jax.ops import resize_flow, resize_mask
+from afn_jax.ops.resize import resize_linear
 from afn_jax.types import Array
 
 
@@ -68,7 +68,7 @@ def multiscale_endpoint_error(
         if mask is not None:
             small_mask = resize_mask(mask, size)
             # Interpolation mixes the zeros of unknown flow into known neighbors: undo their share.
-            known = jax.image.resize(mask.astype(target.dtype), small_mask.shape, "bilinear")
+            known = resize_linear(mask.astype(target.dtype), size, axes=(-2, -1))
             small_target = small_target / jnp.where(small_mask, known, 1)[..., None]
         error = endpoint_error(flow, small_target)
         total = total + weight * masked_mean(error, small_mask)

@@ -1,6 +1,7 @@
 """Photometric losses between an image and its reconstruction."""
 
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Bool, Float
 
 from afn_jax.losses.endpoint import masked_mean
@@ -82,7 +83,7 @@ def over_channels(mask: Array | None, values: Array) -> Array | None:
     return None if mask is None else jnp.broadcast_to(mask[..., None], values.shape)
 
 
-def as_float_image(image: Array, dtype) -> Array:
+def as_float_image(image: Array, dtype: DTypeLike) -> Array:
     """Converts to `dtype`, clipped to +-1e8 so that fourth powers do not overflow."""
     return jnp.clip(jnp.asarray(image, dtype), -1e8, 1e8)
 

@@ -11,6 +11,7 @@ from afn_jax.losses.photometric import l1_loss
 from afn_jax.losses.smoothness import edge_aware_smoothness_loss
 from afn_jax.ops import warp
 from afn_jax.ops.checks import check_float
+from afn_jax.ops.resize import resize_linear
 from afn_jax.types import Array
 
 LAMBDA_DIFF, LAMBDA_CENSUS, LAMBDA_SMOOTH = 0.2, 1.0, 50.0  # section 3.2
@@ -101,6 +102,6 @@ def uf_tsn_loss(
 
 
 def _resize(image: Array, size: tuple[int, int]) -> Array:
-    resized = jax.image.resize(image, (*image.shape[:-3], *size, image.shape[-1]), "bilinear")
+    resized = resize_linear(image, size)
     # Clipped, because the warp adds up four neighbors, which could overflow.
     return jax.lax.stop_gradient(jnp.clip(resized, -1e18, 1e18))

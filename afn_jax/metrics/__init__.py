@@ -3,12 +3,14 @@
 from afn_jax.metrics.classification import PerClass, TopK, true_class_rank
 from afn_jax.metrics.flow import EndpointErrorMetric, FlowOutliersMetric
 from afn_jax.metrics.mean import Mean
+from afn_jax.metrics.segments import SegmentMetric
 
 __all__ = [
     "EndpointErrorMetric",
     "FlowOutliersMetric",
     "Mean",
     "PerClass",
+    "SegmentMetric",
     "TopK",
     "true_class_rank",
 ]

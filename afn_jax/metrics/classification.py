@@ -65,7 +65,7 @@ class TopK:
         return jax.tree.map(operator.add, self, other)
 
     def compute(self) -> dict[str, float]:
-        """Returns `top1` and `top5`, in [0, 1]; 0 if nothing was counted."""
+        """Returns `top1` and `top5`, in [0, 1]; NaN if nothing was counted."""
         return {"top1": self.top1.compute(), "top5": self.top5.compute()}
 
 

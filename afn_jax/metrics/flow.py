@@ -44,7 +44,7 @@ class EndpointErrorMetric:
         return jax.tree.map(operator.add, self, other)
 
     def compute(self) -> dict[str, float]:
-        """Returns `epe` and `zero_flow_epe`, in pixels; 0 if nothing was counted."""
+        """Returns `epe` and `zero_flow_epe`, in pixels; NaN if nothing was counted."""
         return {"epe": self.error.compute(), "zero_flow_epe": self.zero_flow_error.compute()}
 
 
@@ -83,7 +83,10 @@ class FlowOutliersMetric:
         return jax.tree.map(operator.add, self, other)
 
     def compute(self) -> dict[str, float]:
-        """Returns `epe` in pixels, and `fl_all`, `px1`, `px3` and `px5` as fractions in [0, 1]."""
+        """Returns `epe` in pixels, and `fl_all`, `px1`, `px3` and `px5` as fractions in [0, 1].
+
+        All are NaN if nothing was counted.
+        """
         return {
             "epe": self.error.compute(),
             "fl_all": self.fl_outliers.compute(),

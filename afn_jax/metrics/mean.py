@@ -1,5 +1,6 @@
 """A mean kept as a sum and a count, so that means of parts merge exactly."""
 
+import math
 from typing import Self
 
 import flax.struct
@@ -40,9 +41,10 @@ class Mean:
 
     @property
     def mean(self) -> Array | float:
-        """The mean; 0 if nothing was counted."""
-        return self.sum / (self.count + (self.count == 0))
+        """The mean; NaN if nothing was counted. Its gradient is finite in either case."""
+        empty = self.count == 0
+        return jnp.where(empty, jnp.nan, self.sum / (self.count + empty))
 
     def compute(self) -> float:
-        """The mean as a Python number, divided in double precision; 0 if nothing was counted."""
-        return float(self.sum) / (float(self.count) or 1.0)
+        """The mean as a Python number, divided in double precision; NaN if nothing was counted."""
+        return float(self.sum) / (float(self.count) or math.nan)

@@ -29,7 +29,7 @@ from afn_jax.nn.resnet import BasicBlock, Bottleneck, ResNetEncoder
 from afn_jax.types import Prediction
 
 # Depth -> block and number of blocks per stage (Table 1).
-RESNETS = {
+RESNETS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] = {
     18: (BasicBlock, (2, 2, 2, 2)),
     34: (BasicBlock, (3, 4, 6, 3)),
     50: (Bottleneck, (3, 4, 6, 3)),

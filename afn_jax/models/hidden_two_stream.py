@@ -45,6 +45,7 @@ from afn_jax.models.streams import (
 from afn_jax.models.vgg16 import fuse
 from afn_jax.nn.i3d import InceptionI3D
 from afn_jax.ops import normalize_flow
+from afn_jax.ops.resize import resize_linear
 from afn_jax.types import Prediction
 
 FLOW_BOUND = 20.0  # pixels
@@ -73,9 +74,7 @@ def temporal_input(
     *leading, height, width, _ = flow.shape
     scaled = normalize_flow(flow, bound=FLOW_BOUND)
     scaled = jnp.pad(scaled, [(0, 0)] * len(leading) + [(1, 1), (1, 1), (0, 0)])
-    enlarged = jax.image.resize(
-        scaled, (*leading, (height + 2) * stride, (width + 2) * stride, 2), "bilinear"
-    )
+    enlarged = resize_linear(scaled, ((height + 2) * stride, (width + 2) * stride))
     rows, columns = (slice(stride, stride + side) for side in size)
     return enlarged[..., rows, columns, :] - 128
 

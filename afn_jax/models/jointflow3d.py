@@ -30,6 +30,7 @@ from functools import partial
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -42,6 +43,8 @@ from afn_jax.ops import gaussian_noise
 from afn_jax.ops.checks import check_num_frames
 from afn_jax.ops.gray import rgb_to_gray
 from afn_jax.types import Prediction
+
+_REMAT_FROM = 48 * 48  # pixels; guessed: smaller frames fit without
 
 
 class JointFlow3D(VideoNetwork):
@@ -59,6 +62,9 @@ class JointFlow3D(VideoNetwork):
         flow_widths: channels of the flow network's encoder at 1, 1/2, 1/4, ... of the size.
         noise_std: standard deviation of the noise added to normalized frames in training, drawn
             from the random stream "dropout".
+        remat: store only the outputs of the flow network's convolutions for the gradient, and
+            compute normalizations, activations and concatenations again, for frames of more than
+            48 x 48 pixels. Numbers and batch statistics stay the same.
         implementation: implementation of the 3D convolutions, see `afn_jax.nn.conv`.
     """
 
@@ -66,6 +72,7 @@ class JointFlow3D(VideoNetwork):
     triplet_stride: int = 3
     flow_widths: tuple[int, ...] = (16, 32, 64, 128)
     noise_std: float = 0.1
+    remat: bool = True
     dropout_rate: float = 0.0
     implementation: Implementation = "auto"
 
@@ -86,7 +93,14 @@ class JointFlow3D(VideoNetwork):
             gray = gaussian_noise(self.make_rng("dropout"), gray, std=self.noise_std)
 
         triplets = jnp.stack([gray[:, start : start + 3] for start in starts], 1)
-        flow = self._flow(triplets.reshape(-1, *triplets.shape[2:]), train)
+
+        def flow_network(module, triplets):
+            return module._flow(triplets, train)
+
+        if self.remat and frames.shape[-3] * frames.shape[-2] > _REMAT_FROM:
+            policy = jax.checkpoint_policies.dots_saveable
+            flow_network = nn.remat(flow_network, policy=policy)
+        flow = flow_network(self, triplets.reshape(-1, *triplets.shape[2:]))
         flow = flow.reshape(*triplets.shape[:2], *flow.shape[1:])
 
         pooled = self._classify(flow, train)

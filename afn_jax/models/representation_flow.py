@@ -149,6 +149,7 @@ class ResNetStream(nn.Module):
     dtype: Any = jnp.float32
     axis_name: str | None = None
     implementation: Implementation = "auto"
+    remat_stages: int = 0
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t h w c"], *, train: bool) -> Float[Array, "b classes"]:
@@ -181,6 +182,7 @@ class ResNetStream(nn.Module):
             stage_sizes=net.stage_sizes,
             block=net.block,
             insert=insert,
+            remat_stages=self.remat_stages,
             name="encoder",
         )((_fold(x) if by_frame else x).astype(self.dtype))[-1]
         pooled = x.astype(jnp.float32).mean((-3, -2)).reshape(batch, -1, x.shape[-1])
@@ -206,6 +208,8 @@ class RepresentationFlowNetwork(VideoNetwork):
             "residual": as in the authors' code, see `RepresentationFlow`.
         channels: number of channels that flow is computed from.
         num_iterations, learned, kernels, remat: options of the layer, see `RepresentationFlow`.
+        remat_stages: number of residual stages, from the first, that training computes again for
+            the gradient instead of storing them; see `afn_jax.nn.resnet.ResNetEncoder`.
         tvl1: options of the solver, for compositions with TV-L1.
         stacked_flows: number of TV-L1 flow maps that the network takes at a time; 10 in Table 1.
         dropout_rate: dropout rate before the classifier; 0.5 for Kinetics, 0.8 for HMDB51.
@@ -222,6 +226,7 @@ class RepresentationFlowNetwork(VideoNetwork):
     learned: tuple[str, ...] = LEARNED_BY_DEFAULT
     kernels: Literal["tvl1", "sobel"] = "tvl1"
     remat: Literal["none", "iteration", "all"] = "all"
+    remat_stages: int = 0
     tvl1: TVL1Config = TVL1Config()
     stacked_flows: int = 1
     implementation: Implementation = "auto"
@@ -238,6 +243,7 @@ class RepresentationFlowNetwork(VideoNetwork):
             dtype=self.dtype,
             axis_name=self.axis_name,
             implementation=self.implementation,
+            remat_stages=self.remat_stages,
         )
         rgb = imagenet_normalize(frames)
         if self.composition == "none":

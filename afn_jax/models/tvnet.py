@@ -36,8 +36,10 @@ from jaxtyping import Array, Float
 from afn_jax.models.contract import VideoNetwork, check_choice
 from afn_jax.models.streams import BACKBONES, FrameClassifier, both_rates
 from afn_jax.ops import RepresentationFlowParams, normalize_flow, resize_flow, warp
+from afn_jax.ops.backend import on_cpu
 from afn_jax.ops.checks import check_num_frames
 from afn_jax.ops.gray import rgb_to_gray
+from afn_jax.ops.resize import resize_linear
 from afn_jax.ops.stencils import forward_difference, shift
 from afn_jax.ops.tvl1_step import Brightness, Flow, State, gradient_length, linearize
 from afn_jax.types import Prediction
@@ -93,12 +95,12 @@ class TVNetFlow(nn.Module):
             images = _prepare(pair)
             flow = jnp.broadcast_to(start[None], (pair.shape[0], *start.shape))
             for scale, size in enumerate(sizes):
-                small = jax.image.resize(images, (*images.shape[:2], *size), "bilinear")
+                small = resize_linear(images, size, axes=(-2, -1))
                 flow = _solve_scale(resize_flow(flow, size), small, weights, scale)
             return flow
 
         pairs = jnp.stack([frames1, frames2], 1).astype(jnp.float32)
-        if jax.default_backend() == "cpu":
+        if on_cpu():
             # Pair by pair, so that the maps of a pair stay in the cache.
             return jax.lax.map(lambda pair: solve(weights, start, pair[None])[0], pairs)
         return solve(weights, start, pairs)

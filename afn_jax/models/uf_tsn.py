@@ -78,7 +78,8 @@ class UFTSN(VideoNetwork):
             flow losses only.
         bidirectional: predict backward flows as well in training.
         pyramid_widths, convs_per_level, decoder_widths, max_displacement, finest_level,
-            use_cost_volume, multi_scale, remat: see `afn_jax.nn.pwc.CoarseToFineFlow`.
+            use_cost_volume, multi_scale, remat, group_pixels: see
+            `afn_jax.nn.pwc.CoarseToFineFlow`.
         flow_bound: bound at which the classifier's input is clipped, in pixels of the frames.
         motion_depth, spatial_depth: depths of the ResNets, see `afn_jax.models.baselines.RESNETS`.
     """
@@ -96,7 +97,8 @@ class UFTSN(VideoNetwork):
     finest_level: int = 0
     use_cost_volume: bool = True
     multi_scale: bool = True
-    remat: bool = False
+    remat: bool = True
+    group_pixels: int = 2**18
     flow_bound: float = 20.0
     motion_depth: int = 18
     spatial_depth: int = 152
@@ -122,6 +124,7 @@ class UFTSN(VideoNetwork):
             self.use_cost_volume,
             self.multi_scale,
             self.remat,
+            self.group_pixels,
             dtype=self.dtype,
             name="flow_estimator",
         )(imagenet_normalize(frames), bidirectional=self.bidirectional and train)

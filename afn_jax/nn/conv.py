@@ -15,11 +15,12 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
+
+from afn_jax.ops.backend import on_cpu
 
 Implementation = Literal["auto", "native", "folded"]
 Size3 = tuple[int, int, int]
@@ -30,7 +31,7 @@ Initializer = Callable[..., Any]
 FEW_PIXELS = 16
 PIXELS_OF_TWO_FRAMES = 196  # for larger outputs the copies cost more than `_two_frames` saves
 
-he_normal = nn.initializers.he_normal()
+he_normal: Initializer = nn.initializers.he_normal()
 
 
 def use_folded(implementation: Implementation) -> bool:
@@ -43,9 +44,7 @@ def use_folded(implementation: Implementation) -> bool:
         raise ValueError(
             f"implementation: got {implementation!r}; allowed: 'auto', 'native' and 'folded'."
         )
-    return implementation == "folded" or (
-        implementation == "auto" and jax.default_backend() == "cpu"
-    )
+    return implementation == "folded" or (implementation == "auto" and on_cpu())
 
 
 def conv3d(

@@ -20,7 +20,9 @@ from afn_jax.nn.conv import (
 
 # Each output of a transposed convolution sees every second tap along both axes; only these count in
 # He's fan-in.
-he_normal_doubling = nn.initializers.variance_scaling(8.0, "fan_in", "truncated_normal")
+he_normal_doubling: Initializer = nn.initializers.variance_scaling(
+    8.0, "fan_in", "truncated_normal"
+)
 
 
 def conv2d(

@@ -20,7 +20,7 @@ from afn_jax.nn.pooling import max_pool_same
 
 # Blocks and the max poolings between them, in order. A block: channels of its branches, by kernel
 # size: 1; 1 then 3; 1 then 3 (5 in Inception-v1); pooling, 1. A pooling: window and strides.
-BLOCKS = {
+BLOCKS: dict[str, tuple[Any, ...]] = {
     "pool2": ((1, 3, 3), (1, 2, 2)),
     "3b": (64, (96, 128), (16, 32), 32),
     "3c": (128, (128, 192), (32, 96), 64),

@@ -4,16 +4,20 @@ Source: UF-TSN section 2.1, with the blocks of PWC-Net (Sun et al. 2018). Where 
 number, the defaults are those that `afn_jax.models.uf_tsn` lists as guessed.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.export
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from afn_jax.nn.conv2d import Conv2D
 from afn_jax.ops import cost_volume, resize_flow, warp
+from afn_jax.ops.backend import on_cpu
 from afn_jax.ops.checks import check_num_frames
+from afn_jax.ops.resize import resize_linear
 
 NEGATIVE_SLOPE = 0.1  # of every leaky ReLU here, as in PWC-Net
 
@@ -101,7 +105,15 @@ class CoarseToFineFlow(nn.Module):
         use_cost_volume: False passes the features of the second frame to the decoders instead.
         multi_scale: False makes it a plain encoder-decoder: nothing is warped, the decoders pass on
             features instead of flow, and only the finest decoder predicts flow.
-        remat: recompute the decoders' features for the gradient instead of storing them.
+        remat: compute a level whose pairs have more than `group_pixels` pixels in groups of pairs,
+            one after the other, and recompute their features for the gradient instead of storing
+            them. Outputs and gradients are those of False, up to rounding. Training computes those
+            levels a second time, and needs the memory of one group instead of all pairs: per pixel
+            of the group, the sum of the channels that the convolutions of a `DenseDecoder` read,
+            twice (4,000 numbers at level 0). Without effect on the CPU, where XLA's gradient of
+            convolutions is 6 to 11 times slower in a loop.
+        group_pixels: largest number of pixels per group, if it has more than one pair. The size of
+            a group divides the number of pairs.
         dtype: of the features; flow is float32.
     """
 
@@ -112,7 +124,8 @@ class CoarseToFineFlow(nn.Module):
     finest_level: int = 0
     use_cost_volume: bool = True
     multi_scale: bool = True
-    remat: bool = False
+    remat: bool = True
+    group_pixels: int = 2**18
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -142,37 +155,84 @@ class CoarseToFineFlow(nn.Module):
         pyramid = FeaturePyramid(
             self.pyramid_widths, self.convs_per_level, dtype=self.dtype, name="pyramid"
         )(frames.reshape(batch * time, *frames.shape[2:]))
-        decoder = nn.remat(DenseDecoder) if self.remat else DenseDecoder
-
         flow, features, flows = None, None, []
         for level in range(coarsest, self.finest_level - 1, -1):
-            first, second = _pairs(pyramid[level], batch, bidirectional)
-            inputs = [first]
-            if self.multi_scale:
-                size = first.shape[1:3]
-                if flow is None:
-                    flow = jnp.zeros((*first.shape[:3], 2), jnp.float32)
-                else:
-                    flow = resize_flow(flow, size)
-                    second = warp(second, flow, padding="zeros")
-                inputs.append(flow.astype(self.dtype))
-            elif features is not None:
-                inputs.append(_resize(features, first.shape[1:3]))
-            if self.use_cost_volume:
-                costs = cost_volume(first, second, max_displacement=self.max_displacement)
-                inputs.append(nn.leaky_relu(costs, NEGATIVE_SLOPE))
-            else:
-                inputs.append(second)
-            features, residual = decoder(
+            decoder = DenseDecoder(
                 self.decoder_widths,
                 predict_flow=self.multi_scale or level == self.finest_level,
                 dtype=self.dtype,
                 name=f"decoder{level}",
-            )(jnp.concatenate(inputs, -1))
-            if residual is not None:
-                flow = residual if flow is None else flow + residual
+            )
+            first, second = _pairs(pyramid[level], batch, bidirectional)
+            group = self._pairs_per_group(first.shape, first.shape[0] // batch)
+            decode = self._decode if group is None else _in_groups(self._decode, group)
+            flow, features = decode(decoder, first, second, flow, features)
+            if flow is not None:
                 flows.append(flow.reshape(batch, -1, *flow.shape[1:]))
         return tuple(reversed(flows))
+
+    def _decode(
+        self,
+        decoder: nn.Module,
+        first: Float[Array, "n h w c"],
+        second: Float[Array, "n h w c"],
+        flow: Float[Array, "n _ _ 2"] | None,
+        features: Float[Array, "n _ _ f"] | None,
+    ) -> tuple[Array | None, Array | None]:
+        """Computes the flow of a level, and the features that the next level reads, if any."""
+        inputs = [first]
+        if self.multi_scale:
+            if flow is None:
+                flow = jnp.zeros((*first.shape[:3], 2), jnp.float32)
+            else:
+                flow = resize_flow(flow, first.shape[1:3])
+                second = warp(second, flow, padding="zeros")
+            inputs.append(flow.astype(self.dtype))
+        elif features is not None:
+            inputs.append(resize_linear(features, first.shape[1:3]))
+        if self.use_cost_volume:
+            costs = cost_volume(first, second, max_displacement=self.max_displacement)
+            inputs.append(nn.leaky_relu(costs, NEGATIVE_SLOPE))
+        else:
+            inputs.append(second)
+        features, residual = decoder(jnp.concatenate(inputs, -1))
+        if residual is not None:
+            flow = residual if flow is None else flow + residual
+        return flow, None if self.multi_scale else features
+
+    def _pairs_per_group(self, shape: tuple[int, ...], pairs_per_clip: int) -> int | None:
+        """Returns the size of the groups of a level's pairs, or None to compute all at once.
+
+        With `jax.export`, the batch size may be unknown; then the pairs of one clip decide, and
+        the size divides the number of pairs for any batch size.
+        """
+        num_pairs, height, width = shape[:3]
+        known = pairs_per_clip if jax.export.is_symbolic_dim(num_pairs) else num_pairs
+        largest = max(self.group_pixels // (height * width), 1)
+        if not self.remat or on_cpu() or known <= largest:
+            return None
+        return max(size for size in range(1, largest + 1) if num_pairs % size == 0)
+
+
+def _in_groups(decode: Callable[..., Any], size: int) -> Callable[..., Any]:
+    """Returns `decode` for `size` pairs at a time; the gradient recomputes group by group."""
+
+    def decode_group(decoder, carry, inputs):
+        return carry, decode(decoder, *inputs)
+
+    # The loop already keeps XLA from merging the recomputation with the first computation.
+    scan = nn.scan(
+        nn.remat(decode_group, prevent_cse=False),
+        variable_broadcast="params",
+        split_rngs={"params": False},
+    )
+
+    def decode_all(decoder, *inputs):
+        groups = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), inputs)
+        _, outputs = scan(decoder, (), groups)
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), outputs)
+
+    return decode_all
 
 
 def _pairs(features: Array, batch: int, bidirectional: bool) -> tuple[Array, Array]:
@@ -186,8 +246,3 @@ def _pairs(features: Array, batch: int, bidirectional: bool) -> tuple[Array, Arr
             jnp.concatenate([second, first], 1),
         )
     return first.reshape(-1, *shape), second.reshape(-1, *shape)
-
-
-def _resize(features: Array, size: tuple[int, int]) -> Array:
-    shape = (features.shape[0], *size, features.shape[-1])
-    return jax.image.resize(features, shape, "bilinear")

@@ -57,6 +57,7 @@ class FlowOfFeatures(nn.Module):
         kernels: "tvl1" or "sobel"; see `afn_jax.ops.representation_flow`.
         normalize: scale each clip to [0, 255] first.
         remat: what reverse mode stores; see `afn_jax.ops.representation_flow`.
+        implementation: "auto", "xla" or "pallas"; see `afn_jax.ops.representation_flow`.
     """
 
     num_iterations: int = 20
@@ -64,6 +65,7 @@ class FlowOfFeatures(nn.Module):
     kernels: Literal["tvl1", "sobel"] = "tvl1"
     normalize: bool = True
     remat: Literal["none", "iteration", "all"] = "all"
+    implementation: Literal["auto", "xla", "pallas"] = "auto"
 
     @nn.compact
     def __call__(self, features: Float[Array, "b t h w c"]) -> Float[Array, "b t2 h w c2"]:
@@ -91,6 +93,7 @@ class FlowOfFeatures(nn.Module):
             num_iterations=self.num_iterations,
             kernels=self.kernels,
             remat=self.remat,
+            implementation=self.implementation,
         )
         return jnp.concatenate([flow[..., 0], flow[..., 1]], axis=-1)
 
@@ -115,6 +118,7 @@ class RepresentationFlow(nn.Module):
         kernels: "tvl1" or "sobel"; see `afn_jax.ops.representation_flow`.
         fusion: "none": the flow replaces the features, as in the paper; "residual": see above.
         remat: what reverse mode stores; see `afn_jax.ops.representation_flow`.
+        implementation: "auto", "xla" or "pallas"; see `afn_jax.ops.representation_flow`.
         dtype: of the convolutions and the output; the flow is always computed in float32.
         axis_name: pmap axis over which the norm of "residual" averages its statistics.
     """
@@ -128,6 +132,7 @@ class RepresentationFlow(nn.Module):
     remat: Literal["none", "iteration", "all"] = "all"
     dtype: Any = jnp.float32
     axis_name: str | None = None
+    implementation: Literal["auto", "xla", "pallas"] = "auto"
 
     @nn.compact
     def __call__(
@@ -185,6 +190,7 @@ def _layer(module: nn.Module, x: Array, between: tuple[int, ...], train: bool) -
             learned=module.learned,
             kernels=module.kernels,
             remat=module.remat,
+            implementation=module.implementation,
             name=f"flow{suffix}",
         )(reduced)
         y = _conv(module, width, 3, f"expand{suffix}")(jnp.asarray(flow, module.dtype))

@@ -126,6 +126,9 @@ class ResNetEncoder(nn.Module):
         stem_middle: channels between the two steps of a (2+1)D stem; None: one convolution.
         insert: `insert(index, x)` replaces the output of the stem (index 0, before the pooling) and
             of each stage (index 1 to 4) before the next stage; None changes nothing.
+        remat_stages: number of stages, from the first, whose blocks are computed again for the
+            gradient instead of stored. Earlier stages take more memory. Numbers and batch
+            statistics stay the same.
     """
 
     stem_kernel: tuple[int, ...]
@@ -139,6 +142,7 @@ class ResNetEncoder(nn.Module):
     stem_pool: bool = True
     stem_middle: int | None = None
     insert: Callable[[int, Array], Array] | None = None
+    remat_stages: int = 0
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *space c"]) -> list[Array]:
@@ -155,17 +159,23 @@ class ResNetEncoder(nn.Module):
         for stage, (num_blocks, strides) in enumerate(
             zip(self.stage_sizes, self.stage_strides, strict=True)
         ):
-            for block in range(num_blocks):
-                x = self.block(
+            call = nn.remat(_call) if stage < self.remat_stages else _call
+            for index in range(num_blocks):
+                block = self.block(
                     self.width * 2**stage,
-                    strides if block == 0 else (1,) * len(strides),
+                    strides if index == 0 else (1,) * len(strides),
                     self.conv,
                     self.norm,
-                    name=f"res{stage + 2}_{block}",
-                )(x)
+                    name=f"res{stage + 2}_{index}",
+                )
+                x = call(block, x)
             x = insert(stage + 1, x)
             features.append(x)
         return features
+
+
+def _call(block: nn.Module, x: Array) -> Array:
+    return block(x)
 
 
 def max_pool_frames(x: Float[Array, "*lead h w c"]) -> Float[Array, "*lead h2 w2 c"]:

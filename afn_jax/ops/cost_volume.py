@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from afn_jax.ops.backend import on_cpu
 from afn_jax.ops.checks import check_float
 from afn_jax.types import Array
 
@@ -48,10 +49,10 @@ def cost_volume(
     dtype = jnp.promote_types(features1.dtype, features2.dtype)
     sum_dtype = jnp.promote_types(dtype, jnp.float32)
     num_maps = math.prod(leading)
-    # The limit is far beyond any real feature; it keeps products finite.
+    # The limit is far beyond any real feature; it keeps products finite. Features of half precision
+    # are widened first, so that their gradients are summed in float32 too.
     features1, features2 = (
-        jnp.clip(x.astype(dtype), -_LARGEST, _LARGEST) if dtype != jnp.float16 else x.astype(dtype)
-        for x in (features1, features2)
+        jnp.clip(x.astype(sum_dtype), -_LARGEST, _LARGEST) for x in (features1, features2)
     )
     if num_maps * height * width == 0:
         return jnp.zeros((*leading, height, width, side * side), dtype)
@@ -60,9 +61,9 @@ def cost_volume(
     pair = (features1.reshape(shape), features2.reshape(shape))
 
     def volume_of(features1, features2):
-        return _volume(features1, features2, reach, sum_dtype)
+        return _volume(features1, features2, reach)
 
-    if jax.default_backend() == "cpu":
+    if on_cpu():
         # One map at a time, so that its data stays in the cache; recomputed in reverse mode.
         one = jax.checkpoint(lambda pair: volume_of(*(x[None] for x in pair))[0])
         volume = jax.lax.map(one, pair)
@@ -71,7 +72,7 @@ def cost_volume(
     return volume.astype(dtype).reshape(*leading, height, width, side * side)
 
 
-def _volume(features1: Array, features2: Array, reach: int, sum_dtype) -> Array:
+def _volume(features1: Array, features2: Array, reach: int) -> Array:
     """`[n, H, W, C]` twice -> `[n, H, W, (2 * reach + 1) ** 2]`."""
     num_maps, height, width, channels = features1.shape
     side = 2 * reach + 1
@@ -92,7 +93,6 @@ def _volume(features1: Array, features2: Array, reach: int, sum_dtype) -> Array:
             sources,
             targets[:, row : row + height],
             precision=jax.lax.Precision.HIGHEST,  # no reduced precision on a GPU or TPU
-            preferred_element_type=sum_dtype,
         )
         costs.append(_band(pairs, side))
     volume = jnp.stack(costs, axis=-2).reshape(num_maps, height, num_blocks * block, side * side)

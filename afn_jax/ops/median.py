@@ -31,7 +31,10 @@ def median_filter(x: Float[Array, "*batch h w"], size: int) -> Float[Array, "*ba
         raise ValueError(f"size is {size}; pass an odd number of pixels, e.g. 3 or 5")
     if size == 1 or x.size == 0:
         return x
-    height, width = x.shape[-2:]
+    dtype, (height, width) = x.dtype, x.shape[-2:]
+    if jnp.issubdtype(dtype, jnp.floating):
+        # The values stay the same, and the gradient is summed in float32.
+        x = x.astype(jnp.promote_types(dtype, jnp.float32))
     reach = size // 2
     padded = jnp.pad(x, [(0, 0)] * (x.ndim - 2) + [(reach, reach)] * 2, mode="edge")
     values = [
@@ -43,7 +46,7 @@ def median_filter(x: Float[Array, "*batch h w"], size: int) -> Float[Array, "*ba
         smaller = jnp.minimum(values[low], values[high])
         values[high] = jnp.maximum(values[low], values[high])
         values[low] = smaller
-    return values[size * size // 2]
+    return values[size * size // 2].astype(dtype)
 
 
 @cache

@@ -10,10 +10,13 @@ import math
 from typing import Any, Literal
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from afn_jax.ops import flow_kernel
+from afn_jax.ops.backend import on_cpu
 from afn_jax.ops.checks import check_float
 from afn_jax.ops.derivative import differentiate_as
 from afn_jax.ops.stencils import forward_difference, forward_difference_again, shift
@@ -22,6 +25,7 @@ from afn_jax.types import Array
 
 KERNELS = ("tvl1", "sobel")
 REMAT = ("none", "iteration", "all")
+IMPLEMENTATIONS = ("auto", "xla", "pallas")
 
 # Target size of one variable of the iteration for a chunk of maps on the CPU: most of what an
 # iteration touches then stays in the cache. Differentiation uses smaller chunks of only a few maps,
@@ -29,6 +33,9 @@ REMAT = ("none", "iteration", "all")
 _CHUNK_BYTES = 820_000
 _DIFFERENTIATED_CHUNK_BYTES = 210_000
 _DIFFERENTIATED_CHUNK_MAPS = 8
+# On accelerators: large enough to keep every unit busy (guessed). Reverse mode stores ten variables
+# per iteration, which for all maps of 32 clips of 32 frames took 18 GiB.
+_ACCELERATOR_CHUNK_BYTES = 2**24
 
 _LARGEST = 1e8
 
@@ -100,6 +107,7 @@ def representation_flow(
     num_iterations: int = 20,
     kernels: Literal["tvl1", "sobel"] = "tvl1",
     remat: Literal["none", "iteration", "all"] = "all",
+    implementation: Literal["auto", "xla", "pallas"] = "auto",
 ) -> Float[Array, "*batch h w c 2"]:
     """Computes the flow from `features1` to `features2`, for each channel separately (Algorithm 1).
 
@@ -123,6 +131,13 @@ def representation_flow(
             "iteration": the ten maps at the start of each iteration, recomputing the rest; "all":
             only the inputs, recomputing all iterations, on the CPU chunk by chunk. "all" needs the
             least memory, and on the CPU also the least time.
+        implementation: "xla": a loop that XLA compiles. "pallas": a kernel for NVIDIA GPUs of
+            compute capability 9 or 10 and for TPUs that keeps a map on the chip for all iterations.
+            It has derivatives in reverse mode only, with the memory of `remat="all"`, and is
+            interpreted on the CPU, slowly, for tests. Where there is no kernel, "pallas" uses the
+            loop: for "sobel", float64, zero iterations, unknown sizes (`jax.export`), other
+            devices, and maps larger than 64 x 64 pixels on a GPU or 46 x 46 on a TPU.
+            "auto": "xla", because the kernel has not been run on any device yet.
 
     Returns:
         `[..., H, W, C, 2]`, (x, y) = (right, down) in pixels; float32 or higher precision.
@@ -131,13 +146,14 @@ def representation_flow(
         ValueError: if the shapes differ, the features are not float, a kernel in `params` has the
             wrong shape, or an option is unknown.
     """
-    _check(features1, features2, num_iterations, kernels, remat)
+    _check(features1, features2, num_iterations, kernels, remat, implementation)
     params = _complete(params, kernels)
     dtype = jnp.promote_types(jnp.promote_types(features1.dtype, features2.dtype), jnp.float32)
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), params)
 
     *leading, height, width, channels = features1.shape
     shape = (math.prod(leading), height, width, channels)
+    known_maps = math.prod(n for n in leading if not jax.export.is_symbolic_dim(n))
     # The limit is far beyond any real feature; it keeps squares finite.
     pairs = tuple(
         jnp.clip(jnp.asarray(x, dtype).reshape(shape), -_LARGEST, _LARGEST)
@@ -150,9 +166,13 @@ def representation_flow(
     to_differentiate = jax.checkpoint(flow_of_pairs) if remat == "all" else flow_of_pairs
     if math.prod(features1.shape) == 0:
         flow = jnp.zeros((*shape, 2), dtype)
-    elif jax.default_backend() == "cpu":
+    elif implementation == "pallas" and flow_kernel.fits(shape, dtype, kernels, num_iterations):
+        # The checkpoint recomputes what the kernel reads from the features, but not the kernel.
+        by_kernel = functools.partial(_flow_by_kernel, num_iterations=num_iterations)
+        flow = jax.checkpoint(by_kernel)(params, *pairs)
+    elif on_cpu():
         flow = differentiate_as(
-            functools.partial(_map_chunks, flow_of_pairs, _CHUNK_BYTES, shape[0]),
+            functools.partial(_map_chunks, flow_of_pairs, _CHUNK_BYTES, known_maps),
             functools.partial(
                 _map_chunks,
                 to_differentiate,
@@ -160,18 +180,38 @@ def representation_flow(
                 _DIFFERENTIATED_CHUNK_MAPS,
             ),
         )(params, pairs)
+    elif chunk := _maps_per_chunk_on_accelerators(shape, dtype):
+        flow = _map_chunks(to_differentiate, _ACCELERATOR_CHUNK_BYTES, chunk, params, pairs)
     else:
         flow = to_differentiate(params, *pairs)
     return flow.reshape(*leading, height, width, channels, 2)
 
 
+def _maps_per_chunk_on_accelerators(shape: tuple, dtype: Any) -> int:
+    """Returns a divisor of the number of maps, so that there is one program; 0: all at once."""
+    num_maps = shape[0]
+    largest = max(_ACCELERATOR_CHUNK_BYTES // (math.prod(shape[1:]) * dtype.itemsize), 1)
+    if jax.export.is_symbolic_dim(num_maps) or num_maps <= largest:
+        return 0
+    return max(n for n in range(1, largest + 1) if num_maps % n == 0)
+
+
 def _map_chunks(flow_of_pairs, chunk_bytes, chunk_maps, params, pairs):
-    """Processes the maps in chunks that are small enough to stay in the cache."""
+    """Processes the maps in chunks that are small enough to stay in the cache.
+
+    With `jax.export`, the number of maps may be a multiple of an unknown batch size; then the size
+    of a chunk divides it for any batch size.
+    """
     num_maps = pairs[0].shape[0]
-    map_bytes = pairs[0][0].size * pairs[0].dtype.itemsize
-    chunk = min(max(chunk_bytes // map_bytes, 1), chunk_maps, num_maps)
-    whole = num_maps - num_maps % chunk
-    chunks = tuple(x[:whole].reshape(-1, chunk, *x.shape[1:]) for x in pairs)
+    map_bytes = math.prod(pairs[0].shape[1:]) * pairs[0].dtype.itemsize
+    largest = min(max(chunk_bytes // map_bytes, 1), chunk_maps)
+    if jax.export.is_symbolic_dim(num_maps):
+        chunk = max(n for n in range(1, largest + 1) if num_maps % n == 0)
+    else:
+        chunk = min(largest, num_maps)
+    num_chunks = num_maps // chunk
+    whole = num_chunks * chunk
+    chunks = tuple(x[:whole].reshape(num_chunks, chunk, *x.shape[1:]) for x in pairs)
     flow = jax.lax.map(lambda chunk: flow_of_pairs(params, *chunk), chunks)
     flow = flow.reshape(whole, *flow.shape[2:])
     if whole == num_maps:
@@ -198,6 +238,18 @@ def _flow_of_chunk(params, features1, features2, num_iterations, kernels, remat)
         zero_state(features1), brightness, weights, stencils, num_iterations, remat != "none"
     )
     return jnp.stack(state.flow, axis=-1)
+
+
+def _flow_by_kernel(params, features1, features2, num_iterations):
+    flow = flow_kernel.iterate(
+        features2 - features1,
+        _central(_taps(params.image_gradient), features2),
+        (params.tau, params.lam, params.theta),
+        params.divergence,
+        params.flow_gradient,
+        num_iterations,
+    )
+    return jnp.stack(flow, axis=-1)
 
 
 def _taps(kernels: Array) -> list:
@@ -269,7 +321,7 @@ def _complete(params: RepresentationFlowParams | None, kernels: str) -> Represen
     return RepresentationFlowParams(**filled)
 
 
-def _check(features1, features2, num_iterations, kernels, remat) -> None:
+def _check(features1, features2, num_iterations, kernels, remat, implementation) -> None:
     if features1.shape != features2.shape or features1.ndim < 3:
         raise ValueError(
             f"features1 has shape {features1.shape} and features2 {features2.shape}; both must be "
@@ -282,3 +334,6 @@ def _check(features1, features2, num_iterations, kernels, remat) -> None:
         raise ValueError(f'kernels is {kernels!r}; choose "tvl1" or "sobel"')
     if remat not in REMAT:
         raise ValueError(f"remat is {remat!r}; choose one of {', '.join(map(repr, REMAT))}")
+    if implementation not in IMPLEMENTATIONS:
+        allowed = ", ".join(map(repr, IMPLEMENTATIONS))
+        raise ValueError(f"implementation is {implementation!r}; choose one of {allowed}")

@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from afn_jax.ops.backend import on_cpu
 from afn_jax.ops.checks import check_float
 from afn_jax.ops.gray import rgb_to_gray
 from afn_jax.ops.median import median_filter
-from afn_jax.ops.resize import resize_flow
+from afn_jax.ops.resize import resize_flow, resize_linear
 from afn_jax.ops.stencils import (
     backward_difference,
     central_difference,
@@ -68,7 +69,7 @@ class TVL1Config:
     num_iterations: int = 30
     median_size: int = 5
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("tau", "lam", "theta"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; pass a number above 0")
@@ -119,7 +120,7 @@ def tvl1_flow(
     def solve(gray1, gray2):
         return _solve(gray1, gray2, config, return_energy)
 
-    if jax.default_backend() == "cpu" and num_pairs > 1:
+    if on_cpu() and num_pairs > 1:
         # One pair at a time, so that its maps stay in the cache.
         flow, energy = jax.lax.map(lambda pair: solve(pair[0][None], pair[1][None]), pairs)
         flow, energy = flow[:, 0], energy[:, 0]
@@ -135,7 +136,7 @@ def _solve(gray1: Array, gray2: Array, config: TVL1Config, return_energy: bool):
     """Maps two `[n, H, W]` to flow `[n, H, W, 2]` and energy `[n, scales, warps, iterations]`."""
     flow, energies = None, []
     for size in _pyramid(gray1.shape[-2:], config):
-        small1, small2 = (_resize(gray, size) for gray in (gray1, gray2))
+        small1, small2 = (resize_linear(gray, size, axes=(-2, -1)) for gray in (gray1, gray2))
         if flow is None:
             flow = jnp.zeros((*small1.shape, 2), small1.dtype)
         else:
@@ -212,12 +213,6 @@ def _pyramid(size: tuple[int, int], config: TVL1Config) -> list[tuple[int, int]]
             break
         sizes.append(smaller)
     return sizes[::-1]
-
-
-def _resize(gray: Array, size: tuple[int, int]) -> Array:
-    if gray.shape[-2:] == size:
-        return gray
-    return jax.image.resize(gray, (gray.shape[0], *size), "bilinear")
 
 
 def _gray255(frame1: Array, frame2: Array) -> tuple[Array, Array]:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
+from afn_jax.ops.backend import on_cpu
 from afn_jax.ops.checks import check_float
 from afn_jax.ops.derivative import differentiate_as
 from afn_jax.types import Array
@@ -72,7 +73,7 @@ def _four_gathers(padding: str, images: Array, flow: Array) -> Array:
     """Gathers the corners separately: XLA fuses all four into one kernel and stores no corner."""
     pixels = images.reshape(-1, images.shape[-1])
     rows, columns = _neighbors(padding, flow)
-    if jax.default_backend() == "cpu":  # which would recompute them per channel
+    if on_cpu():  # which would recompute them per channel
         rows, columns = jax.lax.optimization_barrier((rows, columns))
 
     def along_row(row):

@@ -1,5 +1,6 @@
 """Plots and images: flow, error maps, curves, confusion matrices. NumPy in, uint8 or SVG out."""
 
+from afn_jax.viz.class_colors import UNKNOWN, class_colors, css_color
 from afn_jax.viz.clip_figure import (
     error_pictures,
     fit,
@@ -15,9 +16,12 @@ from afn_jax.viz.flow_legend import flow_legend, flow_wheel
 from afn_jax.viz.png import png_data_uri
 
 __all__ = [
+    "UNKNOWN",
     "Series",
     "check_confusion",
+    "class_colors",
     "confusion_matrix",
+    "css_color",
     "error_pictures",
     "fit",
     "flow_legend",

@@ -72,7 +72,7 @@ def flow_scale(
 
 
 def flow_pictures(
-    flow: np.ndarray, *, max_magnitude: float, mask: np.ndarray | None = None, **size
+    flow: np.ndarray, *, max_magnitude: float, mask: np.ndarray | None = None, **size: int
 ) -> np.ndarray:
     """Renders flow with the standard color wheel, hatched where it is unknown.
 
@@ -97,7 +97,7 @@ def error_pictures(
     *,
     max_error: float,
     mask: np.ndarray | None = None,
-    **size,
+    **size: int,
 ) -> np.ndarray:
     """Renders the endpoint error as a heat map, from dark (0) to light (`max_error` px or more).
 
@@ -157,7 +157,7 @@ def _valid(flow: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     return finite if mask is None else finite & np.asarray(mask, bool)
 
 
-def _fit_known(pictures: np.ndarray, valid: np.ndarray, **size) -> np.ndarray:
+def _fit_known(pictures: np.ndarray, valid: np.ndarray, **size: int) -> np.ndarray:
     """Resizes images like `fit`, using only the pixels where `valid` `[T, H, W]` is True.
 
     Blocks without a valid pixel are hatched with gray diagonal stripes.

@@ -1,9 +1,15 @@
 """Color wheel as the legend of flow images."""
 
+import functools
+
+import jax
 import numpy as np
 
 from afn_jax.ops.flow_color import flow_to_rgb
 from afn_jax.viz.png import png_data_uri
+
+# One program: operation by operation, compiling takes seconds.
+_colors = jax.jit(functools.partial(flow_to_rgb, max_magnitude=1.0))
 
 
 def flow_wheel(diameter: int = 128) -> np.ndarray:
@@ -18,7 +24,7 @@ def flow_wheel(diameter: int = 128) -> np.ndarray:
     axis = (np.arange(diameter) - (diameter - 1) / 2) / (diameter / 2)
     flow = np.stack(np.meshgrid(axis, axis), -1).astype(np.float32)  # (x, y) = (right, down)
     distance = np.linalg.norm(flow, axis=-1)
-    colors = np.asarray(flow_to_rgb(flow, max_magnitude=1.0))
+    colors = np.asarray(_colors(flow))
     edge = np.clip((1 - distance) * diameter / 2 + 0.5, 0, 1)  # one px of soft edge
     alpha = np.rint(edge * 255).astype(np.uint8)
     return np.concatenate([colors, alpha[..., None]], -1)

@@ -3,7 +3,9 @@
 If the model is the published network with the same number of classes, `initialize_from(variables,
 "resnet18-f37072fd.pth", "resnet18")` is enough. torchvision's files are at
 https://download.pytorch.org/models/ under the names below. Other files load too if their keys are
-those of torchvision: `.pth` or `.pt`, which need PyTorch, or `.safetensors`.
+those of torchvision after a prefix, such as "state_dict.module.backbone.", which is found and
+reported: files of `torch.save`, which need PyTorch, or safetensors. `rename` replaces parts of
+other names.
 
 | architecture | trained on | file | model in this library |
 |---|---|---|---|
@@ -20,6 +22,7 @@ those of torchvision: `.pth` or `.pt`, which need PyTorch, or `.safetensors`.
 from afn_jax.weights.adapters import adapt_input_channels, average_input_channels, inflate_to_3d
 from afn_jax.weights.files import load_torch_state
 from afn_jax.weights.loading import LoadReport, initialize_from, load_into
+from afn_jax.weights.names import parse_renames, rename_names
 from afn_jax.weights.torchvision import ARCHITECTURES, convert
 
 __all__ = [
@@ -32,4 +35,6 @@ __all__ = [
     "initialize_from",
     "load_into",
     "load_torch_state",
+    "parse_renames",
+    "rename_names",
 ]

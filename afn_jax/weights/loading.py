@@ -12,7 +12,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from afn_jax.models.contract import check_choice
 from afn_jax.weights.adapters import adapt_input_channels, average_input_channels, inflate_to_3d
-from afn_jax.weights.files import load_torch_state
+from afn_jax.weights.files import read_tensors, to_arrays
+from afn_jax.weights.names import fit_names
 from afn_jax.weights.torchvision import convert
 
 InputChannels = Literal["repeat", "average"]
@@ -30,6 +31,7 @@ class LoadReport:
         outside: arrays of the model outside that part; they keep their values.
         unused: arrays of the weights that were not used: skipped ones, named as they would be in
             the model, and those outside the chosen part of the weights, named as they are there.
+        notes: what was done to the names of the file, see `fit_names`.
     """
 
     at: str
@@ -38,10 +40,12 @@ class LoadReport:
     kept: tuple[str, ...]
     outside: tuple[str, ...]
     unused: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         where = f"{self.at!r} of the model" if self.at else "the model"
         lines = [f"loaded {len(self.loaded)} arrays into {where}"]
+        lines += [f"  {note}" for note in self.notes]
         lines += [f"  adapted {name}: {change}" for name, change in self.adapted.items()]
         for title, names in (
             ("kept as they were", self.kept),
@@ -60,6 +64,7 @@ def initialize_from(
     part: str = "",
     at: str | None = None,
     skip: Sequence[str] = (),
+    rename: Mapping[str, str] | None = None,
     ignore: Sequence[str] = (),
     inflate: bool = False,
     input_channels: InputChannels | None = None,
@@ -71,16 +76,25 @@ def initialize_from(
         path: see `load_torch_state`.
         architecture: network that the weights belong to, see `ARCHITECTURES`.
         part, at, skip, inflate, input_channels: see `load_into`.
-        ignore: see `convert`.
+        rename: OLD -> NEW for parts of names in the file, see `rename_names`.
+        ignore: beginnings of names in the file to leave out, such as "aux_head." or "model_ema.".
+
+    Names in the file may stand in the entries of a training checkpoint and after a prefix, such as
+    "state_dict.module.backbone.": the one after which the names fit is removed and reported, see
+    `fit_names`.
 
     Returns:
         The new variables, and what happened to each array.
 
-    Raises: ValueError: if an array of the model or of the weights has no counterpart and was not
-    skipped.
+    Raises:
+        FileNotFoundError: if the file does not exist.
+        ImportError: if PyTorch or safetensors is needed but not installed.
+        ValueError: if the file is not a file of weights, if an array of the model or of the weights
+            has no counterpart and was not skipped, or if the names fit after several prefixes.
     """
-    converted = convert(load_torch_state(path), architecture, ignore=ignore)
-    return load_into(
+    fitted = fit_names(read_tensors(path), architecture, rename=rename, ignore=ignore, skip=skip)
+    converted = convert(to_arrays(fitted.state, path), architecture, partial=True)
+    variables, report = load_into(
         variables,
         converted,
         part=part,
@@ -89,6 +103,7 @@ def initialize_from(
         inflate=inflate,
         input_channels=input_channels,
     )
+    return variables, dataclasses.replace(report, notes=fitted.notes)
 
 
 def load_into(
@@ -121,7 +136,8 @@ def load_into(
         The new variables, and what happened to each array.
 
     Raises: ValueError: if an array of the model or of the weights has no counterpart and was not
-    skipped (the message lists those of both), or if nothing is left to load.
+    skipped (the message lists those of both), if nothing is left to load, or if an array that is
+    loaded contains NaN or infinity.
     """
     check_choice("input_channels", input_channels, ("repeat", "average", None))
     model = flatten_dict(unfreeze(variables), sep="/")
@@ -141,17 +157,26 @@ def load_into(
     given = {name for name in weights if not _matches(name, skip, at)}
     if not wanted | given:
         raise ValueError(f"skip: {tuple(skip)} leaves nothing to load; skip fewer layers.")
-    loaded, adapted, misfits = {}, {}, {}
+    loaded, adapted, misfits, not_finite = {}, {}, {}, []
     for name in sorted(wanted & given):
         value, change = _adapt(weights[name], model[name].shape, inflate, input_channels)
         if value.shape != model[name].shape:
             misfits[name] = f"weights {weights[name].shape}, model {model[name].shape}"
             continue
+        if not np.isfinite(value).all():
+            not_finite.append(name)
         loaded[name] = jnp.asarray(value, model[name].dtype)
         if change:
             adapted[name] = change
     if wanted != given or misfits:
         raise ValueError(_difference(wanted - given, given - wanted, misfits))
+    if not_finite:
+        more = f" and {len(not_finite) - 8} more" if len(not_finite) > 8 else ""
+        raise ValueError(
+            f"weights: NaN or infinity in {len(not_finite)} of the {len(loaded)} arrays: "
+            f"{', '.join(not_finite[:8])}{more}. The training that made them diverged, or the file "
+            "is damaged; use an earlier checkpoint of it, or download it again."
+        )
     report = LoadReport(
         at=at,
         loaded=tuple(loaded),
@@ -192,7 +217,9 @@ def _find_part(model: Iterable[str], weights: Iterable[str], skip: Sequence[str]
     found = [path for path, names in layers.items() if tops <= names]
     if len(found) != 1:
         where = (
-            f"in each of {found}: choose one with at=..." if found else "in no part of the model"
+            f"in each of {found}: choose one with at=... (--init.at)"
+            if found
+            else "in no part of the model"
         )
         raise ValueError(
             f"weights: their layers {sorted(tops)} are {where}. The model has {_by_layer(model)}."
@@ -245,8 +272,9 @@ def _difference(missing: set[str], unexpected: set[str], misfits: Mapping[str, s
     if len(misfits) > 8:
         lines.append(f"  and {len(misfits) - 8} more with different shapes")
     lines.append(
-        'skip=("classifier",) leaves out the named layers, inflate=True turns 2D kernels into 3D, '
-        'input_channels="repeat" or "average" is for inputs that are not RGB.'
+        '--init.skip classifier (in Python skip=("classifier",)) leaves out the named layers, '
+        "--init.inflate (inflate=True) turns 2D kernels into 3D, --init.input-channels repeat or "
+        'average (input_channels="repeat") is for inputs that are not RGB.'
     )
     return "\n".join(lines)
 

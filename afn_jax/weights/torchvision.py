@@ -1,7 +1,7 @@
 """Converts torchvision's parameters to variables of the networks here, at any width."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -101,15 +101,34 @@ def _vgg16() -> Iterator[Layer]:
 
 
 ARCHITECTURES: dict[str, Callable[[], Iterator[Layer]]] = {
-    **{f"resnet{depth}": partial(_resnet, depth) for depth in RESNETS},
-    "r3d_18": partial(_video_resnet, factorize=False),
-    "r2plus1d_18": partial(_video_resnet, factorize=True),
+    **{f"resnet{depth}": functools.partial(_resnet, depth) for depth in RESNETS},
+    "r3d_18": functools.partial(_video_resnet, factorize=False),
+    "r2plus1d_18": functools.partial(_video_resnet, factorize=True),
     "vgg16": _vgg16,
 }
 
 
+def torch_layers(architecture: str) -> dict[str, Layer]:
+    """PyTorch's names of all arrays of an architecture, and the layer of each.
+
+    Raises:
+        ValueError: for an unknown architecture.
+    """
+    if architecture not in ARCHITECTURES:
+        raise ValueError(unknown_name("architecture", architecture, ARCHITECTURES))
+    return {
+        f"{layer.torch}.{name}": layer
+        for layer in ARCHITECTURES[architecture]()
+        for name in _ENTRIES[layer.kind]
+    }
+
+
 def convert(
-    state: Mapping[str, np.ndarray], architecture: str, *, ignore: Sequence[str] = ()
+    state: Mapping[str, np.ndarray],
+    architecture: str,
+    *,
+    ignore: Sequence[str] = (),
+    partial: bool = False,
 ) -> dict[str, Any]:
     """Converts a PyTorch state dictionary to variables `{"params": ..., "batch_stats": ...}`.
 
@@ -117,31 +136,30 @@ def convert(
         state: result of `load_torch_state`.
         architecture: one of `ARCHITECTURES`.
         ignore: prefixes of names in `state` to leave out, such as "aux_head.".
+        partial: arrays of the architecture may be missing.
 
     Raises:
         ValueError: for an unknown architecture, or if `state` has a name that the architecture does
             not have, or lacks one that it has.
     """
-    if architecture not in ARCHITECTURES:
-        raise ValueError(unknown_name("architecture", architecture, ARCHITECTURES))
+    layers = torch_layers(architecture)
     rest = {key for key in state if not key.endswith(".num_batches_tracked")}
     rest = {key for key in rest if not key.startswith(tuple(ignore))}
     flat, missing = {}, []
-    for layer in ARCHITECTURES[architecture]():
-        for name, (collection, leaf) in _ENTRIES[layer.kind].items():
-            key = f"{layer.torch}.{name}"
-            if key not in rest:
-                missing.append(key)
-                continue
-            rest.remove(key)
-            value = state[key]
-            if leaf == "kernel":
-                value = _kernel(value, layer.kind, key)
-            flat[f"{collection}/{layer.path}/{leaf}"] = value
-    if missing or rest:
+    for key, layer in layers.items():
+        if key not in rest:
+            missing.append(key)
+            continue
+        rest.remove(key)
+        value = state[key]
+        collection, leaf = _ENTRIES[layer.kind][key.rpartition(".")[2]]
+        if leaf == "kernel":
+            value = _kernel(value, layer.kind, key)
+        flat[f"{collection}/{layer.path}/{leaf}"] = value
+    if (missing and not partial) or rest:
         raise ValueError(
             f"weights: they are not those of {architecture}.\n"
-            f"  missing: {_some(missing)}\n  unknown: {_some(sorted(rest))}\n"
+            f"  missing: {some(missing)}\n  unknown: {some(sorted(rest))}\n"
             f"Known architectures are {', '.join(ARCHITECTURES)}; ignore=(...) leaves names out."
         )
     return unflatten_dict(flat, sep="/")
@@ -160,7 +178,8 @@ def _kernel(weight: np.ndarray, kind: str, key: str) -> np.ndarray:
     return np.moveaxis(weight, (0, 1), (-1, -2))
 
 
-def _some(names: Sequence[str], most: int = 8) -> str:
+def some(names: Sequence[str], most: int = 8) -> str:
+    """The first names of a list, and the number of others; "none" for an empty list."""
     if not names:
         return "none"
     more = f" and {len(names) - most} more" if len(names) > most else ""

@@ -55,6 +55,25 @@ def test_bare_pyav_reads_the_same_clips_as_the_loader(folder, stride):
         assert decoded == min(5, different)
 
 
+def test_bare_pyav_reads_an_mp4_file_whose_first_key_frame_is_hidden(tmp_path):
+    """An edit list hides what is before time 0."""
+    for name in ("Jump", "Run"):
+        (tmp_path / name).mkdir()
+        for number in range(2):
+            options = {"g": "15", "bf": "2", "x264-params": "scenecut=0"}
+            path = tmp_path / name / f"{number}.mp4"
+            encode(path, "libx264", moving_picture(30), options=options, pts=range(-7, 23))
+    config = dataclasses.replace(CONFIG, root=str(tmp_path))
+    source = create_source(config, "train", 0)
+    reader = ClipReader(source, config)
+    for number, video in enumerate(source):
+        assert (video.num_frames, video.index.keyframes.tolist()) == (23, [8])
+        for seed in range(10):
+            ours = reader.training_example(number, np.random.default_rng(seed))["frames"]
+            bare = bare_example(video, video.index, config, np.random.default_rng(seed))
+            np.testing.assert_array_equal(bare, ours)
+
+
 def test_bare_pyav_reads_the_same_clips_of_real_videos(shared_data):
     config = dataclasses.replace(CONFIG, root=str(shared_data / "arid6/videos"), num_frames=16)
     source = create_source(config, "test", 0)

@@ -37,6 +37,32 @@ def test_the_teacher_sees_the_frame_after_the_clip():
     assert clip.flow_mask.all() and clip.flow_mask.shape == (3, 20, 24)
 
 
+def test_a_flow_that_nobody_uses_is_not_estimated_and_its_frame_not_decoded(monkeypatch):
+    decoded, estimated = [], []
+    clip_of = Counted.clip
+    monkeypatch.setattr(
+        Counted,
+        "clip",
+        lambda video, indices: decoded.append(len(indices)) or clip_of(video, indices),
+    )
+
+    def teacher(frames):
+        estimated.append(len(frames) - 1)
+        return Recorder()(frames)
+
+    starts = np.array([[2, 13]])
+    (clip,) = read_clips(Counted(0, num_frames=20), starts, 2, 3, teacher, future=False)
+    np.testing.assert_array_equal(clip.frames[:, 0, 0, 0], [2, 5, 13, 16])
+    np.testing.assert_array_equal(clip.flows[:, 0, 0], [[2, 5], [0, 0], [13, 16], [0, 0]])
+    np.testing.assert_array_equal(clip.flow_mask[:, 0, 0], [True, False, True, False])
+    assert (decoded, estimated) == ([4], [1, 1])
+    config = dataclasses.replace(SMALL, num_frames=2, size=(20, 24), flip=False, teacher="dis")
+    for flow_starts, frames in ((None, 3), ((0,), 2), ((0, 1), 3)):
+        example = ClipReader(CountedSource(3), config, flow_starts).evaluation_example(0)
+        assert example["flow_mask"][0, :, 0, 0].tolist() == [True, frames == 3]
+        assert decoded[-1] == frames
+
+
 def test_the_flow_mask_is_false_where_a_short_video_wraps_around():
     (clip,) = read_clips(Counted(0, num_frames=3), np.array([[0]]), 5, 1, Recorder())
     np.testing.assert_array_equal(clip.frames[:, 0, 0, 0], [0, 1, 2, 0, 1])

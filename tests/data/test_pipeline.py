@@ -1,10 +1,14 @@
 """The pipeline: order of the examples, resuming, and replacement of damaged videos."""
 
 import dataclasses
+import multiprocessing
+import os
+import signal
 
 import numpy as np
 import pytest
 
+from afn_jax.data import pipeline
 from afn_jax.data.clip_reader import ClipReader
 from afn_jax.data.pipeline import evaluation_batches, train_iterator
 from afn_jax.data.sources import create_source
@@ -168,3 +172,24 @@ def test_create_source():
             create_source(dataclasses.replace(config, **change), "train", 0)
     with pytest.raises(ValueError, match="data.source: got 'youtube'. Allowed are"):
         create_source(dataclasses.replace(config, source="youtube"), "train", 0)
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"), [(signal.SIGBUS, "/dev/shm, is full"), (signal.SIGKILL, "memory ran out")]
+)
+def test_a_reading_process_that_is_killed_is_an_error_with_the_likely_reason(
+    number, reason, monkeypatch
+):
+    received = []
+    receive = pipeline._receive_damaged
+    monkeypatch.setattr(
+        pipeline, "_receive_damaged", lambda *args: received.append(args[1]) or receive(*args)
+    )
+    config = dataclasses.replace(SMALL, num_workers=1, num_threads=1, prefetch=1)
+    batches = iterator(CountedSource(), config=config)
+    next(batches)
+    assert {type(array) for array in received[0].values()} == {np.ndarray}  # not in shared memory
+    (worker,) = multiprocessing.active_children()
+    os.kill(worker.pid, number)
+    with pytest.raises(RuntimeError, match=f"a reading process was ended by signal.*{reason}"):
+        take(batches, 20)

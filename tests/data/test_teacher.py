@@ -1,13 +1,20 @@
 """Flow teachers: known shifts, small frames, and use in threads."""
 
 import pickle
+import subprocess
+import sys
 import threading
+from pathlib import Path
+from typing import get_args, get_type_hints
 
 import cv2
 import numpy as np
 import pytest
 
-from afn_jax.data.teacher import TEACHERS, DISTeacher, create_teacher
+from afn_jax.data.config import DataConfig
+from afn_jax.data.teacher import ON_DEVICE, TEACHERS, DISTeacher, create_teacher
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def texture(height, width, shift=(0.0, 0.0)):
@@ -94,7 +101,43 @@ def test_matches_opencv():
     np.testing.assert_array_equal(DISTeacher("medium")(frames)[0], solver.calc(*gray, None))
 
 
+def test_does_not_depend_on_the_frames_before():
+    """OpenCV changes the scales of its solver for small frames."""
+    frames = np.random.default_rng(0).integers(0, 256, (2, 40, 60, 3), np.uint8)
+    teacher = DISTeacher("medium")
+    before = teacher(frames)
+    teacher(frames[:, :16, :16])
+    np.testing.assert_array_equal(teacher(frames), before)
+
+
+def test_wide_and_low_frames_do_not_crash():
+    """In a process of its own: OpenCV reads beyond its arrays for such frames."""
+    code = """
+import numpy as np
+from afn_jax.data.teacher import DISTeacher
+rng = np.random.default_rng(0)
+for size in [(12, 40), (15, 90), (6, 60), (14, 640), (16, 80), (31, 80), (31, 400), (640, 14)]:
+    frames = rng.integers(0, 256, (2, *size, 3), np.uint8)
+    for preset in ("ultrafast", "fast", "medium"):
+        flow = DISTeacher(preset)(frames)
+        assert flow.shape == (1, *size, 2) and np.isfinite(flow).all(), (size, preset)
+print("all")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "all\n"), done.stderr
+
+
+def test_transposed_frames_have_transposed_flow():
+    shift = np.array([1.0, -0.5])
+    flow = DISTeacher("medium")(np.stack([texture(20, 80), texture(20, 80, shift)]))[0]
+    np.testing.assert_allclose(np.median(flow, (0, 1)), shift, atol=0.1)
+
+
 def test_rejects_unknown_names():
     with pytest.raises(ValueError, match="teacher: got 'raft'. Allowed are dis, tvl1"):
         create_teacher("raft")
     assert {name: create_teacher(name).name for name in TEACHERS} == {"dis": "dis", "tvl1": "tvl1"}
+
+
+def test_the_settings_take_every_teacher():
+    assert get_args(get_type_hints(DataConfig)["teacher"]) == (*TEACHERS, ON_DEVICE, "none")

@@ -13,10 +13,15 @@ def moving_picture(num_frames: int = 40, height: int = 48, width: int = 64) -> n
     return (127 + 60 * waves).astype(np.uint8)
 
 
-def encode(path, codec, frames, *, options=None, pixels="yuv420p", pts=None):
-    """Writes RGB frames `[N, H, W, 3]` as a video at 25 Hz, or at time stamps `pts`."""
+def encode(path, codec, frames, *, options=None, pixels="yuv420p", pts=None, aspect=None):
+    """Writes RGB frames `[N, H, W, 3]` as a video at 25 Hz, or at time stamps `pts`.
+
+    `aspect` is the width of a pixel divided by its height.
+    """
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options=options or {})
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = pixels
         stream.codec_context.thread_count = 1
@@ -27,6 +32,23 @@ def encode(path, codec, frames, *, options=None, pixels="yuv420p", pts=None):
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def numbered_pictures(num_frames: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """`[N, H, W, 3]` uint8: five bars per picture, the binary digits of its number below 32."""
+    numbers, bars = np.arange(num_frames), np.arange(width) * 5 // width
+    bright = numbers[:, None] >> bars & 1
+    pictures = np.where(bright, 210, 40).astype(np.uint8)
+    return np.ascontiguousarray(
+        np.broadcast_to(pictures[:, None, :, None], (num_frames, height, width, 3))
+    )
+
+
+def numbers_in(frames: np.ndarray) -> list[int]:
+    """Reads the numbers of `numbered_pictures` `[N, H, W, 3]`, of any size and compression."""
+    columns = frames.mean((1, 3))
+    bars = np.stack([part.mean(1) for part in np.array_split(columns, 5, axis=1)], axis=1)
+    return ((bars > 125) @ (1 << np.arange(5))).tolist()
 
 
 def write_video(path, num_frames=6, value=0):
@@ -41,10 +63,11 @@ def write_video(path, num_frames=6, value=0):
         container.mux(stream.encode(None))
 
 
-def sequential(path) -> np.ndarray:
-    """Decodes all frames in order: `[N, H, W, 3]` uint8 RGB."""
+def sequential(path, width=None) -> np.ndarray:
+    """Decodes all frames in order: `[N, H, W, 3]` uint8 RGB, as coded or scaled to a width."""
     with av.open(str(path), **LENIENT) as container:
-        return np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
+        frames = container.decode(video=0)
+        return np.stack([f.to_ndarray(format="rgb24", width=width) for f in frames])
 
 
 def names(source):

@@ -20,8 +20,9 @@ from afn_jax.tvl1_teacher import TVL1Teacher
 from afn_jax.types import Prediction
 from eval import flow_methods
 from eval.__main__ import main
-from eval.flow import FlowConfig, flow_line, place, run_flow
+from eval.flow import FlowConfig, flow_line, run_flow
 from eval.flow_methods import RunMethod, create_method, resize_frames
+from eval.flow_pairs import place
 from tests.small_run import small_config
 from train import config_file
 from train.config import InitConfig, ObjectiveConfig, TrainConfig
@@ -114,8 +115,29 @@ def test_lists_damaged_pairs_without_counting_them(tmp_path):
     assert values["num_pairs"] == 1 and len(values["skipped"]) == 2
     assert "000001_11.png" in (tmp_path / "b/flow.html").read_text()
     (tmp_path / "training/image_2/000002_10.png").write_bytes(b"x")
-    with pytest.raises(ValueError, match="none of the 2 pairs in .* can be read"):
+    with pytest.raises(ValueError, match="none of the 2 pairs in .* can be used"):
         evaluated(tmp_path, tmp_path / "c")
+
+
+def test_leaves_out_and_counts_pairs_without_a_valid_pixel(tmp_path):
+    truths = make_kitti(tmp_path)
+    nothing = np.zeros(SIZE, bool)
+    for name in ("flow_occ", "flow_noc"):
+        write_flow(tmp_path / f"training/{name}/000001_10.png", truths[1][0], nothing)
+    values = evaluated(tmp_path, tmp_path / "out")
+    errors = [np.linalg.norm(flow, axis=-1)[known] for flow, known, _ in truths[::2]]
+    assert values["epe"] == pytest.approx(np.concatenate(errors).mean(), rel=1e-5)
+    means = [error.mean() for error in errors]
+    assert values["epe_per_pair"] == pytest.approx(np.mean(means), rel=1e-5)
+    assert values["num_pairs"] == 2 and len(values["pairs"]) == 2
+    ((name, reason),) = values["skipped"]
+    assert name.endswith("000001_10") and "known for none of its pixels" in reason
+    assert "Left out: 1 of 3 pairs without a pixel of known flow." in values["notes"]
+    for pair in (0, 2):
+        path = tmp_path / f"training/flow_occ/{pair:06d}_10.png"
+        write_flow(path, truths[pair][0], nothing)
+    with pytest.raises(ValueError, match="none of the 3 pairs .* known for none of its pixels"):
+        evaluated(tmp_path, tmp_path / "out")
 
 
 # ---------------------------------------------------------------- Networks

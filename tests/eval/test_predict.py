@@ -12,7 +12,7 @@ from train.loop import train
 @pytest.mark.parametrize("action", [True, False])
 def test_a_run_without_action_predicts_no_logits(tmp_path, monkeypatch, action):
     """Networks may keep a classifier that the objective does not train."""
-    for module in ("train.loop", "eval.predict"):
+    for module in ("train.program", "eval.predict"):
         monkeypatch.setattr(
             f"{module}.build_model", lambda config, classes, *, axis_name: SmallNetwork(classes)
         )

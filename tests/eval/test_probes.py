@@ -125,7 +125,7 @@ def test_rank_correlation_of_constant_values_is_nan():
 
 
 def test_probes_a_run(tmp_path, monkeypatch):
-    for module in ("train.loop", "eval.predict"):
+    for module in ("train.program", "eval.predict"):
         monkeypatch.setattr(f"{module}.build_model", build_small_network)
     first, second = (small_config(tmp_path / str(steps), steps=steps) for steps in (2, 4))
     evaluated = {}
@@ -163,7 +163,7 @@ def test_probes_a_run(tmp_path, monkeypatch):
 
 
 def test_skips_probes_that_the_network_cannot_answer(tmp_path, monkeypatch):
-    for module in ("train.loop", "eval.predict"):
+    for module in ("train.program", "eval.predict"):
         monkeypatch.setattr(f"{module}.build_model", build_small_network)
     config = small_config(tmp_path / "flow", steps=1, objective=ObjectiveConfig(action=False))
     train(config)
@@ -277,7 +277,7 @@ def test_rejects_a_dataset_without_readable_videos(tmp_path, monkeypatch):
         raise VideoReadError("damaged")
 
     monkeypatch.setattr("eval.predict.build_model", build_small_network)
-    monkeypatch.setattr("train.loop.build_model", build_small_network)
+    monkeypatch.setattr("train.program.build_model", build_small_network)
     config = small_config(tmp_path / "run", steps=1)
     train(config)
     monkeypatch.setattr(SyntheticVideo, "clip", damaged)

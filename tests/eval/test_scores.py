@@ -217,7 +217,7 @@ def test_warns_about_scores_of_an_older_checkpoint(folders, tmp_path, monkeypatc
     assert "newest" not in run_and_print(folders)[1]
     (tmp_path / "spatial" / "checkpoints" / str(SPATIAL.step + 9)).mkdir(parents=True)
     printed = " ".join(run_and_print(folders)[1].split())
-    assert f"scores.npz of spatial belongs to step {SPATIAL.step}, but the newest" in printed
+    assert f"scores.npz of {folders[0]} belongs to step {SPATIAL.step}, but the newest" in printed
     assert printed.count("warning") == 1
 
 
@@ -231,6 +231,15 @@ def test_warns_about_different_protocols_or_views(folders, tmp_path):
     for nothing in ((), ((),)):
         with pytest.raises(ValueError, match="scores: got none"):
             run_and_print(*nothing)
+
+
+def test_messages_name_the_paths_that_were_given(folders, tmp_path):
+    other = dataclasses.replace(SPATIAL, class_names=("a", "c"))  # a copied run that was changed
+    (tmp_path / "copy").mkdir()
+    other.save(tmp_path / "copy" / "scores.npz")
+    with pytest.raises(ValueError, match=r"/spatial and .*/copy have different classes"):
+        run_and_print((folders[0], str(tmp_path / "copy")))
+    assert "/copy: top1=" in run_and_print((str(tmp_path / "copy" / "scores.npz"),))[1]
 
 
 def test_weights_and_space_come_from_the_protocol(folders, tmp_path):
@@ -277,7 +286,8 @@ def test_fuses_splits_separately_and_averages_them(folders, tmp_path):
     assert values["top1"] == pytest.approx((1 / 3 + 1) / 2)
     assert (values["splits"], values["num_videos"]) == (2, 4)
     assert fuse_line(values).startswith("splits=2 top1=0.6667 low=")
-    assert [line.split(":")[0] for line in out.splitlines()] == ["spatial", "temporal", "s2", "t2"]
+    given = [folders[0], folders[1].removesuffix("/scores.npz"), *other]
+    assert [line.split(":")[0] for line in out.splitlines()] == given
     _, out = run_and_print(folders, tuple(other), sweep=True)
     assert "weights 1 : 0    top1=0.6667" in out  # the spatial streams: 1/3 and 1
     with pytest.raises(ValueError, match="got 2 streams for one split and 1 for another"):
@@ -292,5 +302,5 @@ def test_fuses_splits_separately_and_averages_them(folders, tmp_path):
         class_names=("a", "c"),
         run="x",
     ).save(tmp_path / "x.npz")
-    with pytest.raises(ValueError, match="spatial and x have different classes and cannot"):
+    with pytest.raises(ValueError, match="spatial and .*x.npz have different classes and cannot"):
         run_and_print(folders[:1], (str(tmp_path / "x.npz"),))

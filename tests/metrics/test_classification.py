@@ -107,11 +107,12 @@ def test_padding_does_not_count(metric):
     chex.assert_trees_all_equal(padded, plain)
 
 
-@pytest.mark.parametrize("metric", [TopK, PerClass])
-def test_returns_zeros_if_nothing_was_counted(metric):
+def test_has_no_accuracy_if_nothing_was_counted():
     scores, labels, _ = example(6, size=3)
-    result = metric.from_batch(scores, labels, np.zeros(3, bool)).compute()
-    assert not any(np.any(value) for value in result.values())
+    nothing = np.zeros(3, bool)
+    assert np.isnan(list(TopK.from_batch(scores, labels, nothing).compute().values())).all()
+    per_class = PerClass.from_batch(scores, labels, nothing).compute()
+    assert not any(np.any(value) for value in per_class.values())
 
 
 @pytest.mark.parametrize("metric", [TopK, PerClass])

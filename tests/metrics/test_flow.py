@@ -73,10 +73,13 @@ def test_masked_out_values_have_no_influence():
     assert EndpointErrorMetric.from_batch(flow, target, mask).compute() == pytest.approx(expected)
 
 
-def test_returns_zeros_if_nothing_was_counted():
+@pytest.mark.parametrize("metric", [EndpointErrorMetric, FlowOutliersMetric])
+def test_is_nan_if_nothing_was_counted_and_does_not_change_a_merge(metric):
     flow, target, mask = example(2)
-    result = EndpointErrorMetric.from_batch(flow, target, np.zeros_like(mask)).compute()
-    assert result == {"epe": 0, "zero_flow_epe": 0}
+    nothing = metric.from_batch(flow, target, np.zeros_like(mask))
+    assert np.isnan(list(nothing.compute().values())).all()
+    something = metric.from_batch(flow, target, mask)
+    assert nothing.merge(something).compute() == something.compute()
 
 
 def test_float16_input_is_summed_in_float32():

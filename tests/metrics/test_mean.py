@@ -27,9 +27,10 @@ def test_merges_parts_of_different_sizes_exactly():
 
 
 @pytest.mark.parametrize("zero", [0.0, np.float64(0), jnp.float32(0)])
-def test_is_zero_if_nothing_was_counted(zero):
-    assert Mean(zero, zero).compute() == 0.0
-    assert np.isfinite(jax.grad(lambda x: Mean(x, jnp.zeros(())).mean)(1.0))
+def test_is_nan_if_nothing_was_counted(zero):
+    assert np.isnan(Mean(zero, zero).compute()) and np.isnan(Mean(zero, zero).mean)
+    assert jax.grad(lambda x: Mean(x, jnp.zeros(())).mean)(1.0) == 0
+    assert Mean(zero, zero).merge(Mean(6.0, 2.0)).compute() == 3
 
 
 def test_keeps_the_double_precision_of_numpy_sums():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from afn_jax.losses import jointflow3d_loss
+from afn_jax.models import jointflow3d
 from afn_jax.models.jointflow3d import (
     JointFlow3D,
     _conv_or_shortcut,
@@ -169,3 +170,31 @@ def test_rejects_bad_arguments():
         init(tiny(triplet_stride=0))
     with pytest.raises(ValueError, match="flow_widths: got"):
         init(tiny(flow_widths=(8,)))
+
+
+def test_remat_changes_no_gradients_or_statistics_and_stores_less(monkeypatch):
+    monkeypatch.setattr(jointflow3d, "_REMAT_FROM", 0)
+    frames = clip(time=3)
+    fields = dict(num_frames=3, flow_widths=(16, 32), noise_std=0.0)
+    variables = initialized(tiny(**fields), frames)
+
+    def gradients(remat):
+        def loss(params):
+            prediction, updates = tiny(remat=remat, **fields).apply(
+                variables | {"params": params}, frames, train=True, mutable=["batch_stats"]
+            )
+            statistics = updates["batch_stats"]
+            of_flow = {name: statistics[name] for name in statistics if name.startswith("flow")}
+            return jnp.sin(prediction.flows[0]).sum(), of_flow
+
+        stored = jax.eval_shape(lambda p: jax.vjp(loss, p, has_aux=True)[1], variables["params"])
+        found = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
+        return found, sum(leaf.size for leaf in jax.tree.leaves(stored))
+
+    (found, less), (expected, more) = gradients(True), gradients(False)
+    assert less < 0.7 * more
+
+    def close(a, b):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * max(np.abs(b).max(), 1e-3))
+
+    jax.tree.map(close, found, expected)

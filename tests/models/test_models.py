@@ -52,7 +52,7 @@ SMALL = {
     "hidden-two-stream-vgg16": dict(num_frames=3),
     "spatial-tsn": dict(num_frames=3, backbone="resnet18"),
     "i3d": dict(num_frames=8),
-    "uf-tsn": dict(num_frames=3, spatial_depth=18),
+    "uf-tsn": dict(num_frames=3, spatial_depth=18, convs_per_level=1, decoder_widths=(32, 16)),
     "uf-tsn-flow": dict(num_frames=3),
     "repflow-resnet18": dict(num_frames=4, channels=4, num_iterations=2),
     "repflow-r3d18": dict(num_frames=8, channels=4, num_iterations=2),

@@ -117,7 +117,8 @@ def test_options_keep_the_shape_of_the_finest_flow():
     assert branched.logits.shape == (2, 5)
     plain = predict(small(multiscale=False), variables, clip())
     assert plain.logits is None and len(plain.flows) == 1
-    np.testing.assert_allclose(plain.flows[0], branched.flows[0], rtol=1e-5)
+    # Two programs, which XLA fuses differently; the flow reaches 5 px.
+    np.testing.assert_allclose(plain.flows[0], branched.flows[0], rtol=1e-5, atol=1e-5)
 
 
 def test_rejects_wrong_clip_lengths_and_encoders():

@@ -1,5 +1,7 @@
 """Coarse-to-fine flow: pyramid, warping, costs and residuals, compared with known values."""
 
+from functools import partial
+
 import chex
 import flax.linen as nn
 import jax
@@ -8,9 +10,11 @@ import numpy as np
 import pytest
 
 from afn_jax.nn.pwc import CoarseToFineFlow, DenseDecoder, FeaturePyramid
+from afn_jax.ops.backend import tracing_for
 from tests.filled_variables import filled_variables
 
 SMALL = dict(pyramid_widths=(4, 6), convs_per_level=2, decoder_widths=(5, 3))
+TWO_LEVELS = dict(pyramid_widths=(4,), convs_per_level=1, decoder_widths=(5, 3), max_displacement=1)
 
 
 def clip(time=2, height=16, width=24, channels=3):
@@ -131,22 +135,47 @@ def test_ablations_change_the_inputs_of_the_decoders():
     assert inputs(multi_scale=False, use_cost_volume=False) == [6 + 6, 4 + 3 + 4, 3 + 3 + 3]
 
 
-def test_remat_does_not_change_gradients():
-    frames = clip()
-    variables = filled_variables(CoarseToFineFlow(**SMALL), frames)
+@pytest.mark.parametrize("switches", [{}, {"multi_scale": False, "use_cost_volume": False}])
+def test_groups_of_pairs_do_not_change_flow_gradients_or_parameters(switches):
+    frames = clip(time=4)  # six pairs; groups of one at level 0, of three at level 1
+    plain = CoarseToFineFlow(**TWO_LEVELS, **switches, remat=False)
+    grouped = CoarseToFineFlow(**TWO_LEVELS, **switches, group_pixels=16 * 24)
+    variables = filled_variables(plain, frames)
+    with tracing_for("cuda"):
+        shapes = jax.eval_shape(grouped.init, jax.random.key(0), frames)
+    chex.assert_trees_all_equal_shapes_and_dtypes(shapes, variables)
 
-    def gradient(remat):
-        model = CoarseToFineFlow(**SMALL, remat=remat)
+    def loss(variables, model):
+        flows = model.apply(variables, frames, bidirectional=True)
+        return sum(jnp.sin(flow).sum() for flow in flows), flows
 
-        def loss(variables):
-            return sum(jnp.sin(100 * flow).sum() for flow in model.apply(variables, frames))
-
-        return jax.jit(jax.grad(loss))(variables)
+    with tracing_for("cuda"):
+        found, expected = (
+            jax.jit(jax.grad(partial(loss, model=model), has_aux=True))(variables)
+            for model in (grouped, plain)
+        )
 
     def close(a, b):  # sums of terms as large as the largest value of the leaf
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * np.abs(b).max())
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * np.abs(b).max())
 
-    jax.tree.map(close, gradient(False), gradient(True))
+    jax.tree.map(close, found, expected)
+
+
+def test_backward_pass_needs_the_memory_of_one_group():
+    frames = jax.ShapeDtypeStruct((1, 9, 32, 32, 3), jnp.float32)  # eight pairs
+
+    def temporaries(**fields):
+        model = CoarseToFineFlow(**TWO_LEVELS, **fields)
+        variables = jax.eval_shape(model.init, jax.random.key(0), frames)
+
+        def loss(variables, frames):
+            return sum(jnp.sin(flow).sum() for flow in model.apply(variables, frames))
+
+        with tracing_for("cuda"):
+            compiled = jax.jit(jax.grad(loss)).lower(variables, frames).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert temporaries(group_pixels=32 * 32) < 0.5 * temporaries(remat=False)
 
 
 def test_finest_level_stops_earlier_and_rejects_unknown_levels_and_single_frames():

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from afn_jax.nn import BasicBlock, Conv3D, ResNetEncoder, batch_norm, max_pool_frames
+from afn_jax.nn.conv2d import Conv2D
+from tests.filled_variables import filled_variables
 
 
 def reference_pool(x):
@@ -80,3 +82,41 @@ def test_encoder_returns_the_stem_and_each_stage():
     expected = [(8, 32, 16, 4), (8, 16, 8, 4), (4, 8, 4, 8), (2, 4, 2, 16), (1, 2, 1, 32)]
     assert [f.shape for f in features] == [(1, *shape) for shape in expected]
     assert "res3_1" in variables["params"] and "res2_1" not in variables["params"]
+
+
+def test_recomputed_stages_change_no_gradients_or_statistics_and_are_not_stored():
+    x = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
+
+    def encoder(remat_stages):
+        return ResNetEncoder(
+            stem_kernel=(3, 3),
+            stem_strides=(1, 1),
+            stage_strides=((1, 1),),
+            conv=Conv2D,
+            norm=batch_norm(train=True, dtype=jnp.float32, axis_name=None),
+            width=4,
+            stage_sizes=(3,),
+            stem_pool=False,
+            remat_stages=remat_stages,
+        )
+
+    variables = filled_variables(encoder(0), x)
+
+    def gradients(remat_stages):
+        def loss(params):
+            features, updates = encoder(remat_stages).apply(
+                variables | {"params": params}, x, mutable=["batch_stats"]
+            )
+            return jnp.sin(features[-1]).sum(), updates
+
+        stored = jax.eval_shape(lambda p: jax.vjp(loss, p, has_aux=True)[1], variables["params"])
+        found = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
+        return found, sum(leaf.size for leaf in jax.tree.leaves(stored))
+
+    (found, less), (expected, more) = gradients(1), gradients(0)
+    assert less < 0.5 * more
+
+    def close(a, b):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * np.abs(b).max())
+
+    jax.tree.map(close, found, expected)

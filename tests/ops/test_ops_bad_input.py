@@ -74,6 +74,11 @@ BAD = [
         dict(remat="some"),
         "remat is 'some'; choose one of 'none', 'iteration', 'all'",
     ),
+    (
+        "representation_flow",
+        dict(implementation="cuda"),
+        "implementation is 'cuda'; choose one of 'auto', 'xla', 'pallas'",
+    ),
     ("representation_flow", with_params(tau=np.ones(1)), r"params.tau has .*\(1,\); .* be \(\)"),
     (
         "representation_flow",

@@ -13,6 +13,7 @@ from scipy import ndimage
 from scipy.signal import convolve2d
 
 from afn_jax.ops import RepresentationFlowParams, initial_params, representation_flow
+from afn_jax.ops.backend import tracing_for
 
 # In the package, the function shadows the module of the same name.
 MODULE = importlib.import_module("afn_jax.ops.representation_flow")
@@ -314,6 +315,28 @@ def test_remat_does_not_change_gradients_and_all_parameters_get_gradients(kernel
         assert gradient.shape == leaf.shape
         # Each tap of the kernels too.
         assert np.all(np.isfinite(gradient)) and np.all(gradient != 0), name
+
+
+def test_chunks_on_accelerators_change_no_gradients(monkeypatch, float64):
+    features = jax.random.normal(jax.random.key(0), (2, 6, 4, 5, 2), jnp.float64) * 9
+    params = learned_params("tvl1")
+
+    def run():
+        def loss(params, first, second):
+            flow = representation_flow(first, second, params, num_iterations=2)
+            return jnp.sum(jnp.sin(flow))
+
+        gradients = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2)))
+        with tracing_for("cuda"):
+            traced = gradients.trace(params, *features)
+        return traced.lower().compile()(params, *features), str(traced.jaxpr)
+
+    expected, at_once = run()
+    module = importlib.import_module("afn_jax.ops.representation_flow")
+    monkeypatch.setattr(module, "_ACCELERATOR_CHUNK_BYTES", 4 * (4 * 5 * 2 * 8))
+    found, in_chunks = run()
+    assert "f64[2,3,4,5,2]" in in_chunks and "f64[2,3,4,5,2]" not in at_once
+    compare_trees(found, expected, rtol=1e-9)
 
 
 def test_parameters_that_are_none_stay_fixed(float64):

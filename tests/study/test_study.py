@@ -143,7 +143,7 @@ def test_scale_and_seeds_follow_the_backend():
 @pytest.fixture
 def small_study(tmp_path, monkeypatch):
     """A study of two arms with the smallest network, and their fusion."""
-    for module in ("train.loop", "eval.predict"):
+    for module in ("train.program", "eval.predict"):
         monkeypatch.setattr(f"{module}.build_model", build_small_network)
     stages = {"": {"toy": dataclasses.replace(small_config(tmp_path), steps=2, run_dir="")}}
     monkeypatch.setitem(RECIPES, "small", stages)

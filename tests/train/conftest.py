@@ -8,7 +8,7 @@ from tests.small_run import build_small_network, small_config
 @pytest.fixture
 def small_network(monkeypatch):
     """Trains `SmallNetwork`, which compiles in a second, whatever network the settings name."""
-    monkeypatch.setattr("train.loop.build_model", build_small_network)
+    monkeypatch.setattr("train.program.build_model", build_small_network)
 
 
 @pytest.fixture

@@ -175,6 +175,22 @@ def test_a_failed_write_leaves_older_checkpoints_intact(tmp_path):
     assert_equal(restore(tmp_path, LARGE)[0][0], make_state(4, LARGE))
 
 
+def test_removes_unfinished_checkpoints_before_anything_else(tmp_path):
+    """In a thread, the removal would meet that of the next manager of the same folder."""
+    save(tmp_path, [2])
+    left = tmp_path / "checkpoints" / "4.orbax-checkpoint-tmp"
+    for number in range(300):
+        path = left / "state" / str(number) / "array"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"0")
+    load_state(tmp_path, make_state(0))
+    assert left.is_dir()  # reading changes nothing
+    checkpoints = Checkpoints(tmp_path)
+    assert not left.exists()
+    checkpoints.close()
+    assert saved_steps(tmp_path) == [2]
+
+
 def test_a_failed_first_write_says_that_nothing_is_saved(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     with files_no_larger_than(100_000):

@@ -174,3 +174,17 @@ def test_the_command_without_arguments_lists_recipes():
         assert f"{name}  (--scale {scales})" in done.stdout
         assert all(f"      --stage {stage}\n" in done.stdout for stage in stages if stage)
     assert done.stderr == ""
+
+
+def test_repeated_options_of_names_add_up():
+    """tyro alone would use the last one and drop the others silently."""
+    line = (
+        "actionflownet --scale toy --init.rename a=b c=d --steps 3 --init.rename e=f "
+        "--init.skip=x --init.skip y --init.run-skip ^p --model.options q=1 --model.options r=2"
+    )
+    config = parse(line.split())
+    assert config.init.rename == ("a=b", "c=d", "e=f")
+    assert config.init.skip == ("x", "y") and config.init.run_skip == ("^p",)
+    assert config.model.options == ("q=1", "r=2") and config.steps == 3
+    # Numbers: the last one replaces the others.
+    assert parse("actionflownet --data.size 32 32 --data.size 64 64".split()).data.size == (64, 64)

@@ -11,6 +11,7 @@ from rich.console import Console
 from tests.small_run import small_config
 from train import data_checks, loop
 from train.config import TrainConfig
+from train.network import build_model
 from train.writers import read_metrics
 
 
@@ -65,7 +66,7 @@ def test_rejects_clips_longer_than_every_video(run_main, tmp_path):
     assert_refused(
         run_main,
         tmp_path,
-        ["data.num_frames", "spans 9 frames", "has 6", "--data.num_frames 6"],
+        ["data.num_frames", "spans 9 frames", "has 6", "--data.num-frames 6"],
         *("--data", "video-folder", "--data.root", root, "--data.num-frames", 9),
     )
 
@@ -148,5 +149,5 @@ def test_build_model_follows_the_objective():
         config = dataclasses.replace(
             config, objective=dataclasses.replace(config.objective, **objective)
         )
-        model = loop.build_model(config, 8, axis_name=None)
+        model = build_model(config, 8, axis_name=None)
         assert (model.predict_flow, model.classify) == parts

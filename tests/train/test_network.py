@@ -111,7 +111,15 @@ def test_leaves_out_what_the_objective_does_not_need(flow, action):
     config = of("actionflownet", flow, action)
     model = build_model(config, 3, axis_name=None)
     assert (model.predict_flow, model.classify) == (flow != "none", action)
-    check_outputs(model, config)
+    frames = config.data.num_frames
+    assert check_outputs(model, config) == (tuple(range(frames)) if flow != "none" else ())
+
+
+def test_a_network_without_a_future_flow_has_none_from_the_last_frame():
+    for name, flow in (("actionflownet-2f", "endpoint"), ("uf-tsn", "uf-tsn")):
+        config = of(name, flow)
+        starts = check_outputs(build_model(config, 3, axis_name=None), config)
+        assert starts == tuple(range(config.data.num_frames - 1))
 
 
 @pytest.mark.parametrize("flow", ["endpoint", "none"])

@@ -25,7 +25,7 @@ def former(tmp_path_factory):
     config = small_config(folder, steps=3, objective=ObjectiveConfig(action=False))
     config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, ema_decay=0.5))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("train.loop.build_model", build_small_network)
+        patch.setattr("train.program.build_model", build_small_network)
         result = train(config, Console(quiet=True))
     # As if one more step had been requested.
     (folder / "config.json").write_text(
@@ -92,7 +92,7 @@ def test_the_average_starts_at_the_parameters(former, tmp_path):
 def test_the_loop_starts_from_a_former_run_but_resumes_without(
     former, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr("train.loop.build_model", build_small_network)
+    monkeypatch.setattr("train.program.build_model", build_small_network)
     init = InitConfig(run=str(former[0]), run_skip=("^classifier/",))
     optim = dataclasses.replace(
         small_config(tmp_path).optim, groups=("^(Conv_0|norm|flow)/=0", ".*=1")

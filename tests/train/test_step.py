@@ -153,13 +153,17 @@ def test_devices_draw_differently():
     assert abs(alone - together) > 1e-4
 
 
-def test_a_batch_without_trusted_flow_has_zero_loss_and_finite_gradients():
+@pytest.mark.parametrize("flow", ["endpoint", "multiscale"])
+def test_a_batch_without_trusted_flow_has_zero_loss_and_gradient_and_no_endpoint_error(flow):
     batch = make_batch()
     batch = batch.replace(flow_mask=np.zeros_like(batch.flow_mask), mask=np.zeros(4, bool))
-    model, step = make_step(2)
+    batch = batch.replace(flows=np.full_like(batch.flows, np.nan))
+    model, step = make_step(2, flow=flow)
     state, metrics = step(first_state(model), batch)
-    assert float(metrics["loss"]) == 0
+    assert float(metrics.pop("loss")) == float(metrics.pop("gradient_norm")) == 0
     chex.assert_tree_all_finite(jax.device_get(state))
+    assert {"epe", "cross_entropy", "top1"} <= metrics.keys()
+    assert np.isnan(list(metrics.values())).all()
 
 
 def step_with(num_devices, *, optimizer=KEEP_GRADIENT, **options):

@@ -50,9 +50,9 @@ def test_train_step_is_traced_once_per_batch_shape(num_devices):
 
 def test_training_run_traces_its_step_once(tmp_path, monkeypatch):
     chex.clear_trace_counter()
-    monkeypatch.setattr("train.loop.build_model", build_small_network)
+    monkeypatch.setattr("train.program.build_model", build_small_network)
     monkeypatch.setattr(
-        "train.loop.make_train_step",
+        "train.program.make_train_step",
         lambda *args, **options: chex.assert_max_traces(make_train_step(*args, **options), n=1),
     )
     assert train(small_config(tmp_path, steps=2)).finished

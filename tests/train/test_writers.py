@@ -106,6 +106,23 @@ def test_speed_excludes_compiling_testing_and_saving(clock):
     assert terminal.speed(10)["steps_per_second"] == 1.0
 
 
+@pytest.mark.parametrize(("waited", "told"), [(1.5, True), (0.5, False)])
+def test_tells_once_that_reading_is_the_limit(clock, waited, told):
+    output, terminal = make_terminal()
+    terminal.start(0)
+    with terminal.reading():
+        clock[0] += 60.0  # the first batch, before the first step
+    terminal.speed(5)
+    for step in (9, 13):
+        with terminal.reading():
+            clock[0] += waited
+        clock[0] += 2.0 - waited
+        assert terminal.speed(step)["steps_per_second"] == 2.0  # as slow as the reading
+    text = output.getvalue()
+    assert text.count("training waits for clips 75% of the time") == told
+    assert ("--data.num-threads" in text) == told
+
+
 def test_prints_plain_lines_without_a_terminal(clock):
     output, terminal = make_terminal(total=200)
     terminal.start(0)
@@ -123,3 +140,10 @@ def test_does_not_wrap_lines(clock):
     terminal = Terminal(9, batch_size=4, console=Console(file=output, width=40))
     terminal.row(1, "test", {"a_long_name": 1.0, "another_long_name": 2.0, "and_a_third": 3.0})
     assert len(output.getvalue().splitlines()) == 1
+
+
+def test_lists_a_file_once_whatever_its_reasons(tmp_path):
+    add_skipped(tmp_path, [Skipped("a.avi", "frame 6"), Skipped("b.avi", "empty")])
+    add_skipped(tmp_path, [Skipped("a.avi", "frame 7"), Skipped("c.avi", "frame 7")])
+    assert [item.path for item in read_skipped(tmp_path)] == ["a.avi", "b.avi", "c.avi"]
+    assert read_skipped(tmp_path)[0].reason == "frame 6"

@@ -74,6 +74,26 @@ def test_rejects_a_different_shape():
         load_into(model, weights())
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_rejects_arrays_that_are_not_finite(value):
+    given = weights()
+    given["params"]["encoder"]["conv1"]["kernel"][0, 0, 0, 1] = value
+    with pytest.raises(
+        ValueError, match="NaN or infinity in 1 of the 4 arrays: params/encoder/conv1/kern"
+    ):
+        load_into(zeros(), given)
+    given["params"] = weights()["params"]
+    given["params"]["classifier"]["kernel"][0, 0] = value
+    load_into(zeros(), given, skip=("classifier",))  # not loaded
+
+
+def test_a_misfit_names_the_options_of_the_command():
+    model = zeros()
+    model["params"]["classifier"]["kernel"] = jnp.zeros((4, 11))
+    with pytest.raises(ValueError, match=r"--init.skip classifier .*--init.inflate .*"):
+        load_into(model, weights())
+
+
 def test_finds_the_part_or_lists_candidates():
     stream = zeros()
     one = {name: {"temporal": tree, "motion": {"w": 0.0}} for name, tree in stream.items()}

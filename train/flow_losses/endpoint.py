@@ -16,6 +16,7 @@ def endpoint_terms(
 ) -> Terms:
     """Endpoint error of the finest flow, in pixels of the frames, and that of zero flow."""
     flow, target, mask = flow_and_target(prediction, batch, starts)
+    target = jnp.where(mask[..., None], target, 0)  # NaN in it would make the gradient NaN
     return {
         "epe": Mean.from_values(endpoint_error(flow, target), mask),
         "zero_flow_epe": Mean.from_values(endpoint_error(jnp.zeros_like(target), target), mask),

@@ -1,9 +1,14 @@
 """ActionFlowNet (Ng, Choi, Neumann, Davis 2018): flow and action from one network.
 
-    python -m train actionflownet --data.root VIDEOS                 # multi-frame, from scratch
-    python -m train actionflownet --stage flow --data.root UCF101    # or in stages, as in the paper
-    python -m train actionflownet --stage joint --data.root UCF101
+    python -m afn_jax.data.prepare SHARDS --data ucf101 --data.root UCF101 \\
+      --data.short-side 256 --flow dis
+    python -m train actionflownet --data shards --data.root SHARDS                 # from scratch
+    python -m train actionflownet --stage flow --data shards --data.root SHARDS    # or in stages,
+    python -m train actionflownet --stage joint --data shards --data.root SHARDS   # as in the paper
     python -m train actionflownet --scale toy
+
+The first command decodes the videos once; reading them from their files at every step would keep a
+GPU waiting (docs/data.md, "Shards").
 
 A stage starts from the newest checkpoint of the stage in the last column, in its default folder.
 Expected top-1 in % on split 1 (Table 1; `stacked-2f-chairs`: Table 3):

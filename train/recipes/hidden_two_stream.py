@@ -1,8 +1,13 @@
 """Hidden Two-Stream Networks (Zhu, Lan, Newsam, Hauptmann 2018): MotionNet and two streams.
 
-    python -m train hidden-two-stream --stage motionnet --data.root UCF101
-    python -m train hidden-two-stream --stage temporal-c --data.root UCF101
+    python -m afn_jax.data.prepare SHARDS --data ucf101 --data.root UCF101 \\
+      --data.short-side 256
+    python -m train hidden-two-stream --stage motionnet --data shards --data.root SHARDS
+    python -m train hidden-two-stream --stage temporal-c --data shards --data.root SHARDS
     python -m train hidden-two-stream --stage all --scale toy
+
+The first command decodes the videos once; reading them from their files at every step would keep a
+GPU waiting (docs/data.md, "Shards").
 
 Top-1 in %, on split 1 of UCF101 (Table 1), and for the stages with -tsn and -i3d the two-stream
 result over three splits of UCF101 / HMDB51 (Table 4; VGG16 there 90.3 / 60.5):

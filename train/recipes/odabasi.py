@@ -1,12 +1,19 @@
 """Odabasi 2018 (workshop): unsupervised flow and the action from grayscale triplets, jointly.
 
-    python -m train odabasi --data.root UCF101
+    python -m afn_jax.data.prepare SHARDS --data ucf101 --data.root UCF101 --data.short-side 64
+    python -m train odabasi --data shards --data.root SHARDS
     python -m train odabasi --scale toy
+
+The first command decodes the videos once; reading them from their files at every step would keep a
+GPU waiting (docs/data.md, "Shards").
 
 A negative result: about 90 % on the training set but at most 27 % on the validation set (Figure 3)
 of a dataset that the paper does not name; UCF101 here. Joint loss (Eq. 3), Adam as in PyTorch,
 frames of 56 x 56, batch size 256 on two GTX 1080 Ti, color jitter, and noise on normalized frames,
 which the network adds (`--model.options noise_std=0.1`).
+
+256 clips need 29 GiB on a GPU, because the flow network only stores the outputs of its convolutions
+for the gradient. `--model.options remat=false` stores everything, with the same numbers: 59 GiB.
 
 Guessed, because the paper does not report them: the dataset, 48 frames per clip, the weights and
 the other constants of the loss (see `afn_jax/losses/jointflow3d.py`), the learning rate (PyTorch's

@@ -1,8 +1,12 @@
 """Representation Flow (Piergiovanni, Ryoo 2018): optical flow as a layer, learned with the action.
 
-    python -m train representation-flow --stage mini-kinetics --data.root MINI_KINETICS
-    python -m train representation-flow --stage hmdb51 --data.root HMDB51
+    python -m afn_jax.data.prepare SHARDS --data kinetics --data.root MINI_KINETICS \\
+      --data.short-side 128
+    python -m train representation-flow --stage mini-kinetics --data shards --data.root SHARDS
     python -m train representation-flow --stage all --scale toy
+
+The first command decodes the videos once; reading them from their files at every step would keep a
+GPU waiting (docs/data.md, "Shards").
 
 | stage | table | network | expected | starts from |
 |---|---|---|---|---|
@@ -37,7 +41,7 @@ stacked_flows=1` 37.6, and with `fusion=late` 57.5; `flow_after=0` 38.5, 1 58.4,
 | 7 | `mini-kinetics-2plus1d`, the same: 53.4; 36.3; 55.6; 39.2, 57.3, 60.7 |
 | 8 | `mini-kinetics` with `--data.size 224 224 --data.short-side 256` 61.1; `lowres-hmdb51` with \
 the same 65.4 (which networks they were is guessed) |
-| 9 | `kinetics`: `composition=flow-conv-flow` 68.1 |
+| 9 | `kinetics`: `composition=flow-conv-flow remat_stages=2` 68.1 |
 
 The paper contradicts itself: the fixed layer after block 3 has 59.4 in Table 2 but 53.6 (with 20
 iterations) in Table 3, where 59.4 is the learned layer with 10 iterations. Tables 1, 4 and 5 have
@@ -62,6 +66,12 @@ only one of the two networks: train two runs, as the paper does, and fuse them w
 fuse`. The test of section 3.3 uses every frame of a video:
 
     python -m eval action --run RUN --protocol representation-flow
+
+`kinetics`, `hmdb51` and `hmdb51-scratch` compute the blocks of the first two residual stages again
+for the gradient (`remat_stages=2`), which changes no numbers: 32 clips then need 46 GiB instead of
+more than 60. Repeat the option with other overrides. With several devices, which share the batch,
+`remat_stages=0` is faster. `--optim.accumulate` would also save memory, but batch norm would use
+the statistics of each part instead of the whole batch.
 
 Mini-Kinetics has the authors' 150 classes: `--data.classes FILE`, one per line. Guessed, because
 the paper does not report them: every second frame and weight decay 1e-6 (both from the authors'
@@ -146,7 +156,7 @@ KINETICS = replace(
     MINI_KINETICS,
     stage="kinetics",
     data=_LARGE,
-    model=ModelConfig(name="repflow-resnet50", dropout_rate=0.5),
+    model=ModelConfig(name="repflow-resnet50", dropout_rate=0.5, options=("remat_stages=2",)),
     **_epochs("kinetics", 32, 0.1, 50, 200),
 )
 HMDB51 = replace(
@@ -182,6 +192,8 @@ def _toy(paper: TrainConfig) -> TrainConfig:
     name = paper.model.name
     in_time = "r3d" in name or "plus1d" in name  # these halve the number of frames
     options = ("channels=8", "num_iterations=10")
+    if paper.model.options:
+        options += ("remat_stages=0",)
     if name in ("repflow-r3d18", "repflow-r2plus1d18"):
         options += ("flow_after=1",)  # after block 3 only two maps of 4 x 4 would be left
     config = toy(

@@ -1,11 +1,18 @@
 """UF-TSN (Yang, Kong, Yang 2021): an unsupervised flow estimator inside a temporal stream.
 
-    python -m train uf-tsn --stage flow --data.root UCF101
-    python -m train uf-tsn --stage warm-up --data.root UCF101
-    python -m train uf-tsn --stage end-to-end --data.root UCF101
-    python -m train uf-tsn --stage spatial --data.root UCF101 \\
+    python -m afn_jax.data.prepare SHARDS --data ucf101 --data.root UCF101 \\
+      --data.short-side 256
+    python -m train uf-tsn --stage flow --data shards --data.root SHARDS
+    python -m train uf-tsn --stage warm-up --data shards --data.root SHARDS \\
+      --init.weights resnet18-f37072fd.pth --init.architecture resnet18 \\
+      --init.part encoder --init.at motion_encoder --init.input-channels average
+    python -m train uf-tsn --stage end-to-end --data shards --data.root SHARDS
+    python -m train uf-tsn --stage spatial --data shards --data.root SHARDS \\
       --init.weights resnet152-394f9c45.pth --init.skip classifier
     python -m train uf-tsn --stage all --scale toy
+
+The first command decodes the videos once; reading them from their files at every step would keep a
+GPU waiting (docs/data.md, "Shards").
 
 | stage | section 3.2 | starts from |
 |---|---|---|
@@ -21,11 +28,7 @@ not report single streams.
     python -m eval action --run RUN --protocol uf-tsn
     python -m eval fuse --scores SPATIAL_RUN TEMPORAL_RUN
 
-Its classifiers start from ImageNet weights, the flow classifier too:
-
-    python -m train uf-tsn --stage warm-up --data.root UCF101 \\
-      --init.weights resnet18-f37072fd.pth --init.architecture resnet18 \\
-      --init.part encoder --init.at motion_encoder --init.input-channels average
+Its classifiers start from ImageNet weights, the flow classifier too.
 
 The rows of Table 2 need all three stages, each in its own folder (`--run-dir`, `--init.run`): "w/o
 multi-scale", 91.2 / 62.5, `--model.options multi_scale=false`; "w/o cost-volume & multi-scale",
@@ -41,6 +44,10 @@ step:
       --init.skip classifier --init.input-channels average
 
 The rows of PWC-Net and the other estimators need their weights, which are not included.
+
+In float32, on one GPU: 6.7 GiB for `flow`, 1.7 for `warm-up`, 6.8 for `end-to-end`. The finest
+levels are decoded in groups of pairs and computed again for the gradient, with the same numbers
+(`remat` and `group_pixels` in `afn_jax/nn/pwc.py`); otherwise `flow` would need 81 GiB.
 
 Guessed, because the paper does not report them: every solver (Adam at 1e-4 with weight decay 1e-6
 for the flow is ARFlow's; SGD and Adam for the rest), steps, batch sizes, crops and flips; that all

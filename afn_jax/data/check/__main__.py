@@ -1,24 +1,34 @@
 """Checks a dataset: reads its lists, decodes every video and prints counts and problems.
 
-    python -m afn_jax.data.check ROOT
+    afn-jax check ROOT
+
+`python -m afn_jax.data.check ROOT` is the same.
 
 The exit code is 0 if there is no harmful problem, 1 if a problem would stop training or make the
 numbers measured on the test videos wrong, and 2 after wrong usage.
 """
 
 import argparse
+import re
+import shutil
 import sys
-from collections.abc import Iterable, Iterator
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 
-from afn_jax.data.check.doctor import Dataset, Finding, Inspected, counts, diagnose
+from afn_jax.any_bytes import print_any_name
+from afn_jax.data.check.dataset import Dataset, Finding, Inspected
+from afn_jax.data.check.doctor import counts, diagnose
 from afn_jax.data.check.inspection import inspect_files
-from afn_jax.data.check.listing import checked_sources, list_dataset
+from afn_jax.data.check.kind_table import LISTED, kind_table
+from afn_jax.data.check.listing import FLOW_KIND, checked_sources, list_dataset
 from afn_jax.data.config import DataConfig
+from afn_jax.near_names import printable
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the command and returns its exit code."""
-    options = _parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m afn_jax.data.check") -> int:
+    """Runs the command and returns its exit code. `prog` is its name in the usage."""
+    print_any_name()
+    options = _parser(prog).parse_args(arguments)
     span = (options.num_frames - 1) * options.stride + 1
     if min(options.num_frames, options.stride, options.list_number) < 1 or options.threads < 0:
         return _wrong(
@@ -26,7 +36,11 @@ def main(arguments: list[str] | None = None) -> int:
         )
     try:
         dataset, paths = list_dataset(
-            options.root, options.source, options.annotations, options.list_number
+            options.root,
+            options.source,
+            options.annotations,
+            options.list_number,
+            options.frame_names,
         )
     except ValueError as error:
         return _wrong(str(error))
@@ -35,10 +49,13 @@ def main(arguments: list[str] | None = None) -> int:
         decode=not options.no_decode,
         num_threads=options.threads or None,
         progress=lambda results: _progress(results, len(paths)),
+        frame_names=options.frame_names,
     )
+    if dataset.kind == FLOW_KIND:
+        span = 1  # these are not cut into clips
     findings = diagnose(dataset, files, span)
     for line in report(dataset, files, findings, span, options.examples):
-        print(line)
+        print(_folded(line))
     return int(any(finding.harmful for finding in findings))
 
 
@@ -49,11 +66,16 @@ def report(
     span: int,
     examples: int,
 ) -> Iterator[str]:
-    """Yields the lines to print: the counts, then each finding with its first examples."""
-    yield f"{dataset.kind}, {len(dataset.class_names)} classes: " + _first(dataset.class_names, 5)
+    """Yields the lines to print: the counts, what lies in the folder, then each finding."""
+    classes = f", {len(dataset.class_names)} classes: " + _first(dataset.class_names, 5)
+    yield dataset.kind + (classes if dataset.class_names else "")
     yield f"{'':<20} {'train':>8} {'test':>8}"
     for what, train, test in counts(dataset, files, span):
         yield f"{what:<20} {train:>8} {test:>8}"
+    yield f"{'kind':<20} {'files':>8}"
+    for kind, count, example, became in kind_table(dataset, files):
+        example = "" if became == LISTED else f"; {'first: ' if count > 1 else ''}{example}"
+        yield f"{kind:<20} {count:>8}  {became}{example}"
     for finding in findings:
         yield f"{'HARM' if finding.harmful else 'note'} {len(finding.items):>6}  {finding.what}"
         for item in finding.items[:examples]:
@@ -64,10 +86,11 @@ def report(
     yield f"{harmful or 'no'} harmful problem{'' if harmful == 1 else 's'} found"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m afn_jax.data.check", description=__doc__.splitlines()[0]
+def _parser(prog: str) -> argparse.ArgumentParser:
+    description = (
+        "Checks a dataset: reads its lists, decodes every video and prints counts and problems."
     )
+    parser = argparse.ArgumentParser(prog=prog, description=description)
     add = parser.add_argument
     add("root", help="folder of the videos")
     add(
@@ -80,6 +103,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--list-number", type=int, default=default.list_number, help="number of the split (1)")
     add("--num-frames", type=int, default=default.num_frames, help="frames per clip (%(default)s)")
     add("--stride", type=int, default=default.stride, help="step between them (%(default)s)")
+    add(
+        "--frame-names",
+        default="",
+        help="names of the frames in folders, such as 'img_*' or 'rgb/*'",
+    )
     add("--threads", type=int, default=0, help="decoding threads; 0: one per core")
     add("--no-decode", action="store_true", help="check lists and file sizes only")
     add("--examples", type=int, default=5, help="examples to print per problem (%(default)s)")
@@ -92,7 +120,22 @@ def _wrong(message: str) -> int:
 
 
 def _first(names: tuple[str, ...], most: int) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+    return ", ".join(map(printable, names[:most])) + (", ..." if len(names) > most else "")
+
+
+def _folded(line: str) -> str:
+    """Breaks a line between words at the width of the terminal; a file gets whole lines."""
+    if not sys.stdout.isatty():
+        return line
+    columns = re.match(r" {13}|(HARM|note) +\d+  |.{20} {1,8}\d+  ", line)
+    lines = textwrap.wrap(
+        line,
+        max(60, shutil.get_terminal_size().columns - 1),
+        subsequent_indent=" " * (columns.end() + 2 if columns else 4),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(lines)
 
 
 def _progress(results: Iterable, total: int) -> Iterator:
@@ -102,7 +145,7 @@ def _progress(results: Iterable, total: int) -> Iterator:
             print(f"\r{count} of {total} files", end="", file=sys.stderr, flush=True)
         yield result
     if sys.stderr.isatty():
-        print("\r", end="", file=sys.stderr)
+        print("\r" + " " * len(f"{total} of {total} files") + "\r", end="", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -3,18 +3,19 @@
 import dataclasses
 import hashlib
 import os
+import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
-
-from afn_jax.data.check.doctor import Inspected
+from afn_jax.data.check.dataset import Inspected
+from afn_jax.data.check.frame_folders import inspect_frames
 from afn_jax.data.files.flow import read_flow
 from afn_jax.data.files.video import decode_all, index_video
+from afn_jax.data.files.video_stream import file_problem
 from afn_jax.data.source import VideoReadError
-from afn_jax.data.sources.frame_folder import find_frames
+from afn_jax.data.sources.identity import file_id
 
 FLOW_EXTENSIONS = (".flo", ".pfm")
 FOLDER = -1  # stands for the size of a folder
@@ -28,6 +29,7 @@ def inspect_files(
     decode: bool = True,
     num_threads: int | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
+    frame_names: str = "",
 ) -> dict[str, Inspected]:
     """Inspects files in parallel.
 
@@ -36,24 +38,27 @@ def inspect_files(
         decode: decode every frame of every video; otherwise check existence and size only.
         num_threads: number of threads; the default is the number of CPU cores.
         progress: wraps the iterator over the results, one per file.
+        frame_names: as for `find_frames`.
 
     Returns:
         The state of each file, by name.
     """
-    sizes = {name: _size(path) for name, path in paths.items()}
+    stats = {name: _stat(path) for name, path in paths.items()}
+    sizes = {name: _size(file) for name, file in stats.items()}
     as_long = defaultdict(set)
     for name, size in sizes.items():
         if size and size != FOLDER:  # empty files are reported anyway
-            as_long[size].add(os.path.realpath(paths[name]))
+            as_long[size].add(file_id(stats[name]) or os.path.realpath(paths[name]))
 
     def inspect(name: str) -> tuple[str, Inspected]:
         size, path = sizes[name], paths[name]
         if size is None:
             return name, Inspected(exists=False)
-        if size == 0:
-            return name, Inspected(problem="an empty file (0 bytes)")
+        if problem := file_problem(stats[name]):
+            return name, Inspected(problem=problem, file=file_id(stats[name]))
         try:
-            found = inspect_file(path) if decode else Inspected()
+            found = inspect_file(path, frame_names) if decode else Inspected()
+            found = dataclasses.replace(found, file=file_id(stats[name]))
             if len(as_long.get(size, ())) > 1:
                 with open(path, "rb") as file:
                     digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -66,20 +71,24 @@ def inspect_files(
         return dict(progress(pool.map(inspect, paths)))
 
 
-def inspect_file(path: str | Path) -> Inspected:
+def inspect_file(path: str | Path, frame_names: str = "") -> Inspected:
     """Decodes one video completely (a file or a folder of pictures), or reads one flow file.
+
+    Args:
+        path: the file or folder.
+        frame_names: as for `find_frames`.
 
     Raises:
         OSError: the file cannot be read at all.
     """
-    if Path(path).suffix.lower() in FLOW_EXTENSIONS:
+    if is_flow_file(Path(path)):
         try:
-            read_flow(path)
+            _, known = read_flow(path)
         except ValueError as error:
             return Inspected(problem=str(error).removeprefix(f"{path}: "))
-        return Inspected(num_frames=1)
+        return Inspected(num_frames=1, problem="" if known.any() else "no pixel with known flow")
     if os.path.isdir(path):
-        return _inspect_frames(path)
+        return inspect_frames(str(path), frame_names)
     try:
         index = index_video(path)
         decoded = decode_all(path)
@@ -97,27 +106,36 @@ def inspect_file(path: str | Path) -> Inspected:
         )
     if decoded.damaged:
         oddities.append(f"{decoded.damaged} of {index.num_frames} pictures are damaged")
+    oddities += decoded.notes
     return Inspected(num_frames=index.num_frames, oddity=", ".join(oddities))
 
 
-def _inspect_frames(folder: str | Path) -> Inspected:
-    try:
-        pictures, _ = find_frames(*os.path.split(folder))
-    except VideoReadError as error:
-        return Inspected(problem=str(error).removeprefix(f"{folder}: "))
-    paths = [pictures.path(int(number)) for number in pictures.numbers]
-    damaged = [path for path in paths if cv2.imread(path) is None]
-    if damaged:
-        problem = f"damaged pictures: {len(damaged)}, first: {os.path.basename(damaged[0])}"
-        return Inspected(num_frames=len(paths), problem=problem)
-    return Inspected(num_frames=len(paths))
+def is_flow_file(path: Path) -> bool:
+    """Returns whether a file holds flow: by its extension, or a picture in a folder of KITTI.
+
+    A `.pfm` of one channel holds a disparity or weights.
+    """
+    extension = path.suffix.lower()
+    if extension == ".pfm":
+        try:
+            with path.open("rb") as file:
+                return file.read(2) != b"Pf"
+        except OSError:
+            return True  # reported when it is inspected
+    return extension == ".flo" or (
+        extension == ".png" and path.parent.name in ("flow_noc", "flow_occ")
+    )
 
 
-def _size(path: str) -> int | None:
-    """Returns the size of a file in bytes, `FOLDER` for a folder, None if there is neither."""
-    if os.path.isdir(path):
-        return FOLDER
+def _stat(path: str) -> os.stat_result | None:
     try:
-        return os.stat(path).st_size
+        return os.stat(path)
     except OSError:
         return None
+
+
+def _size(file: os.stat_result | None) -> int | None:
+    """Returns the size of a file in bytes, `FOLDER` for a folder, None if there is neither."""
+    if file is None:
+        return None
+    return FOLDER if stat.S_ISDIR(file.st_mode) else file.st_size

@@ -1,11 +1,17 @@
 """Reading of a dataset's lists for the doctor: an unreadable list is a finding, not an error."""
 
+import os
 from pathlib import Path
 
-from afn_jax.data.check.doctor import Dataset, Finding, Listed, label_base
-from afn_jax.data.check.inspection import FLOW_EXTENSIONS
+from afn_jax.data.check.dataset import Dataset, Finding, Listed
+from afn_jax.data.check.doctor import label_base
+from afn_jax.data.check.inspection import FLOW_EXTENSIONS, is_flow_file
+from afn_jax.data.source import Unused
 from afn_jax.data.sources import SOURCES
 from afn_jax.data.sources.catalog import Catalog
+from afn_jax.data.sources.identity import file_id, segment_mark
+from afn_jax.data.sources.kinds import extension_of
+from afn_jax.data.sources.lists.frame_kinds import choose_kind
 from afn_jax.data.sources.lists.splits import SPLITS
 from afn_jax.data.sources.lists.ucf101 import (
     CLASS_FILE,
@@ -15,9 +21,11 @@ from afn_jax.data.sources.lists.ucf101 import (
     read_list_by_folder,
 )
 from afn_jax.data.sources.lists.video_list import VideoList
+from afn_jax.data.sources.modalities import mixed_kinds
+from afn_jax.data.sources.unused import Tally
 from afn_jax.near_names import unknown_name
 
-FLOW_FILES = "flow-files"
+FLOW_FILES, FLOW_KIND = "flow-files", "flow files"
 
 
 def checked_sources() -> list[str]:
@@ -26,7 +34,11 @@ def checked_sources() -> list[str]:
 
 
 def list_dataset(
-    root: str, source: str = "", annotations: str = "", list_number: int = 1
+    root: str,
+    source: str = "",
+    annotations: str = "",
+    list_number: int = 1,
+    frame_names: str = "",
 ) -> tuple[Dataset, dict[str, str]]:
     """Reads the lists of both splits and finds the files on disk.
 
@@ -35,6 +47,7 @@ def list_dataset(
         source: one of `checked_sources()`; empty to guess it from the files.
         annotations: file or folder of the lists; empty to search in and beside `root`.
         list_number: number of the official split.
+        frame_names: as `DataConfig.frame_names`.
 
     Returns:
         The dataset, and the paths of its files by name.
@@ -63,16 +76,31 @@ def list_dataset(
         except ValueError as error:
             findings.append(Finding(True, f"the {split} list cannot be used", (str(error),)))
             _read_by_folder(catalog, given, split, list_number, lists, findings)
+    lists = {split: choose_kind(videos, frame_names) for split, videos in lists.items()}
+    if any(videos.unused is not None for videos in lists.values()):
+        names = {entry.path for videos in lists.values() for entry in videos.entries}
+        if mixed := mixed_kinds(names & {*catalog.frame_folders}, "--frame-names"):
+            findings.append(Finding(True, "several folders of frames per clip", (mixed,)))
+    everything = (*catalog.videos, *catalog.frame_folders)
     skipped = dict.fromkeys(skip for videos in lists.values() for skip in videos.skipped)
+    skipped |= dict.fromkeys(catalog.unreadable)
     if skipped:
         texts = tuple(f"{skip.path}: {skip.reason}" for skip in skipped)
         findings.append(Finding(True, "left out", texts))
-    everything = catalog.videos or catalog.frame_folders
     if not lists and not everything:
         raise ValueError(findings[0].items[0])
     if not lists:
         paths = {name: str(catalog.root / name) for name in everything}
-        return Dataset("lists that cannot be used", (), (), list_number, (), tuple(findings)), paths
+        dataset = Dataset(
+            "lists that cannot be used",
+            (),
+            (),
+            list_number,
+            findings=tuple(findings),
+            unused=catalog.rest,
+            frame_folders=frozenset(catalog.frame_folders),
+        )
+        return dataset, paths
     class_names = next(iter(lists.values())).class_names
     if any(videos.class_names != class_names for videos in lists.values()):
         findings.append(Finding(True, "the classes of training and test differ", _differing(lists)))
@@ -81,16 +109,51 @@ def list_dataset(
         for entry in video_list.entries:
             name = catalog.locate(entry, video_list) or entry.path
             paths[name] = str(catalog.root / name)
-            part = "" if entry.start is None else f"#t={entry.start:g},{entry.end:g}"
+            part = segment_mark(entry.start, entry.end)
             videos.append(Listed(split, name, entry.label, part))
     if videos and not any((catalog.root / name).exists() for name in paths):
         raise ValueError(
             f"root: none of the {len(paths)} listed videos is below {root!r} (the first is "
             f"{videos[0].name}); give the folder that these paths start from"
         )
-    unlisted = tuple(name for name in everything if name not in paths)
+    unlisted, unused = _unlisted(catalog, lists, paths)
     kind = " and ".join(video_list.origin for video_list in lists.values())
-    return Dataset(kind, class_names, tuple(videos), list_number, unlisted, tuple(findings)), paths
+    dataset = Dataset(
+        kind,
+        class_names,
+        tuple(videos),
+        list_number,
+        unlisted,
+        tuple(findings),
+        unused,
+        frozenset(catalog.frame_folders),
+    )
+    return dataset, paths
+
+
+def _unlisted(
+    catalog: Catalog, lists: dict[str, VideoList], paths: dict[str, str]
+) -> tuple[tuple[str, ...], tuple[Unused, ...]]:
+    """Returns the videos on disk that are in no list, and what else is not used, by kind."""
+    if any(video_list.unused is not None for video_list in lists.values()):
+        unused = (item for video_list in lists.values() for item in video_list.unused or ())
+        return (), tuple(dict.fromkeys(unused))
+    left = [name for name in (*catalog.videos, *catalog.frame_folders) if name not in paths]
+    listed = {_file_id(path) for path in paths.values()} - {0} if left else set()
+    unlisted, rest = [], Tally(catalog.rest)
+    for name in left:
+        if _file_id(catalog.root / name) in listed:
+            rest.add(extension_of(name) or "no extension", name, "another name of a listed file")
+        else:
+            unlisted.append(name)
+    return tuple(unlisted), rest.items()
+
+
+def _file_id(path: str | Path) -> int:
+    try:
+        return file_id(os.stat(path))
+    except OSError:
+        return 0
 
 
 def _guess(catalog: Catalog, annotations: Path | None) -> str:
@@ -99,7 +162,8 @@ def _guess(catalog: Catalog, annotations: Path | None) -> str:
             return name
     if not catalog.videos and _flow_names(catalog.root):
         return FLOW_FILES
-    return "video-folder" if catalog.videos else "frame-folder"
+    frames = len(catalog.frame_folders) > len(catalog.videos) or not catalog.videos
+    return "frame-folder" if frames else "video-folder"
 
 
 def _read_by_folder(catalog, annotations, split, list_number, lists, findings) -> None:
@@ -130,7 +194,7 @@ def _flow_names(root: Path) -> list[str]:
     return sorted(
         path.relative_to(root).as_posix()
         for path in root.rglob("*")
-        if path.suffix.lower() in FLOW_EXTENSIONS and path.is_file()
+        if path.is_file() and is_flow_file(path)  # in this order: a pipe is not opened
     )
 
 
@@ -139,4 +203,10 @@ def _flow_files(root: Path) -> tuple[Dataset, dict[str, str]]:
     if not names:
         raise ValueError(f"root: no {' or '.join(FLOW_EXTENSIONS)} file below {str(root)!r}")
     videos = tuple(Listed("train", name, -1) for name in names)
-    return Dataset("flow files", (), videos), {name: str(root / name) for name in names}
+    rest = Tally()
+    for path in root.rglob("*"):
+        if path.is_file() and not is_flow_file(path):
+            what = "not a file of flow that is checked"
+            rest.add(path.suffix.lower() or "no extension", path.relative_to(root).as_posix(), what)
+    dataset = Dataset(FLOW_KIND, (), videos, unused=rest.items())
+    return dataset, {name: str(root / name) for name in names}

@@ -12,6 +12,7 @@ known, else 0. So x and y are in [-512, 512), in steps of 1/64.
 `.pfm`: three channels: x, y and an unused one.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,11 +21,11 @@ import numpy as np
 
 from afn_jax.data.files.image import decode_picture
 from afn_jax.data.files.pfm import read_pfm, write_pfm
+from afn_jax.data.files.picture_size import MOST_PIXELS
 
 _MAGIC = np.float32(202021.25)
 _LARGEST_KNOWN = 1e9
 _UNKNOWN = np.float32(1e10)
-_LARGEST_SIDE = 100_000  # pixels; a longer side means a damaged header
 _KITTI_SCALE, _KITTI_ZERO, _KITTI_MOST = 64, 2**15, 2**16 - 1
 
 
@@ -59,19 +60,25 @@ def write_flow(path: str | Path, flow: np.ndarray, known: np.ndarray | None = No
 
 def read_flo(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """Reads a `.flo` file; result and errors as in `read_flow`."""
-    data = Path(path).read_bytes()
-    if len(data) < 12 or np.frombuffer(data, "<f4", 1)[0] != _MAGIC:
-        raise ValueError(f"{path}: not a .flo file: it does not start with the number 202021.25")
-    width, height = (int(side) for side in np.frombuffer(data, "<i4", 2, offset=4))
-    if not (0 < width <= _LARGEST_SIDE and 0 < height <= _LARGEST_SIDE):
-        raise ValueError(f"{path}: the header says {width} x {height} pixels; the file is damaged")
-    expected = 12 + 8 * width * height
-    if len(data) != expected:
-        raise ValueError(
-            f"{path}: {len(data)} bytes, but a flow of {width} x {height} pixels has {expected}; "
-            "the file is truncated or its header is wrong"
-        )
-    return _masked(np.frombuffer(data, "<f4", offset=12).reshape(height, width, 2))
+    with open(path, "rb") as file:
+        header, size = file.read(12), os.fstat(file.fileno()).st_size
+        if len(header) < 12 or np.frombuffer(header, "<f4", 1)[0] != _MAGIC:
+            raise ValueError(
+                f"{path}: not a .flo file: it does not start with the number 202021.25"
+            )
+        width, height = (int(side) for side in np.frombuffer(header, "<i4", 2, offset=4))
+        if width <= 0 or height <= 0 or width * height > MOST_PIXELS:
+            raise ValueError(
+                f"{path}: the header says {width} x {height} pixels; the file is damaged"
+            )
+        expected = 12 + 8 * width * height
+        if size != expected:
+            raise ValueError(
+                f"{path}: {size} bytes, but a flow of {width} x {height} pixels has {expected}; "
+                "the file is truncated or its header is wrong"
+            )
+        data = file.read()
+    return _masked(np.frombuffer(data, "<f4").reshape(height, width, 2))
 
 
 def write_flo(path: str | Path, flow: np.ndarray, known: np.ndarray | None = None) -> None:
@@ -95,8 +102,12 @@ def read_kitti_png(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
         )
     blue, green, red = np.moveaxis(picture, -1, 0)  # OpenCV's order
     known = blue > 0
-    flow = (np.stack([red, green], -1).astype(np.float32) - _KITTI_ZERO) / _KITTI_SCALE
-    return np.where(known[..., None], flow, np.float32(0)), known
+    flow = np.empty((*known.shape, 2), np.float32)
+    flow[..., 0], flow[..., 1] = red, green
+    flow -= _KITTI_ZERO  # in place: a large flow takes a gigabyte
+    flow /= _KITTI_SCALE
+    flow[~known] = 0
+    return flow, known
 
 
 def write_kitti_png(path: str | Path, flow: np.ndarray, known: np.ndarray | None = None) -> None:

@@ -5,23 +5,30 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-_PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB\x60\x82"
+from afn_jax.data.files.picture_size import check_claimed_size
 
 
 def decode_picture(path: str | Path, flags: int) -> np.ndarray:
     """Decodes a file with `cv2.imdecode` and its `flags`.
 
     Raises:
-        ValueError: the file is not an image, or is truncated.
+        ValueError: the file is not an image, is truncated, or claims a size that it cannot have.
         OSError: it cannot be read.
     """
     data = Path(path).read_bytes()
-    # OpenCV can accept a truncated PNG and leave the rest of it black.
-    whole = not data.startswith(_PNG_START) or _PNG_END in data[-64:]
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data and whole else None
+    try:
+        check_claimed_size(data)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except cv2.error:  # the header claims more than OpenCV accepts
+        picture = None
     if picture is None:
-        problem = "not an image that OpenCV can read" if whole else "a truncated PNG"
-        raise ValueError(f"{path}: {problem} ({len(data)} bytes); download the file again")
+        raise ValueError(
+            f"{path}: not an image that OpenCV can read ({len(data)} bytes); download the file "
+            "again"
+        )
     return picture
 
 

@@ -2,18 +2,25 @@
 
 Three lines of text: "PF" (three channels) or "Pf" (one), "width height", and a scale, which is
 negative for little-endian data. Then 32-bit floats, the *bottom* row first. Programs do not agree
-on the meaning of the scale's magnitude; it is ignored.
+on the meaning of the scale's magnitude; it is ignored. Before the width, the height and the scale,
+there may be comments, from # to the end of the line.
 """
 
+import os
 import re
 from pathlib import Path
 
 import numpy as np
 
+from afn_jax.data.files.picture_size import MOST_PIXELS
+
+_GAP = rb"(?:\s|#[^\r\n]*[\r\n])++"  # comments run to the end of their line
+# "++" and "*+" never try a shorter match again, which would take seconds for long digits.
+_NUMBER = rb"[+-]?(?:\d++\.?\d*+|\.\d++)(?:[eE][+-]?\d{1,3})?"
 _HEADER = re.compile(
-    rb"(P[Ff])\s+([+-]?\d+)\s+([+-]?\d+)\s+([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?:\r\n|\s)"
+    rb"(P[Ff])%b([+-]?\d{1,18})%b([+-]?\d{1,18})%b(%b)(?:\r\n|\s)" % (_GAP, _GAP, _GAP, _NUMBER)
 )
-_LARGEST_SIDE = 100_000  # pixels; a longer side means a damaged header
+_LONGEST_HEADER = 10_000  # bytes; guessed: room for comments
 
 
 def read_pfm(path: str | Path) -> np.ndarray:
@@ -26,28 +33,36 @@ def read_pfm(path: str | Path) -> np.ndarray:
         ValueError: the file is not a `.pfm` file, or its size contradicts its header.
         OSError: it cannot be read.
     """
-    data = Path(path).read_bytes()
-    header = _HEADER.match(data[:256])
+    with open(path, "rb") as file:
+        start, size = file.read(_LONGEST_HEADER), os.fstat(file.fileno()).st_size
+        header = _HEADER.match(start)
+        width, height = _checked_size(path, header, size)
+        data = start[header.end() :] + file.read()
+    values = np.frombuffer(data, "<f4" if float(header[4]) < 0 else ">f4")
+    values = values.reshape((height, width, 3) if header[1] == b"PF" else (height, width))
+    return np.ascontiguousarray(values[::-1], np.float32)
+
+
+def _checked_size(path: str | Path, header: re.Match | None, size: int) -> tuple[int, int]:
+    """Returns width and height; raises ValueError unless a file of `size` bytes holds them."""
     if not header:
         raise ValueError(
             f"{path}: not a .pfm file: it does not start with PF or Pf, width, height and scale"
         )
     channels = 3 if header[1] == b"PF" else 1
     width, height, scale = int(header[2]), int(header[3]), float(header[4])
-    if not (0 < width <= _LARGEST_SIDE and 0 < height <= _LARGEST_SIDE and scale):
+    if width <= 0 or height <= 0 or width * height > MOST_PIXELS or not scale:
         raise ValueError(
             f"{path}: the header says {width} x {height} pixels, scale {scale:g}; the file is "
             "damaged"
         )
     expected = header.end() + 4 * width * height * channels
-    if len(data) != expected:
+    if size != expected:
         raise ValueError(
-            f"{path}: {len(data)} bytes, but a map of {width} x {height} pixels with {channels} "
+            f"{path}: {size} bytes, but a map of {width} x {height} pixels with {channels} "
             f"channel(s) has {expected}; the file is truncated or its header is wrong"
         )
-    values = np.frombuffer(data, "<f4" if scale < 0 else ">f4", offset=header.end())
-    values = values.reshape((height, width, 3) if channels == 3 else (height, width))
-    return np.ascontiguousarray(values[::-1], np.float32)
+    return width, height
 
 
 def write_pfm(path: str | Path, values: np.ndarray) -> None:

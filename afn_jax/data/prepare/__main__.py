@@ -1,6 +1,8 @@
 """Command that turns videos into shards.
 
-    python -m afn_jax.data.prepare OUTPUT --data SOURCE --data.root FOLDER
+    afn-jax prepare OUTPUT --data SOURCE --data.root FOLDER
+
+`python -m afn_jax.data.prepare ...` is the same.
 
 Decodes each video of a source once, resizes its frames, and writes them as ArrayRecord shards, from
 which clips are read several times faster. With --flow, the shards hold flow too. Train on them with
@@ -15,13 +17,16 @@ from typing import Annotated
 
 import tyro
 
+from afn_jax.any_bytes import print_any_name
 from afn_jax.data.config import DataConfig, expand_data_option
 from afn_jax.data.prepare.run import SplitReport, prepare
 from afn_jax.data.shards.flow_codec import FlowFormat
 from afn_jax.data.shards.frame_codec import QUALITIES, Codec, FrameFormat
 from afn_jax.data.shards.manifest import PreparedDataset, StoredFlow, describe_split
-from afn_jax.data.source import Source
-from afn_jax.data.sources import create_source, list_sources
+from afn_jax.data.source import Source, unused_of
+from afn_jax.data.sources import create_source, list_sources, source_spec
+from afn_jax.data.sources.identity import encodings_line, refuse_shared
+from afn_jax.data.sources.unused import unused_line
 from afn_jax.limits import Limits, check_limits
 
 # Fields of `DataConfig` about cutting and reading clips. Shards hold whole videos.
@@ -43,10 +48,12 @@ class PrepareConfig:
     """Splits to prepare."""
     codec: Codec = "jpeg"
     """Compression of the frames."""
-    quality: int | None = None
+    quality: Annotated[
+        int | None, tyro.conf.arg(help_behavior_hint="(default: jpeg 95, h264 20, vp9 28)")
+    ] = None
     (
-        "Quality of the frames. jpeg: 1 (small) to 100 (best), default 95; h264: 51 to 0, default "
-        "20; vp9: 63 to 0, default 28."
+        "Quality of the frames. jpeg: 1 (small) to 100 (best); h264: 51 (small) to 0 (best); vp9: "
+        "63 to 0."
     )
     group: int = 16
     """Frames that are compressed and read together."""
@@ -63,21 +70,28 @@ class PrepareConfig:
     """Largest stored displacement in pixels, per component."""
     flow_quality: int = FlowFormat.quality
     """JPEG quality of the flow, 1 to 100."""
-    num_shards: int | None = None
-    """Shards per split; default: chosen by the number of frames."""
+    num_shards: Annotated[
+        int | None, tyro.conf.arg(help_behavior_hint="(default: by the number of frames)")
+    ] = None
+    """Shards per split."""
     shard: str = "1/1"
     """Share of this run, as i/n: the i-th of n runs that share the work."""
-    workers: Annotated[int | None, Limits(1)] = None
-    """Worker processes; default: one per core."""
+    workers: Annotated[
+        int | None, Limits(1), tyro.conf.arg(help_behavior_hint="(default: one per core)")
+    ] = None
+    """Worker processes."""
     seed: int = 0
     """Seed of sources that generate their videos."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit code."""
+def main(
+    arguments: Sequence[str] | None = None, prog: str = "python -m afn_jax.data.prepare"
+) -> int:
+    """Runs the command and returns its exit code. `prog` is its name in the usage."""
+    print_any_name()
     options = tyro.cli(
         PrepareConfig,
-        prog="python -m afn_jax.data.prepare",
+        prog=prog,
         description="Turns videos into shards, from which clips are read several times faster. An "
         "interrupted run continues with the same command.\n\n"
         f"Datasets, for --data NAME:\n{list_sources()}",
@@ -88,6 +102,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sources, dataset = _describe(options)
         for name, split in dataset.splits.items():
             print(f"{name}: {split.num_videos} videos, {split.num_shards} shards")
+        for name, source in sources.items():
+            if line := encodings_line(source, name):
+                print(f"warning: {line}")
+        if line := unused_line(unused_of(*dataset.splits.values())):
+            print(f"{options.data.root}: {line}")
         if dataset.flow is None and any(source[0].has_flow for source in sources.values()):
             print("the flow of these videos is not stored; --flow own stores it")
         reports = prepare(options.output, dataset, sources, part=part, workers=options.workers)
@@ -135,6 +154,8 @@ def _describe(options: PrepareConfig) -> tuple[dict[str, Source], PreparedDatase
         raise ValueError(
             f"splits: {', '.join(sources)} have different classes; prepare each in its own folder"
         )
+    if {"train", "test"} <= set(sources) and not source_spec(config.source).generated:
+        refuse_shared(sources["train"], sources["test"])
     splits = {name: describe_split(opened, options.num_shards) for name, opened in sources.items()}
     # Only what differs from the defaults, so that settings can be added to `DataConfig` later.
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}

@@ -16,7 +16,7 @@ import numpy as np
 
 from afn_jax.data.files.flow import read_flow
 from afn_jax.data.source import Clip, Video, VideoReadError
-from afn_jax.data.sources.catalog import EXTENSIONS
+from afn_jax.data.sources.kinds import stem_of
 from afn_jax.data.teacher import TEACHERS, create_teacher
 from afn_jax.data.transforms.crops import SpatialTransform
 
@@ -75,7 +75,8 @@ class TeacherFlow:
 
     def __init__(self, name: str, stride: int):
         self._teacher = create_teacher(name)
-        self._stride = self.lookahead = stride
+        self._stride = stride
+        self.lookahead: int = stride
 
     def __call__(self, video: Video, clip: Clip, start: int, stop: int) -> Flows:
         flows: Flows = [None] * (stop - start)
@@ -116,9 +117,7 @@ class FlowFiles:
 
     def path(self, video_name: str, frame: int) -> Path:
         """Returns the path of the flow from `frame` of a video."""
-        name = PurePosixPath(video_name)
-        if name.suffix.lower() in EXTENSIONS:
-            name = name.with_suffix("")
+        name = PurePosixPath(stem_of(video_name))
         fields = {"name": str(name), "stem": name.name, "frame": frame, "frame1": frame + 1}
         return Path(self._pattern.format(**fields))
 

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from afn_jax.data.prepare.pseudo_labels import create_flow_origin
+from afn_jax.data.reachable import check_readable
 from afn_jax.data.shards.flow_codec import decode_flow, encode_flow
 from afn_jax.data.shards.frame_codec import encode_frames
 from afn_jax.data.shards.manifest import PreparedDataset
@@ -85,7 +86,8 @@ class ShardMaker:
         """Makes one shard; calls `tick` after each video with its number of frames.
 
         Raises:
-            OSError: the shard cannot be written.
+            OSError: the shard cannot be written, or a video can no longer be read from its disk. A
+                damaged video is left out, but a shard lacks none because a disk was away.
         """
         videos: list[dict[str, Any]] = []
         skipped: list[Skipped] = []
@@ -97,6 +99,7 @@ class ShardMaker:
                 try:
                     size, video_error = self._write_video(writer, video)
                 except VideoReadError as problem:
+                    check_readable(video)
                     # Its first groups may be in the shard already, but not in the index.
                     skipped.append(Skipped(video.name, str(problem)))
                     continue

@@ -23,6 +23,7 @@ from afn_jax.limits import Limits, check_limits
 
 _HEADER = struct.Struct("<fI")
 _ZERO, _LEVELS = 128, 127
+_LARGEST_BOUND = 1e4  # px
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,10 +35,10 @@ class FlowFormat:
         quality: JPEG quality for flow that uses the whole range, 1 to 100.
     """
 
-    bound: Annotated[float, Limits(above=0, below=1e4)] = 20.0
+    bound: Annotated[float, Limits(above=0, below=_LARGEST_BOUND)] = 20.0
     quality: Annotated[int, Limits(1, 100)] = 95
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_limits(self)
 
 
@@ -83,6 +84,8 @@ def decode_flow(data: bytes | memoryview, size: tuple[int, int]) -> tuple[np.nda
     """
     try:
         reach, length = _HEADER.unpack_from(data)
+        if not 0 <= reach <= _LARGEST_BOUND:  # False for NaN too
+            raise ValueError(f"its range is {reach} px")
         start, end = _HEADER.size, _HEADER.size + length
         flow = np.zeros((*size, 2), np.float32)
         if length:

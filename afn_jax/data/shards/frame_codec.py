@@ -41,7 +41,7 @@ class FrameFormat:
     quality: int = 95
     group: Annotated[int, Limits(1, 256)] = 16
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_limits(self)
         lowest, highest = sorted(QUALITIES[self.codec][1:])
         if not lowest <= self.quality <= highest:
@@ -99,7 +99,8 @@ def decode_frames(
     if form.codec == "jpeg":
         for target, number in zip(out, wanted, strict=True):
             data = np.frombuffer(parts[number], np.uint8)
-            _fill(target, cv2.imdecode(data, cv2.IMREAD_COLOR_RGB), number)
+            picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+            _fill(target, picture, number)
         return
     targets = dict(zip(wanted, out, strict=True))
     number = -1

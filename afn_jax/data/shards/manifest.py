@@ -12,16 +12,19 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from afn_jax.atomic import naming_path
 from afn_jax.data.shards.flow_codec import FlowFormat
 from afn_jax.data.shards.frame_codec import FrameFormat
 from afn_jax.data.shards.record import shard_name
-from afn_jax.data.source import Skipped, Source
+from afn_jax.data.source import Skipped, Source, Unused, unused_of
+from afn_jax.near_names import printable
 
 FILE = "dataset.json"
 VERSION = 1  # of this file and of the shards; readers reject any other
 _FRAMES_PER_SHARD = 10_000  # guessed: 50 to 300 MB of JPEG images, a minute of one core
 # Settings that may differ between runs: the digest shows whether the videos are the same.
 _MAY_MOVE = {"source.root", "source.annotations", "source.index_cache"}
+_MOST_SHARDS = 99_999  # their file names have five digits
 _MIN_SHARDS = 16  # guessed: work for 16 cores, if there are as many videos
 
 
@@ -49,12 +52,14 @@ class Split:
         num_videos: number of videos in the source; the shards have those that can be decoded.
         digest: hash of the names, labels and lengths of these videos, in order.
         skipped: files that the source already left out.
+        unused: what else lies in the folder of the source.
     """
 
     num_shards: int
     num_videos: int
     digest: str
     skipped: tuple[Skipped, ...] = ()
+    unused: tuple[Unused, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +104,13 @@ def describe_split(source: Source, num_shards: int | None) -> Split:
         raise ValueError(
             f"num_shards: got {num_shards}; allowed: 1 to {len(source)}, the number of videos"
         )
-    return Split(num_shards, len(source), digest.hexdigest()[:16], tuple(source.skipped))
+    return Split(
+        num_shards,
+        len(source),
+        digest.hexdigest()[:16],
+        tuple(source.skipped),
+        unused_of(source),
+    )
 
 
 def claim_folder(folder: Path, dataset: PreparedDataset) -> None:
@@ -119,7 +130,8 @@ def claim_folder(folder: Path, dataset: PreparedDataset) -> None:
             )
         temporary = folder / f".{FILE}.{uuid.uuid4().hex}"
         try:
-            temporary.write_text(json.dumps(_to_json(dataset), indent=1) + "\n")
+            with naming_path(path):
+                temporary.write_text(json.dumps(_to_json(dataset), indent=1) + "\n")
             _publish(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -145,18 +157,20 @@ def read_dataset(folder: str | Path) -> PreparedDataset:
     path = Path(folder) / FILE
     try:
         data = json.loads(path.read_text())
-        if data["version"] != VERSION:
-            raise ValueError(
-                f"{path}: version {data['version']} of the format, but this program reads version "
-                f"{VERSION}; prepare the videos again"
-            )
-        return _from_json(data)
+        version = data["version"]
+        dataset = _from_json(data) if version == VERSION else None
     except FileNotFoundError:
         raise ValueError(
             f"{str(folder)!r} has no {FILE}; give a folder that python -m afn_jax.data.prepare made"
         ) from None
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error!r}; prepare the videos again") from error
+    if dataset is None:
+        raise ValueError(
+            f"{path}: version {version} of the format, but this program reads version {VERSION}; "
+            "prepare the videos again"
+        )
+    return dataset
 
 
 def missing_shards(folder: Path, name: str, split: Split) -> list[str]:
@@ -175,20 +189,44 @@ def _from_json(data: dict[str, Any]) -> PreparedDataset:
     flow = data["flow"]
     if flow is not None:
         flow = StoredFlow(**flow | {"form": FlowFormat(**flow["form"])})
+        _check_type("flow.stride", flow.stride, int)
     splits = {
-        name: Split(**split | {"skipped": tuple(Skipped(**skip) for skip in split["skipped"])})
+        name: Split(
+            **split
+            | {
+                "skipped": tuple(Skipped(**skip) for skip in split["skipped"]),
+                "unused": tuple(Unused(**item) for item in split.get("unused", ())),
+            }
+        )
         for name, split in data["splits"].items()
     }
+    frames = FrameFormat(**data["frames"])
+    for name, kind in (("codec", str), ("quality", int), ("group", int)):
+        _check_type(f"frames.{name}", getattr(frames, name), kind)
+    for name, split in splits.items():
+        _check_type(f"splits.{name}.num_shards", split.num_shards, int)
+        if not 1 <= split.num_shards <= _MOST_SHARDS:
+            raise ValueError(f"splits.{name}.num_shards is {split.num_shards}")
+    for name in ("class_names", "source"):
+        _check_type(name, data[name], {"class_names": list, "source": dict}[name])
+    for name in data["class_names"]:
+        _check_type("a class name", name, str)
     return PreparedDataset(
         class_names=tuple(data["class_names"]),
-        frames=FrameFormat(**data["frames"]),
+        frames=frames,
         flow=flow,
         splits=splits,
         source=data["source"],
     )
 
 
+def _check_type(name: str, value: Any, kind: type) -> None:
+    if type(value) is not kind:
+        raise TypeError(f"{name} is {value!r}, not {kind.__name__}")
+
+
 def _check_same(folder: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
+    _check_classes(folder, there["class_names"], here["class_names"])
     for name in set(there["splits"]) & set(here["splits"]):
         if there["splits"][name]["digest"] != here["splits"][name]["digest"]:
             counts = [data["splits"][name]["num_videos"] for data in (there, here)]
@@ -199,12 +237,27 @@ def _check_same(folder: Path, there: dict[str, Any], here: dict[str, Any]) -> No
             )
     found, asked = _flat(there), _flat(here)
     for key in sorted(found.keys() | asked.keys()):
-        if key not in _MAY_MOVE and not key.endswith(".skipped"):
+        if key not in _MAY_MOVE and not key.endswith((".skipped", ".unused")):
             if found.get(key) != asked.get(key):
                 raise ValueError(
                     f"output: {str(folder)!r} was started with {key} = {found.get(key)}, but this "
                     f"command has {asked.get(key)}; use the same, or give a new folder"
                 )
+
+
+def _check_classes(folder: Path, there: list[str], here: list[str]) -> None:
+    sides = [("before", sorted({*there} - {*here})), ("now", sorted({*here} - {*there}))]
+    if any(names for _, names in sides):
+        parts = [
+            f"only {when}: {', '.join(map(printable, names[:5]))}"
+            + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            for when, names in sides
+            if names
+        ]
+        raise ValueError(
+            f"output: {str(folder)!r} was started with other classes ({'; '.join(parts)}); rename "
+            "or restore the classes, or give a new folder"
+        )
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

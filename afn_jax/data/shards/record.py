@@ -65,12 +65,12 @@ class ShardWriter:
         self._part = path.with_name(f"{path.name}.{mark}.{uuid.uuid4().hex}{PART}")
         self._part.touch()  # raises a Python error if the folder is not writable
         self._writer = ArrayRecordWriter(str(self._part), _WRITER_OPTIONS)
-        self.num_records = 0
+        self.num_records: int = 0
 
     def __enter__(self) -> "ShardWriter":
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._part.unlink(missing_ok=True)
 
     def add(self, parts: Sequence[bytes]) -> None:
@@ -145,5 +145,5 @@ def _as_os_error(path: str | Path):
     """Converts the various errors of ArrayRecord (damaged file, full disk) to OSError."""
     try:
         yield
-    except (RuntimeError, ValueError, IndexError, struct.error) as error:
+    except (RuntimeError, ValueError, IndexError, struct.error, RecursionError) as error:
         raise OSError(f"{path}: {error}") from error

@@ -4,7 +4,7 @@ import functools
 
 from afn_jax.data.config import DataConfig
 from afn_jax.data.source import Source
-from afn_jax.data.sources import shards, synthetic_motion, tfds
+from afn_jax.data.sources import shards, synthetic_motion, synthetic_untrimmed, tfds
 from afn_jax.data.sources.flow import chairs, kitti, middlebury, sintel
 from afn_jax.data.sources.lists.activitynet import read_activitynet
 from afn_jax.data.sources.lists.csv_list import is_csv, read_csv
@@ -22,6 +22,7 @@ from afn_jax.near_names import unknown_name
 
 SOURCES: dict[str, SourceSpec] = {
     "synthetic-motion": synthetic_motion.SOURCE,
+    "synthetic-untrimmed": synthetic_untrimmed.SOURCE,
     "video-folder": listed_videos(
         read_video_folder,
         "your own videos, one subfolder per class",
@@ -129,5 +130,5 @@ def _check_length(config: DataConfig, split: str, source: Source) -> None:
         raise ValueError(
             f"data.num_frames: a clip of {length} frames, stride {config.stride}, spans {span} "
             f"frames, but the longest {split} video{where} has {longest}. Choose "
-            f"--data.num_frames {fitting} or less, or a smaller --data.stride."
+            f"--data.num-frames {fitting} or less, or a smaller --data.stride."
         )

@@ -19,8 +19,8 @@ import numpy as np
 from afn_jax.atomic import write_atomically
 from afn_jax.data.files.video import VideoIndex
 
-_VERSION = b"afn_jax frame indices 2\n"  # to be raised when indices or the format change
-_HEADER = struct.Struct("<IddII?")
+_VERSION = b"afn_jax frame indices 3\n"  # to be raised when indices or the format change
+_HEADER = struct.Struct("<IdqdII??")
 
 
 def default_folder() -> Path:
@@ -28,15 +28,17 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "afn_jax"
 
 
-def pack(index: VideoIndex, time_base: float = 0.0) -> bytes:
-    """Packs an index into few bytes, about 60 if the frame rate is constant.
-
-    Args:
-        index: the frame index of a file.
-        time_base: seconds per unit of its timestamps; 0 if unknown.
-    """
+def pack(index: VideoIndex) -> bytes:
+    """Packs an index into few bytes, about 70 if the frame rate is constant."""
     header = _HEADER.pack(
-        index.num_frames, time_base, index.fps, index.height, index.width, index.seekable
+        index.num_frames,
+        index.time_base,
+        index.start,
+        index.fps,
+        index.height,
+        index.width,
+        index.seekable,
+        index.timed,
     )
     # Second differences of regular timestamps are zeros, which compress well.
     differences = [
@@ -48,20 +50,18 @@ def pack(index: VideoIndex, time_base: float = 0.0) -> bytes:
 
 def unpack(packed: bytes) -> VideoIndex:
     """Returns the index that was packed."""
-    num_frames, _, fps, height, width, seekable = _HEADER.unpack_from(packed)
+    header = _HEADER.unpack_from(packed)
+    num_frames, time_base, start, fps, height, width, seekable, timed = header
     differences = np.frombuffer(zlib.decompress(packed[_HEADER.size :]), "<i8").astype(np.int64)
     pts, keyframes = (np.cumsum(np.cumsum(part)) for part in np.split(differences, [num_frames]))
-    return VideoIndex(num_frames, pts, keyframes, seekable, fps, height, width)
+    return VideoIndex(
+        num_frames, pts, keyframes, seekable, fps, height, width, time_base, start, timed
+    )
 
 
 def packed_frames(packed: bytes) -> int:
     """Returns `num_frames` of a packed index without unpacking it."""
     return _HEADER.unpack_from(packed)[0]
-
-
-def packed_time_base(packed: bytes) -> float:
-    """Returns the `time_base` that was packed."""
-    return _HEADER.unpack_from(packed)[1]
 
 
 class IndexCache:

@@ -13,8 +13,10 @@ from afn_jax.data.shards.flow_codec import decode_flow
 from afn_jax.data.shards.frame_codec import FrameFormat, decode_frames
 from afn_jax.data.shards.manifest import FILE, missing_shards, read_dataset
 from afn_jax.data.shards.record import read_index, read_records, shard_name
-from afn_jax.data.source import Clip, Skipped, Video, VideoReadError, checked_indices
+from afn_jax.data.source import Clip, Skipped, Unused, Video, VideoReadError, checked_indices
 from afn_jax.data.sources.spec import SourceSpec
+
+_LARGEST_SIDE = 100_000  # pixels; a longer side means a damaged index
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +93,7 @@ class Shards:
     Attributes:
         class_names: indexed by label.
         skipped: files that could not be read when the dataset was prepared.
+        unused: what else lay in the folder of the videos.
     """
 
     def __init__(self, root: str | Path, *, split: str = "train", with_flow: bool = True):
@@ -118,7 +121,7 @@ class Shards:
                 f"shards are missing, {', '.join(missing[:5])}{' ...' if missing[5:] else ''}. "
                 "Run the command that prepared it again, or its part i/n that did not finish"
             )
-        self.class_names = dataset.class_names
+        self.class_names: tuple[str, ...] = dataset.class_names
         self._flow = dataset.flow
         self._with_flow = with_flow and dataset.flow is not None
         paths = [str(root / shard_name(split, number, num_shards)) for number in range(num_shards)]
@@ -130,14 +133,22 @@ class Shards:
                 f"root: a shard is damaged ({error}); delete it, and run the command that "
                 "prepared it again"
             ) from error
-        places = {}
+        places, skipped = {}, []
         for path, index in zip(paths, indexes, strict=True):
-            for entry in index["videos"]:
-                place = entry.pop("place")
-                places[place] = self._video(entry, path, dataset.frames)
+            try:
+                for entry in index["videos"]:
+                    place = entry.pop("place")
+                    places[place] = self._video(entry, path, dataset.frames)
+                    _check_video(places[place], place, len(dataset.class_names))
+                skipped += [Skipped(**skip) for skip in index["skipped"]]
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise ValueError(
+                    f"root: the index of {path} is damaged ({error!r}); delete this shard, and run "
+                    "the command that prepared it again"
+                ) from error
         self._videos = tuple(video for _, video in sorted(places.items()))
-        skipped = [Skipped(**skip) for index in indexes for skip in index["skipped"]]
-        self.skipped = (*dataset.splits[split].skipped, *skipped)
+        self.skipped: tuple[Skipped, ...] = (*dataset.splits[split].skipped, *skipped)
+        self.unused: tuple[Unused, ...] = dataset.splits[split].unused
         if not self._videos:
             raise ValueError(
                 f"root: the {split} shards in {str(root)!r} hold no video; all "
@@ -161,6 +172,22 @@ class Shards:
 
     def __getitem__(self, index: int) -> ShardVideo:
         return self._videos[index]
+
+
+def _check_video(video: ShardVideo, place: int, num_classes: int) -> None:
+    """Raises ValueError unless an entry of an index describes a video."""
+    counts = (place, video.label, video.record, video.num_frames, *video.size)
+    whole = len(video.size) == 2 and all(type(number) is int for number in counts)
+    if not (
+        whole
+        and min(counts) >= 0
+        and video.label < num_classes
+        and video.num_frames > 0
+        and 0 < min(video.size) <= max(video.size) <= _LARGEST_SIDE
+        and isinstance(video.name, str)
+        and isinstance(video.fps, int | float)
+    ):
+        raise ValueError(f"it describes no video: {video}")
 
 
 def _create(config: DataConfig, split: str, seed: int) -> Shards:

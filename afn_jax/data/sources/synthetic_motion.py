@@ -20,6 +20,7 @@ Video `index` of a split is a pure function of (seed, split, index).
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -80,7 +81,7 @@ class SyntheticMotion:
     class_names = CLASS_NAMES
     skipped: tuple[Skipped, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.split not in SPLITS:
             raise ValueError(
                 f"split: got {self.split!r}, but synthetic-motion has {', '.join(SPLITS)}."
@@ -134,16 +135,18 @@ class SyntheticVideo(Video):
         source = self.source
         # The scene's random numbers do not depend on the label, so neither does its appearance.
         rng = np.random.default_rng([source.seed, SPLITS[source.split], self.index])
-        scene = _draw_scene(rng, source)
+        scene = draw_scene(rng, source)
         times = np.unique(np.concatenate([indices, indices + 1]))
         frames, layers, flows = _render(scene, self.label, times, source.size)
         now, after = np.searchsorted(times, indices), np.searchsorted(times, indices + 1)
         flow = flows[now]
-        return Clip(frames[now], flow, _visible_in_next(flow, layers[now], layers[after]))
+        return Clip(frames[now], flow, visible_in_next(flow, layers[now], layers[after]))
 
 
 @dataclasses.dataclass(frozen=True)
-class _Object:
+class Thing:
+    """An object: its place, outline and texture at time 0, and its speed."""
+
     center: np.ndarray  # (x, y) at time 0
     radius: float
     speed: float
@@ -156,16 +159,31 @@ class _Object:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Scene:
+class Track:
+    """Where an object is in each of T frames, and how it moves to the next one."""
+
+    center: np.ndarray  # [T, 2], (x, y) in px
+    turned: np.ndarray  # [T] rad since time 0
+    zoomed: np.ndarray  # [T] log zoom since time 0
+    step: np.ndarray  # [T, 2] translation to the next frame in px, with that of the camera
+    turn: np.ndarray  # [T] rad to the next frame
+    log_zoom: np.ndarray  # [T], to the next frame
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """A background, its motion, and the objects in front of it."""
+
     camera: np.ndarray  # (x, y) px per frame
     waves: np.ndarray  # [waves, 2] background, periods (x, y) per frame
     phase: np.ndarray  # [waves]: the same for all colors
     amplitude: np.ndarray  # [waves, 3]
     color: np.ndarray  # [3]
-    objects: tuple[_Object, ...]
+    objects: tuple[Thing, ...]
 
 
-def _draw_scene(rng: np.random.Generator, source: SyntheticMotion) -> _Scene:
+def draw_scene(rng: np.random.Generator, source: SyntheticMotion) -> Scene:
+    """Draws a scene for the size, the speeds and the objects that a source has."""
     height, width = source.size
     side = min(height, width)
 
@@ -195,7 +213,7 @@ def _draw_scene(rng: np.random.Generator, source: SyntheticMotion) -> _Scene:
         radial = rng.uniform(1.5, 5.0, TEXTURE_WAVES)
         texture_phase, texture_amplitude = draw_texture(TEXTURE_WAVES, rng.uniform(25, 45))
         objects.append(
-            _Object(
+            Thing(
                 center,
                 radius,
                 rng.uniform(*source.speed),
@@ -207,28 +225,48 @@ def _draw_scene(rng: np.random.Generator, source: SyntheticMotion) -> _Scene:
                 rng.uniform(60, 195, 3),
             )
         )
-    return _Scene(camera, waves, phase, amplitude, color, tuple(objects))
+    return Scene(camera, waves, phase, amplitude, color, tuple(objects))
 
 
 def _render(scene, label, times, size):
+    """Renders a scene whose objects have the motion `label` all the time; returns as `render`."""
+    tracks = []
+    for thing in scene.objects:
+        drift, turn, log_zoom = motion(thing, label)
+        step = scene.camera + drift
+        steps, turns, zooms = (np.tile(x, (len(times), 1)) for x in (step, turn, log_zoom))
+        center = thing.center + times[:, None] * step
+        turned, zoomed = turn * times, log_zoom * times
+        tracks.append(Track(center, turned, zoomed, steps, turns[:, 0], zooms[:, 0]))
+    return render(scene, tracks, times, size)
+
+
+def render(
+    scene: Scene, tracks: Sequence[Track], times: np.ndarray, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Renders frames uint8 `[T,H,W,3]`, layers int8 `[T,H,W]` and flow float32 `[T,H,W,2]`.
 
     Internally, colors and (x, y) come first and pixels last: NumPy is several times faster on long
     last axes, and this runs beside the training.
+
+    Args:
+        scene: background and objects.
+        tracks: one per object, of as many frames as `times`.
+        times: `[T]` integers, frames since time 0, for the camera.
+        size: (height, width).
     """
     shape = (len(times), *size)
     colors = _background(scene, times, size)  # [3, T H W]
     layers = np.zeros(colors.shape[1], np.int8)
     flows = np.empty((2, colors.shape[1]), np.float32)
     flows[0], flows[1] = scene.camera
-    for layer, thing in enumerate(scene.objects, start=1):
-        drift, turn, log_zoom = _motion(thing, label)
-        step = scene.camera + drift
-        where, x, y = _patch(thing, thing.center + times[:, None] * step, size)
+    pixels = size[0] * size[1]
+    for layer, (thing, track) in enumerate(zip(scene.objects, tracks, strict=True), start=1):
+        where, x, y = _patch(thing, track.center, size)
         radius = np.sqrt(x * x + y * y)
-        angle = np.arctan2(y, x) - (turn * times[:, None]).astype(np.float32)
+        angle = np.arctan2(y, x) - track.turned[:, None].astype(np.float32)
         log_radius = np.log(np.maximum(radius, np.float32(0.5)))
-        log_radius -= (log_zoom * times[:, None]).astype(np.float32)
+        log_radius -= track.zoomed[:, None].astype(np.float32)
         alpha = _inside(thing, radius, angle)
         covered = np.flatnonzero(alpha)
         where, x, y, radius, angle, log_radius, alpha = (
@@ -240,12 +278,15 @@ def _render(scene, label, times, size):
         whole = (alpha == 1) & (radius >= CORE)
         layers[where] = np.where(whole, np.int8(layer), np.int8(MIXED))
         # One step moves a point at offset d from the center to M d from the moved center.
-        cos = np.float32(np.exp(log_zoom) * np.cos(turn) - 1)
-        sin = np.float32(np.exp(log_zoom) * np.sin(turn))
+        cos = (np.exp(track.log_zoom) * np.cos(track.turn) - 1).astype(np.float32)
+        sin = (np.exp(track.log_zoom) * np.sin(track.turn)).astype(np.float32)
+        step_x, step_y = track.step.astype(np.float32).T
         most = np.flatnonzero(alpha > 0.5)
         where, x, y = where.take(most), x.take(most), y.take(most)
-        flows[0, where] = cos * x - sin * y + np.float32(step[0])
-        flows[1, where] = sin * x + cos * y + np.float32(step[1])
+        frame = where // pixels
+        cos, sin = cos.take(frame), sin.take(frame)
+        flows[0, where] = cos * x - sin * y + step_x.take(frame)
+        flows[1, where] = sin * x + cos * y + step_y.take(frame)
     colors = np.clip(np.rint(colors, out=colors), 0, 255, out=colors).astype(np.uint8)
     return (
         np.ascontiguousarray(colors.T).reshape(*shape, 3),
@@ -270,15 +311,18 @@ def _patch(thing, center, size):
     return flat, (span - past[:, :1]).take(column, 1), (span - past[:, 1:]).take(row, 1)
 
 
-def _motion(thing: _Object, label: int) -> tuple[np.ndarray, float, float]:
-    """Returns (translation in px, turn in rad, log zoom), per frame, of this object."""
+def motion(thing: Thing, label: int) -> tuple[np.ndarray, float, float]:
+    """Returns (translation in px, turn in rad, log zoom), per frame, of this object.
+
+    With a label that is not a class, the object rests.
+    """
     drift = thing.speed * np.array(DIRECTIONS.get(label, (0.0, 0.0)))
     turn = TURNS.get(label, 0.0) * thing.speed / thing.radius
     log_zoom = ZOOMS.get(label, 0.0) * np.log1p(thing.speed / thing.radius)
     return drift, turn, log_zoom
 
 
-def _background(scene: _Scene, times: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _background(scene: Scene, times: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Renders plane waves moved by the camera, float32 `[3, T H W]`."""
     height, width = size
     frequency = (2 * np.pi * scene.waves / (width, height)).T  # [(x, y), waves], rad per px
@@ -294,7 +338,7 @@ def _background(scene: _Scene, times: np.ndarray, size: tuple[int, int]) -> np.n
     return waves.reshape(3, -1) + scene.color.astype(np.float32)[:, None]
 
 
-def _inside(thing: _Object, radius: np.ndarray, angle: np.ndarray) -> np.ndarray:
+def _inside(thing: Thing, radius: np.ndarray, angle: np.ndarray) -> np.ndarray:
     """Returns the coverage in [0, 1] of points `[N]`: 1 inside, with a soft edge 1 px wide."""
     border = np.float32(thing.radius)
     for harmonic, wobble, phase in zip(*thing.outline, strict=True):
@@ -313,7 +357,7 @@ def _texture(thing, radius, angle, log_radius) -> np.ndarray:
     return color + thing.color.astype(np.float32)[:, None]
 
 
-def _visible_in_next(flow: np.ndarray, layer: np.ndarray, next_layer: np.ndarray) -> np.ndarray:
+def visible_in_next(flow: np.ndarray, layer: np.ndarray, next_layer: np.ndarray) -> np.ndarray:
     """Returns True where all four pixels that a warp by `flow` reads show the pixel's own layer."""
     num_frames, height, width = layer.shape
     x = flow[..., 0] + np.arange(width, dtype=np.float32)

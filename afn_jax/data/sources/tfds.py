@@ -12,6 +12,7 @@ A video is stored as a list of pictures. Only the pictures of a clip are decoded
 import contextlib
 import functools
 import types
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
@@ -33,7 +34,7 @@ class TfdsVideo(Video):
     """
 
     def __init__(self, source: "TfdsVideos", index: int):
-        self.name = f"{source.name}/{index}"
+        self.name: str = f"{source.name}/{index}"
         self._source = source
         self._index = index
 
@@ -118,17 +119,17 @@ class TfdsVideos:
             raise ValueError(f"data.tfds_name: {name!r} has no {split} split, only {splits}")
         decoders = {self._video: _undecoded(tfds)}
         self._records = builder.as_data_source(split=wanted, decoders=decoders)
-        self.name = f"{name}/{wanted}"
+        self.name: str = f"{name}/{wanted}"
         self._arguments = {
             "name": name,
             "split": split,
             "data_dir": data_dir,
             "short_side": short_side,
         }
-        self.class_names = tuple(features[self._label].names)
+        self.class_names: tuple[str, ...] = tuple(features[self._label].names)
         self.short_side = short_side
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[[], "TfdsVideos"], tuple[()]]:
         # Worker processes reopen the files: decoders belong to one process.
         return functools.partial(TfdsVideos, **self._arguments), ()
 

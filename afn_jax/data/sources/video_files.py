@@ -4,32 +4,40 @@ import dataclasses
 import logging
 import math
 import os
+import stat
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import av
 import numpy as np
 
 from afn_jax.data.config import DataConfig
-from afn_jax.data.files.video import LENIENT, VideoIndex, index_video, read_frames
-from afn_jax.data.source import Clip, Skipped, Video, VideoReadError, checked_indices
+from afn_jax.data.files.video import VideoIndex, index_video, read_frames
+from afn_jax.data.source import Clip, Skipped, Unused, Video, VideoReadError, checked_indices
 from afn_jax.data.sources.catalog import Catalog
-from afn_jax.data.sources.frame_folder import FrameFolder, find_frames
+from afn_jax.data.sources.frame_folder import (
+    AmbiguousFrames,
+    FoundPictures,
+    FrameFolder,
+    find_video,
+    left_over,
+)
+from afn_jax.data.sources.identity import CLASS_MARK, file_id, footage
 from afn_jax.data.sources.index_cache import (
     IndexCache,
     default_folder,
     pack,
     packed_frames,
-    packed_time_base,
     unpack,
 )
+from afn_jax.data.sources.lists.frame_kinds import choose_kind, refuse_mixed
 from afn_jax.data.sources.lists.video_list import Entry, VideoList, choose_classes
+from afn_jax.data.sources.no_videos import none_usable, one_class
 from afn_jax.data.sources.spec import ListReader, SourceSpec
 
 SAVE_EVERY = 5000  # newly indexed files; guessed: minutes of work that an interruption may lose
-CLASS_MARK = "#class="  # precedes the class in the name of a video with several classes
+MOST_UNDECIDED = 0.02  # share of the folders of frames; guessed: more are not single exceptions
 MANY = 2000  # files from which on indexing is announced; guessed: about ten seconds
 
 
@@ -84,7 +92,10 @@ class VideoFiles:
     Attributes:
         class_names: indexed by label.
         skipped: files that were left out: unreadable, too short, listed but missing, segments
-            outside their video, videos listed again with the same class.
+            outside their video, videos listed again with the same class, under any name.
+        file_ids: `identity.file_id` of the file of each video.
+        unused: what else lies in the folder. If lists decide what is used: only the pictures beside
+            the frames that are not used.
     """
 
     def __init__(
@@ -95,6 +106,7 @@ class VideoFiles:
         min_frames: int = 2,
         short_side: int | None = None,
         flow_bound: float = 20.0,
+        frame_names: str = "",
         num_threads: int | None = None,
         cache_folder: str | Path | None = None,
     ):
@@ -107,28 +119,32 @@ class VideoFiles:
             short_side: frames are resized to this shorter side, in pixels, aspect kept.
             flow_bound: displacement in pixels that gray level 255 of a flow picture stands for; 0:
                 no flow.
+            frame_names: what the names of frames look like, as for `find_frames`.
             num_threads: for indexing; the default is the number of CPU cores, 16 at most.
             cache_folder: folder of the cache of frame indices; None: no cache.
 
         Raises:
-            ValueError: an argument is wrong, there is only one class, or no usable video.
+            ValueError: an argument is wrong, there is only one class, no usable video, or the names
+                do not tell which pictures are the frames.
         """
         root, catalog = str(root), Catalog(root)
-        self.class_names = videos.class_names
+        videos = choose_kind(videos, frame_names)
+        self.class_names: tuple[str, ...] = videos.class_names
         if len(self.class_names) < 2:
-            raise ValueError(
-                f"root: {root!r} holds only one class, {self.class_names[0]!r}; give the folder "
-                "above, with one subfolder of videos for each of two or more classes"
-            )
+            raise ValueError(one_class(root, videos))
         found = [catalog.locate(entry, videos) for entry in videos.entries]
         _check_found(root, videos, found)
-        indexed = _index_all(
+        indexed, files = _index_all(
             root,
             sorted({name for name in found if name is not None}),
             num_threads or min(16, os.cpu_count() or 1),
             None if cache_folder is None else IndexCache(Path(cache_folder), catalog.root),
+            frame_names,
         )
-        results = []
+        if videos.unused is not None:  # where lists decide, they may name several kinds
+            refuse_mixed(root, [name for name, f in indexed.items() if not isinstance(f, bytes)])
+        _check_decided(list(indexed.values()))
+        results, files_found = [], [files.get(name, 0) for name in found]
         for entry, name in zip(videos.entries, found, strict=True):
             if name is None:
                 video = Skipped(os.path.join(root, entry.path), "listed but missing")
@@ -137,23 +153,28 @@ class VideoFiles:
             elif isinstance(indexed[name], bytes):
                 video = _video_file(root, name, entry, indexed[name], min_frames)
             else:
-                video = _frame_folder(root, name, entry, *indexed[name], min_frames, flow_bound)
+                video = _frame_folder(root, name, entry, indexed[name], min_frames, flow_bound)
             results.append(video)
-        results = _told_apart(root, _with_flow_if_most_have(root, results), self.class_names)
+        results = _told_apart(
+            root, _with_flow_if_most_have(root, results), self.class_names, files_found
+        )
         self._videos = tuple(
             dataclasses.replace(video, short_side=short_side)
             for video in results
             if not isinstance(video, Skipped)
         )
+        self.file_ids: tuple[int, ...] = tuple(
+            file
+            for file, video in zip(files_found, results, strict=True)
+            if not isinstance(video, Skipped)
+        )
+        self.unused: tuple[Unused, ...] = (*(videos.unused or ()), *left_over(indexed))
         skipped = [skip for skip in results if isinstance(skip, Skipped)]
-        self.skipped = tuple(dict.fromkeys([*videos.skipped, *catalog.unreadable, *skipped]))
+        self.skipped: tuple[Skipped, ...] = tuple(
+            dict.fromkeys([*videos.skipped, *catalog.unreadable, *skipped])
+        )
         if not self._videos:
-            examples = "; ".join(f"{skip.path}: {skip.reason}" for skip in self.skipped[:3])
-            raise ValueError(
-                f"root: none of the {len(results)} {videos.origin} can be read "
-                f"({examples or 'every class has one video, which trains'}); give videos that a "
-                "player opens"
-            )
+            raise ValueError(none_usable(videos, skipped, min_frames))
 
     def __len__(self) -> int:
         return len(self._videos)
@@ -162,26 +183,20 @@ class VideoFiles:
         return self._videos[index]
 
 
-def segment_frames(
-    index: VideoIndex, time_base: float, start: float, end: float | None
-) -> tuple[int, int]:
+def segment_frames(index: VideoIndex, start: float, end: float | None) -> tuple[int, int]:
     """Finds the frames that are shown from `start` on and before `end`.
 
     Args:
         index: frame index of the file.
-        time_base: seconds per unit of its timestamps.
-        start: start in seconds from the first frame.
+        start: start in seconds, as players count: `VideoIndex.times`.
         end: end in seconds; None, or later than the end of the file: to its end.
 
     Returns:
         The number of the first such frame, and how many there are, which may be 0.
     """
-    if index.seekable and time_base:  # real timestamps, which may be irregular
-        times = (index.pts - index.pts[0]) * time_base
-    else:
-        times = np.arange(index.num_frames) / index.fps
     # Timestamps and annotations may be rounded; a millisecond is less than a frame. Guessed.
-    first, last = np.searchsorted(times, np.array([start, math.inf if end is None else end]) - 1e-3)
+    borders = np.array([start, math.inf if end is None else end]) - 1e-3
+    first, last = np.searchsorted(index.times, borders)
     return int(first), max(0, int(last - first))
 
 
@@ -203,26 +218,46 @@ def _check_found(root: str, videos: VideoList, found: list[str | None]) -> None:
         )
 
 
-def _index_all(
-    root: str, names: list[str], num_threads: int, cache: IndexCache | None
-) -> dict[str, bytes | tuple | Skipped]:
-    """Returns by name: the packed index of a file, the pictures of a folder, or the problem."""
+class _Undecided(Skipped):
+    """A folder whose names do not tell which pictures are the frames."""
 
-    def look(name: str) -> tuple[os.stat_result | None, bytes | tuple | Skipped | None]:
-        path = os.path.join(root, name)
+
+def _check_decided(indexed: list[bytes | FoundPictures | Skipped]) -> None:
+    """Raises ValueError if many folders of frames are undecided."""
+    undecided = [found for found in indexed if isinstance(found, _Undecided)]
+    folders = len(undecided) + sum(isinstance(found, FoundPictures) for found in indexed)
+    if len(undecided) > MOST_UNDECIDED * folders:
+        raise ValueError(
+            f"data.frame_names: in {len(undecided)} of {folders} folders of frames it is unclear "
+            f"which pictures are the frames. {undecided[0].path}: {undecided[0].reason}"
+        )
+
+
+def _index_all(
+    root: str, names: list[str], num_threads: int, cache: IndexCache | None, frame_names: str
+) -> tuple[dict[str, bytes | FoundPictures | Skipped], dict[str, int]]:
+    """Finds by name: the packed index of a file, the pictures of a folder, or the problem.
+
+    Also returns the `file_id` of each.
+    """
+
+    def look(name: str) -> tuple[os.stat_result | None, bytes | FoundPictures | Skipped | None]:
+        path, file = os.path.join(root, name), None
         try:
             file = os.stat(path)
-            if os.path.isdir(path):
-                return None, find_frames(root, name)
+            if stat.S_ISDIR(file.st_mode):
+                return file, find_video(root, name, frame_names)
+        except AmbiguousFrames as error:
+            return file, _Undecided(path, str(error).removeprefix(f"{path}: "))
         except (OSError, VideoReadError) as error:
-            return None, _skipped(path, error)
+            return file, _skipped(path, error)
         return file, None if cache is None else cache.get(name, file)
 
     def index(name: str) -> bytes | Skipped:
         path = os.path.join(root, name)
         try:
-            return pack(index_video(path), _time_base(path))
-        except (VideoReadError, av.error.FFmpegError) as error:
+            return pack(index_video(path))
+        except VideoReadError as error:
             return _skipped(path, error)
 
     with ThreadPoolExecutor(max(1, num_threads)) as pool:
@@ -240,13 +275,7 @@ def _index_all(
                     cache.save()
     if cache is not None:
         cache.save()
-    return indexed
-
-
-def _time_base(path: str) -> float:
-    """Returns the seconds per unit of the timestamps of a video; 0 if unknown."""
-    with av.open(path, **LENIENT) as container:
-        return float(container.streams.video[0].time_base or 0)
+    return indexed, {name: file_id(file) for name, (file, _) in looked.items() if file}
 
 
 def _skipped(path: str, error: Exception) -> Skipped:
@@ -265,16 +294,14 @@ def _video_file(
         start = entry.start or 0.0
         name += f"#t={start:g}" + ("" if entry.end is None else f",{entry.end:g}")
         path_of_segment = path + name[name.rindex("#t=") :]
-        time_base = packed_time_base(packed)
-        if not index.fps:
-            return Skipped(path_of_segment, "the frame rate of the file is unknown")
-        first, count = segment_frames(index, time_base, start, entry.end)
+        if not index.time_base:
+            return Skipped(path_of_segment, "the file has neither timestamps nor a frame rate")
+        first, count = segment_frames(index, start, entry.end)
         if count < min_frames:
-            seconds = index.num_frames / index.fps
             return Skipped(
                 path_of_segment,
                 f"{count} frames in the segment, fewer than {min_frames}; the video is "
-                f"{seconds:.1f} s long",
+                f"{index.seconds:.1f} s long",
             )
     if count < min_frames:
         return Skipped(path, f"{count} frames, fewer than {min_frames}")
@@ -282,8 +309,9 @@ def _video_file(
 
 
 def _frame_folder(
-    root: str, name: str, entry: Entry, frames, flow, min_frames: int, flow_bound: float
+    root: str, name: str, entry: Entry, found: FoundPictures, min_frames: int, flow_bound: float
 ) -> FrameFolder | Skipped:
+    frames, flow = found.frames, found.flow
     path = os.path.join(root, name)
     if entry.start is not None or entry.end is not None:
         return Skipped(path, "a segment in seconds, but a folder of frames has no frame rate")
@@ -292,23 +320,27 @@ def _frame_folder(
     return FrameFolder(name, entry.label, frames, flow if flow_bound else None, flow_bound)
 
 
-def _told_apart(root: str, results: list, class_names: tuple[str, ...]) -> list:
+def _told_apart(root: str, results: list, class_names: tuple[str, ...], files: list[int]) -> list:
     """Makes names unique: appends the class if there are several; skips repeated videos."""
     labels = defaultdict(set)
     for video in results:
         if not isinstance(video, Skipped):
             labels[video.name].add(video.label)
-    apart, seen = [], set()
-    for video in results:
+    apart, first = [], {}
+    for video, file in zip(results, files, strict=True):
         if not isinstance(video, Skipped):
-            entry = (video.name, video.label)
-            if entry in seen:
-                path = os.path.join(root, video.name)
-                video = Skipped(path, "listed more than once; used once")
-            elif len(labels[video.name]) > 1:
-                name = f"{video.name}{CLASS_MARK}{class_names[video.label]}"
-                video = dataclasses.replace(video, name=name)
-            seen.add(entry)
+            named = footage(video.name)
+            entry = (file or named.path, named.start, named.end, video.label)
+            if entry in first:
+                same = "listed more than once"
+                if first[entry] != video.name:
+                    same = f"the same file as {first[entry]}"
+                video = Skipped(os.path.join(root, video.name), f"{same}; used once")
+            else:
+                first[entry] = video.name
+                if len(labels[video.name]) > 1:
+                    name = f"{video.name}{CLASS_MARK}{class_names[video.label]}"
+                    video = dataclasses.replace(video, name=name)
         apart.append(video)
     return apart
 
@@ -357,6 +389,7 @@ def listed_videos(
             videos,
             short_side=config.short_side,
             flow_bound=config.flow_bound if config.stored_flow else 0.0,
+            frame_names=config.frame_names,
             cache_folder=None if config.index_cache == "none" else cache,
         )
 

@@ -42,7 +42,7 @@ class Views:
     scale: Annotated[float, Limits(above=0, maximum=1)] = 1.0
     seed: Annotated[int, Limits(0)] = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.crops == "centre":  # the former spelling, accepted for one release
             object.__setattr__(self, "crops", "center")
         check_limits(self)

@@ -1,13 +1,16 @@
 """The doctor reports no problem of sound data and names each planted fault."""
 
+import os
 import shutil
 
 import numpy as np
 import pytest
 
 from afn_jax.data.check.__main__ import main
-from afn_jax.data.check.doctor import Dataset, Inspected, Listed, diagnose, group_of, label_base
+from afn_jax.data.check.dataset import Dataset, Inspected, Listed
+from afn_jax.data.check.doctor import diagnose, label_base
 from afn_jax.data.check.listing import list_dataset
+from afn_jax.data.check.same_videos import group_of
 from afn_jax.data.files.flow import write_flo
 from tests.data.videos import encode, moving_picture
 
@@ -166,10 +169,10 @@ def test_reports_no_list_problem_of_official_lists(official, capsys, number):
 
 def test_reports_a_class_folder_without_videos(data, capsys):
     (data / "videos" / "Swim").mkdir()
-    (data / "videos" / "Swim" / "a.vob").write_bytes(b"")
+    (data / "videos" / "Swim" / "a.xyz").write_bytes(b"x")
     shutil.rmtree(data / "lists")
     code, text = check(data / "videos", capsys)
-    assert code != 0 and "left out" in text and "it holds Swim/a.vob but no video" in text
+    assert code != 0 and "left out" in text and "it holds Swim/a.xyz, but no video" in text
 
 
 def test_recognizes_ucf101_without_class_folders(tmp_path):
@@ -230,9 +233,26 @@ def test_csv(data, capsys, labels, code, expected):
     assert found == code and expected in text
 
 
+def test_csv_of_a_header_alone_lists_nothing(data, capsys):
+    (data / "my.csv").write_text("path,label\n")
+    code, text = check(data / "videos", capsys, "--annotations", str(data / "my.csv"))
+    assert code == 1 and "no rows below the names of the columns" in text
+    assert f"{'.avi':<20} {6:>8}  in no list" in text and "6  listed" not in text
+
+
+def test_names_a_pipe_without_opening_it(data, capsys):
+    (data / "videos" / TRAIN[0]).unlink()
+    os.mkfifo(data / "videos" / TRAIN[0])
+    os.mkfifo(data / "videos" / "flow.pfm")
+    code, text = check(data / "videos", capsys)
+    assert code == 1 and f"{TRAIN[0]}: not a regular file, but a pipe" in text
+
+
 def test_flow_files(tmp_path, capsys):
     write_flo(tmp_path / "good.flo", np.zeros((4, 5, 2)))
-    assert check(tmp_path, capsys)[0] == 0
+    (tmp_path / "weights.pfm").write_bytes(b"Pf\n5 4\n-1\n" + bytes(80))
+    code, text = check(tmp_path, capsys)
+    assert code == 0 and "1  not a file of flow that is checked; weights.pfm" in text
     data = bytearray((tmp_path / "good.flo").read_bytes())
     data[4:8] = (7).to_bytes(4, "little")
     (tmp_path / "lies.flo").write_bytes(data)
@@ -257,3 +277,12 @@ def test_real_dataset(shared_data, capsys):
     code, text = check(shared_data / "arid6/videos", capsys)
     assert code == 0 and "6 classes" in text
     assert f"{'as long as a clip':<20} {150:>8} {43:>8}" in text
+
+
+def test_folds_lines_at_the_width_of_a_terminal(data, monkeypatch, capsys):
+    (data / "videos/Run" / ("long " * 20 + ".xyz")).write_text("x")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    _, text = check(data / "videos", capsys)
+    folded = text[text.index("kind  ") :].splitlines()  # above are paths, which stay whole
+    assert max(map(len, folded)) < 80 and f"{'':33}long" in "\n".join(folded)

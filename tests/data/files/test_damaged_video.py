@@ -162,6 +162,16 @@ def test_rejects_a_folder_or_a_pipe(tmp_path):
     (tmp_path / "folder.avi").mkdir()
     with pytest.raises(VideoReadError, match=r"folder\.avi: "):
         index_video(tmp_path / "folder.avi")
+    os.mkfifo(tmp_path / "pipe.avi")
+    for read in (index_video, decode_all):  # opening it would wait for a writer
+        with pytest.raises(VideoReadError, match=r"pipe\.avi: not a regular file, but a pipe"):
+            read(tmp_path / "pipe.avi")
+
+
+def test_names_an_empty_file(tmp_path):
+    (tmp_path / "empty.avi").touch()
+    with pytest.raises(VideoReadError, match=r"empty\.avi: an empty file \(0 bytes\)$"):
+        index_video(tmp_path / "empty.avi")
 
 
 def test_damaged_files_leave_the_rest_of_the_dataset_usable(tmp_path):

@@ -57,6 +57,7 @@ GOOD = b"PIEH" + struct.pack("<ii2f", 1, 1, 0, 0)
         (GOOD + b"x", "21 bytes"),
         (b"PIEH" + struct.pack("<ii", -1, 5), "the header says -1 x 5"),
         (b"PIEH" + struct.pack("<ii", 2**30, 2**30), "the file is damaged"),
+        (b"PIEH" + struct.pack("<ii", 11_000, 11_000), "11000 x 11000 pixels has 968000012"),
     ],
 )
 def test_rejects_damaged_files(tmp_path, data, message):

@@ -83,6 +83,30 @@ def test_pfm_matches_known_bytes(tmp_path, kind, channels, order, scale):
     np.testing.assert_array_equal(read_pfm(tmp_path / "a.pfm").reshape(2, 3, channels), expected)
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"PF\n# made by a renderer, 7 7\n2 1\n-1\n",
+        b"PF\r\n#\r\n# two\r\n2 1\r\n# scale: 5\r\n-1\r\n",
+        b"PF # after the kind\n2 # width\n1\n-1.5e-3\n",
+        b"PF\n" + 50 * b"# a long description of the camera\n" + b"2 1\n-1\n",
+    ],
+)
+def test_pfm_header_may_have_comments(tmp_path, header):
+    values = np.arange(6, dtype="<f4").reshape(1, 2, 3)
+    (tmp_path / "a.pfm").write_bytes(header + values.tobytes())
+    flow, known = read_flow(tmp_path / "a.pfm")
+    np.testing.assert_array_equal(flow, values[..., :2])
+    assert known.all()
+
+
+def test_pfm_data_may_start_like_a_comment(tmp_path):
+    data = b"#\x00\x00\x40" + bytes(8)
+    (tmp_path / "a.pfm").write_bytes(b"PF\n1 1\n-1\n" + data)
+    expected = np.frombuffer(data, "<f4")[:2]
+    np.testing.assert_array_equal(read_flow(tmp_path / "a.pfm")[0][0, 0], expected)
+
+
 def test_pfm_matches_opencv(tmp_path, shared_data):
     values = np.random.default_rng(0).normal(size=(4, 6, 3)).astype(np.float32)
     write_pfm(tmp_path / "a.pfm", values)
@@ -114,8 +138,14 @@ PFM = b"PF\n2 2\n-1\n" + bytes(48)
         ("a.pfm", PFM[:-1], "truncated or its header is wrong"),
         ("a.pfm", PFM + b"x", "59 bytes, but a map of 2 x 2 pixels with 3 .* has 58"),
         ("a.pfm", PFM.replace(b"2 2", b"-2 2"), "the header says -2 x 2 pixels"),
-        ("a.pfm", PFM.replace(b"2 2", b"9999999 2"), "the header says 9999999 x 2"),
+        (
+            "a.pfm",
+            PFM.replace(b"2 2", b"9999999 2"),
+            "a map of 9999999 x 2 pixels .* has 239999992",
+        ),
         ("a.pfm", PFM.replace(b"-1", b"0"), "scale 0; the file is damaged"),
+        ("a.pfm", PFM.replace(b"2 2", b"11000 11000"), "11000 x 11000 pixels with 3 .* 1452000018"),
+        ("a.pfm", PFM.replace(b"2 2", 5000 * b"9" + b" 2"), "not a .pfm file"),
         ("a.jpg", b"", r"ends in '.jpg'; allowed: \['.flo', '.png', '.pfm'\]"),
     ],
 )

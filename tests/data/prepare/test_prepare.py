@@ -3,6 +3,7 @@
 import dataclasses
 import fcntl
 import io
+import json
 import signal
 import subprocess
 import sys
@@ -18,9 +19,16 @@ from afn_jax.data.prepare.progress import show_progress
 from afn_jax.data.prepare.pseudo_labels import FlowFiles
 from afn_jax.data.prepare.run import prepare
 from afn_jax.data.shards.frame_codec import FrameFormat
-from afn_jax.data.shards.manifest import PreparedDataset, StoredFlow, describe_split
+from afn_jax.data.shards.manifest import (
+    PreparedDataset,
+    StoredFlow,
+    describe_split,
+    read_dataset,
+)
 from afn_jax.data.source import Clip, Skipped, Video, VideoReadError
 from afn_jax.data.sources.shards import Shards
+from afn_jax.data.sources.unused import unused_line
+from tests.data.videos import write_video
 
 SYNTHETIC = [
     *("--data", "synthetic-motion", "--data.train-videos", "10", "--data.test-videos", "3"),
@@ -176,6 +184,16 @@ def test_rejects_other_settings_in_the_same_folder(tmp_path, whole, capsys, chan
     assert contents(tmp_path) == whole
 
 
+def test_names_the_classes_that_differ(tmp_path):
+    source = Pictures([Picture("a/1"), Picture("b/1", 1)])
+    prepare(tmp_path, dataset_of(source), {"train": source}, workers=1)
+    renamed = Pictures([Picture("a/1"), Picture("new\n/1", 1)])
+    renamed.class_names = ("a", "new\n")
+    message = r"started with other classes \(only before: b; only now: new\\n\)"
+    with pytest.raises(ValueError, match=message):
+        prepare(tmp_path, dataset_of(renamed), {"train": renamed}, workers=1)
+
+
 def test_rejects_a_folder_with_other_files(tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("x")
     assert main([str(tmp_path), *SYNTHETIC]) == 1
@@ -266,3 +284,38 @@ def test_real_videos(shared_data, tmp_path):
     assert main([*command, "--data.root", str(root), "--data.short-side", "32"]) == 0
     shards = Shards(tmp_path, split="test")
     assert len(shards) == 43 and shards[0].size == (32, 43) and shards[0].fps > 0
+
+
+def test_lists_what_is_not_used_and_refuses_shared_videos(tmp_path, capsys):
+    videos = tmp_path / "videos"
+    for name in ("Walk/a.avi", "Walk/b.avi", "Jump/a.avi", "Jump/b.avi"):
+        write_video(videos / name)
+    (videos / "Walk/notes.txt").write_text("x")
+    (videos / "Walk/a.xyz").write_text("x")
+    command = ["--data", "video-folder", "--data.root", str(videos), "--workers", "1"]
+    command += ["--data.index-cache", "none", "--data.num-frames", "4"]
+    assert main([str(tmp_path / "out"), *command]) == 0
+    expected = (
+        "not used: 1 .xyz (not a video, by its first bytes; Walk/a.xyz), "
+        "1 .txt (text or list; Walk/notes.txt)"
+    )
+    assert f"{videos}: {expected}\n" in capsys.readouterr().out
+    for split in ("train", "test"):
+        assert unused_line(Shards(tmp_path / "out", split=split).unused) == expected
+
+    (videos / "Walk/link.avi").symlink_to("a.avi")
+    for split, name in (("train", "a"), ("test", "link")):
+        lines = f"Walk/{name}.avi 1\nJump/{'b' if split == 'test' else 'a'}.avi 2\n"
+        (videos / f"{split}list01.txt").write_text(lines)
+    (videos / "classInd.txt").write_text("1 Walk\n2 Jump\n")
+    assert main([str(tmp_path / "new"), *command]) == 1
+    words = "1, first: Walk/a.avi (training) and Walk/link.avi (test), the same file. Remove"
+    assert words in capsys.readouterr().err and not (tmp_path / "new").exists()
+
+
+def test_reads_descriptions_of_before(tmp_path, whole):
+    text = json.loads(whole["dataset.json"])
+    for split in text["splits"].values():
+        assert split.pop("unused") == []
+    (tmp_path / "dataset.json").write_text(json.dumps(text))
+    assert read_dataset(tmp_path).splits["train"].unused == ()

@@ -1,6 +1,8 @@
 """Folders of numbered pictures, with flow pictures in the layouts in common use."""
 
 import pickle
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -124,7 +126,7 @@ def test_reports_damaged_pictures(tmp_path):
     cv2.imwrite(str(folder / "img_00006.png"), np.zeros((7, 20, 3), np.uint8))
     video = FrameFolder("Walk/v 0", 0, *find_frames(root, "Walk/v 0"))
     for indices, message in [
-        ([0, 1], "img_00002.png: missing, or not a picture"),
+        ([0, 1], "img_00002.png: not an image that OpenCV can read"),
         ([0, 5], "20 x 7 "),
     ]:
         with pytest.raises(VideoReadError, match=message):
@@ -148,7 +150,7 @@ def test_skips_folders_of_unnumbered_pictures(tmp_path):
     ]
     skipped = [skip for source in sources for skip in source.skipped]
     assert [(s.path.rpartition("/")[2], s.reason) for s in skipped] == [
-        ("digits", "numbers of more than 18 digits")
+        ("digits", "numbers larger than 2^62")
     ]
     assert sum(len(source) for source in sources) == 11
 
@@ -206,3 +208,139 @@ def test_real_frames(shared_data):
     np.testing.assert_array_equal(clip.flow_mask.mean((1, 2)) > 0.9, np.arange(10) < 5)
     frames, flow = find_frames(shared_data / "single_clips", "rawframes_kylemin_S3D")
     assert flow is None and len(frames.numbers) > 40
+
+
+# ---------------------------------------------------------------- Names as people have them
+
+
+def write_named(folder, names):
+    """Writes picture i with gray level 20 i, whatever its name; lossy formats keep it nearly."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, name in enumerate(names, 1):
+        shape = SIZE if name.endswith(".pgm") else (*SIZE, 3)
+        _, data = cv2.imencode(name[name.rindex(".") :], np.full(shape, 20 * i, np.uint8))
+        (folder / name).write_bytes(data.tobytes())
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["img_1.jpg", "img_2.JPG", "IMG_003.Jpeg", "img_4.png", "img_10.bmp", "img_11.jpg"],
+        ["0.90.jpg", "1.00.jpg", "1.10.jpg", "10.00.jpg"],
+        ["1.webp", "2.webp", "10.ppm", "20.tif", "21.pgm", "100.bmp"],
+        ["0001_rgb.bmp", "0002_rgb.bmp", "0003_rgb.bmp"],
+    ],
+)
+def test_reads_all_frames_in_order(tmp_path, names):
+    write_named(tmp_path / "v", names)
+    for other in ("Thumbs.db", ".DS_Store", "._img_1.jpg"):
+        (tmp_path / "v" / other).write_bytes(b"\x00")
+    frames, flow = find_frames(tmp_path, "v")
+    video = pickle.loads(pickle.dumps(FrameFolder("v", 0, frames, flow)))
+    assert video.num_frames == len(names) and flow is None
+    clip = video.clip(np.arange(len(names)))
+    assert np.abs(clip.frames[:, 5, 5, 1] - 20.0 * np.arange(1, len(names) + 1)).max() < 3
+    assert [frames.path(n) for n in frames.numbers] == [str(tmp_path / "v" / n) for n in names]
+
+
+def test_flow_of_frames_with_times_and_mixed_padding(tmp_path):
+    times = ["0.9", "0.95", "1.0", "1.15", "1.2"]  # none at 1.05 and 1.1
+    write_named(tmp_path / "t", [f"img_{time}.png" for time in times])
+    for component in "xy":
+        write_named(tmp_path / "t", [f"flow_{component}_{time}.png" for time in times[:4]])
+    video = FrameFolder("t", 0, *find_frames(tmp_path, "t"))
+    known = video.clip(np.arange(5)).flow_mask.all((1, 2))
+    np.testing.assert_array_equal(known, [True, True, False, True, False])
+    write_named(tmp_path / "p", [f"img_{i}.png" for i in ("8", "009", "10", "12")])
+    for component in "xy":
+        write_named(tmp_path / "p", [f"{component}_{i}.png" for i in ("08", "9", "10")])
+    video = FrameFolder("p", 0, *find_frames(tmp_path, "p"))
+    known = video.clip(np.arange(4)).flow_mask.all((1, 2))
+    np.testing.assert_array_equal(known, [True, True, False, False])
+
+
+def config_of(root, **changes):
+    return DataConfig(
+        **{"source": "frame-folder", "root": str(root), "num_frames": 3, "index_cache": "none"}
+        | changes
+    )
+
+
+def test_two_kinds_of_pictures_are_refused_until_the_option_decides(tmp_path):
+    for name in ("Walk", "Run"):
+        for i in range(3):
+            folder = tmp_path / name / f"v{i}"
+            write_named(folder, [f"img_{n:05d}.png" for n in range(1, 5)])
+            write_named(folder, [f"depth_{n:05d}.png" for n in range(1, 4)])
+    with pytest.raises(
+        ValueError, match=r"in 4 of 4 folders .* img_# \(4 .*depth_# \(3 .*'img_\*'"
+    ):
+        create_source(config_of(tmp_path), "train", 0)
+    for pattern, count in (("img_*", 4), ("DEPTH_", 3)):
+        source = create_source(config_of(tmp_path, frame_names=pattern), "train", 0)
+        assert {video.num_frames for video in source} == {count} and not source.skipped
+    with pytest.raises(ValueError, match=r"no name of its 7 numbered pictures is like 'rgb_\*'"):
+        create_source(config_of(tmp_path, frame_names="rgb_*"), "train", 0)
+
+
+def test_one_undecided_folder_among_many_is_skipped_and_told(tmp_path):
+    for name in ("Walk", "Run"):
+        for i in range(60):
+            write_named(tmp_path / name / f"v{i}", ["1.png", "2.png", "3.png"])
+    write_named(tmp_path / "Walk" / "v7", ["a_1.png", "a_2.png"])
+    sources = [create_source(config_of(tmp_path), split, 0) for split in ("train", "test")]
+    (skipped,) = [skip for source in sources for skip in source.skipped]
+    assert skipped.path.endswith("v7") and "2 groups of pictures" in skipped.reason
+    assert sum(map(len, sources)) == 119
+
+
+def test_a_frame_that_claims_a_giant_size_is_refused_at_once(tmp_path):
+    write_frames(tmp_path / "v", [1, 2])
+    path = tmp_path / "v" / "img_00002.png"
+    data = bytearray(path.read_bytes())
+    data[16:24] = struct.pack(">II", 30_000, 30_000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    path.write_bytes(data)
+    video = FrameFolder("v", 0, *find_frames(tmp_path, "v"))
+    with pytest.raises(VideoReadError, match="img_00002.png: the header says 30000 x 30000 pixels"):
+        video.clip(np.array([0, 1]))
+
+
+def test_keeps_names_compactly(tmp_path):
+    names = {
+        "plain": ([f"img_{i:05d}.jpg" for i in range(1, 301)], 500),
+        "mixed": ([f"{i}.jpg" if i % 2 else f"{i:05d}.JPG" for i in range(1, 301)], 4000),
+    }
+    for folder, (files, most) in names.items():
+        (tmp_path / folder).mkdir()
+        for name in files:
+            (tmp_path / folder / name).touch()
+        frames, _ = find_frames(tmp_path, folder)
+        assert len(pickle.dumps(frames)) < most and len(frames.numbers) == 300
+        assert [frames.path(n) for n in frames.numbers] == [
+            str(tmp_path / folder / n) for n in files
+        ]
+
+
+def test_single_pictures_beside_the_frames_are_counted_or_refused(tmp_path):
+    for name in ("Walk", "Run"):
+        for i in range(4):
+            write_named(tmp_path / name / f"v{i}", [f"img_{n}.png" for n in range(1, 6)])
+    copies = [tmp_path / "Walk" / f"v{i}" / "img_3 copy.png" for i in range(3)]
+    for path in copies:
+        write_picture(path, 100)
+    sources = [create_source(config_of(tmp_path), split, 0) for split in ("train", "test")]
+    assert {video.num_frames for source in sources for video in source} == {5}
+    items = [item for source in sources for item in source.unused]
+    assert sum(item.count for item in items) == 3
+    assert {(item.kind, item.reason) for item in items} == {
+        (".png", "picture in a folder of frames whose name has another form")
+    }
+    assert all(tmp_path / item.example in copies for item in items)
+    for i in range(4):
+        write_picture(tmp_path / "Run" / f"v{i}" / "img_3 (1).png", 100)
+        write_picture(tmp_path / "Run" / f"v{i}" / "img_4 copy.png", 100)
+    with pytest.raises(ValueError, match=r"img_# \(5|names of 2 have other .*'img_\[0-9\]\.\*'"):
+        create_source(config_of(tmp_path), "train", 0)
+    source = create_source(config_of(tmp_path, frame_names="img_[0-9].*"), "train", 0)
+    assert {video.num_frames for video in source} == {5} and not source.unused

@@ -57,7 +57,7 @@ def object_flow(video):
 
     source = video.source
     rng = np.random.default_rng([source.seed, module.SPLITS[source.split], video.index])
-    scene = module._draw_scene(rng, source)
+    scene = module.draw_scene(rng, source)
     thing = scene.objects[-1]  # in front
     clip = video.clip(np.arange(1))
     height, width = source.size
@@ -129,7 +129,7 @@ def test_the_first_frame_does_not_depend_on_the_class():
     from afn_jax.data.sources import synthetic_motion as module
 
     source = SyntheticMotion(8)
-    scene = module._draw_scene(np.random.default_rng([0, 0, 3]), source)
+    scene = module.draw_scene(np.random.default_rng([0, 0, 3]), source)
     first = [module._render(scene, label, np.arange(1), (32, 32))[0] for label in range(8)]
     for frame in first[1:]:
         np.testing.assert_array_equal(frame, first[0])

@@ -19,7 +19,6 @@ from afn_jax.data.sources.index_cache import (
     IndexCache,
     default_folder,
     pack,
-    packed_time_base,
     unpack,
 )
 from afn_jax.data.sources.lists.video_list import Entry, VideoList
@@ -157,12 +156,12 @@ def test_segments_of_irregular_frames(tmp_path):
     rng = np.random.default_rng(0)
     for start, end in np.sort(rng.uniform(0, times[-1], (30, 2)), -1):
         shown = np.flatnonzero((times >= start) & (times < end))
-        first, count = segment_frames(index, 1e-3, start, end)
+        first, count = segment_frames(index, start, end)
         np.testing.assert_array_equal(first + np.arange(count), shown)
-    assert segment_frames(index, 1e-3, 0.0, None) == (0, 10)
-    # By number and rate where there are no timestamps.
-    blind = dataclasses.replace(index, seekable=False, fps=10.0)
-    assert segment_frames(blind, 1e-3, 0.3, 0.5) == (3, 2)
+    assert segment_frames(index, 0.0, None) == (0, 10)
+
+
+FIELDS = {field.name for field in dataclasses.fields(VideoIndex)} - {"pts", "keyframes"}
 
 
 def index_of(rng, num_frames):
@@ -174,11 +173,14 @@ def index_of(rng, num_frames):
         29.97,
         240,
         320,
+        1 / 12800,
+        int(rng.integers(-(2**40), 2**40)),
+        bool(rng.random() < 0.5),
     )
 
 
 def assert_same(one, two):
-    for name in ("num_frames", "seekable", "fps", "height", "width"):
+    for name in FIELDS:
         assert getattr(one, name) == getattr(two, name)
     np.testing.assert_array_equal(one.pts, two.pts)
     np.testing.assert_array_equal(one.keyframes, two.keyframes)
@@ -192,9 +194,8 @@ def test_packed_indices_round_trip(num_frames):
         index = index_of(rng, num_frames)
         assert_same(unpack(pack(index)), index)
     regular = VideoIndex(300, 512 * np.arange(300), np.arange(0, 300, 12), True, 30.0, 240, 320)
-    assert_same(unpack(pack(regular, 1 / 15360)), regular)
-    assert packed_time_base(pack(regular, 1 / 15360)) == 1 / 15360
-    assert len(pack(regular)) < 80
+    assert_same(unpack(pack(regular)), regular)
+    assert len(pack(regular)) < 90
 
 
 def count_indexed(monkeypatch):
@@ -263,6 +264,33 @@ def test_a_damaged_cache_is_rebuilt(root, tmp_path, monkeypatch, damage):
         seen.clear()
         VideoFiles(root, videos, cache_folder=cache)
         assert seen == []
+
+
+def test_indices_of_an_earlier_version_are_found_again(root, tmp_path, monkeypatch):
+    """Version 2 had no times."""
+    cache = tmp_path / "cache"
+    videos = listed(("Walk/a.avi", 0), ("Jump high/c.avi", 1))
+    VideoFiles(root, videos, cache_folder=cache)
+    (path,) = cache.iterdir()
+    data = path.read_bytes()
+    version, _, rest = data.partition(b"\n")
+    assert version == b"afn_jax frame indices 3"
+    path.write_bytes(b"afn_jax frame indices 2\n" + rest)
+    seen = count_indexed(monkeypatch)
+    VideoFiles(root, videos, cache_folder=cache)
+    assert sorted(seen) == ["a.avi", "c.avi"]
+
+
+def test_each_file_is_opened_only_to_index_it(root, tmp_path, monkeypatch):
+    opened = []
+    original = av.open
+    monkeypatch.setattr(av, "open", lambda *a, **k: opened.append(a[0]) or original(*a, **k))
+    cache = tmp_path / "cache"
+    videos = listed(Entry("Walk/a.avi", 0, 0.0, 0.2), ("Jump high/c.avi", 1))
+    VideoFiles(root, videos, cache_folder=cache)
+    assert sorted(map(os.path.basename, opened)) == ["a.avi", "c.avi"]
+    VideoFiles(root, videos, cache_folder=cache)
+    assert len(opened) == 2
 
 
 def add_to_cache(folder, root, number):

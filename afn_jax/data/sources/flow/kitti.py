@@ -24,7 +24,7 @@ from afn_jax.data.sources.flow.sequence import (
     true_flow,
 )
 
-FRAME_FOLDERS = {2012: ("colored_0", "image_0"), 2015: ("image_2",)}
+FRAME_FOLDERS: dict[int, tuple[str, ...]] = {2012: ("colored_0", "image_0"), 2015: ("image_2",)}
 _FRAME = re.compile(r"(\d{6})_(\d{2})")
 
 

@@ -131,7 +131,7 @@ class FlowDataset:
         skipped: ground truth without its frames, or frames without ground truth.
     """
 
-    class_names = ("unlabelled",)
+    class_names: tuple[str, ...] = ("unlabelled",)
 
     def __init__(
         self,
@@ -146,8 +146,8 @@ class FlowDataset:
             ValueError: no sequence is that long.
         """
         num_frames = max(2, num_frames)
-        self.sequences = tuple(sequences)
-        self.skipped = tuple(skipped)
+        self.sequences: tuple[FlowSequence, ...] = tuple(sequences)
+        self.skipped: tuple[Skipped, ...] = tuple(skipped)
         self._clips = tuple(
             clip
             for sequence in self.sequences

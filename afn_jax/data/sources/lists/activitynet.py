@@ -1,10 +1,16 @@
 """ActivityNet 1.2 and 1.3 (Heilbron et al. 2015): untrimmed videos, segments in a JSON file."""
 
+import math
 from pathlib import Path
+from typing import Any
 
 from afn_jax.data.sources.lists.text import read_json
 from afn_jax.data.sources.lists.video_list import Entry, VideoList, find_annotations
 
+_WHAT_IS_RIGHT = (
+    "must be {'database': {ID: {'subset': 'training', 'annotations': [{'segment': [1.5, 7.0], "
+    "'label': ...}]}}}"
+)
 _SUBSET = {"train": "training", "test": "validation"}  # labels of "testing" are not public
 
 
@@ -38,20 +44,14 @@ def read_activitynet(
     path = files[0]
     content = read_json(path)
     database = content.get("database") if isinstance(content, dict) else None
-    try:
-        segments = [
-            (video, part["label"], float(part["segment"][0]), float(part["segment"][1]))
-            for video, about in database.items()
-            if about["subset"] == _SUBSET[split]
-            for part in about["annotations"]
-        ]
-        labels = {part["label"] for about in database.values() for part in about["annotations"]}
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path}: not a file of ActivityNet ({type(error).__name__}: {error}); it must be "
-            "{'database': {ID: {'subset': 'training', 'annotations': "
-            "[{'segment': [1.5, 7.0], 'label': ...}]}}}"
-        ) from None
+    if not isinstance(database, dict):
+        raise ValueError(f"{path}: not a file of ActivityNet: it {_WHAT_IS_RIGHT}")
+    segments, labels = [], set()
+    for video, about in database.items():
+        parts = _segments(path, video, about)
+        labels |= {label for label, _, _ in parts}
+        if about["subset"] == _SUBSET[split]:
+            segments += [(video, *part) for part in parts]
     class_names = tuple(sorted(labels))
     label_of = {name: label for label, name in enumerate(class_names)}
     entries = tuple(
@@ -59,3 +59,24 @@ def read_activitynet(
         for video, label, start, end in segments
     )
     return VideoList(class_names, entries, f"{split} segments of {path}", anywhere=True)
+
+
+def _segments(path: Path, video: str, about: Any) -> list[tuple[str, float, float]]:
+    """Returns (label, start, end) of each segment of one video."""
+    try:
+        if not isinstance(about["subset"], str):
+            raise TypeError(f"the subset is {about['subset']!r}")
+        parts = []
+        for part in about["annotations"]:
+            label, (start, end) = part["label"], map(float, part["segment"])
+            if not isinstance(label, str) or not label.strip():
+                raise TypeError(f"the label is {label!r}")
+            if not (math.isfinite(start) and math.isfinite(end)):
+                raise ValueError(f"the segment is {part['segment']}")
+            parts.append((label, start, end))
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: not a file of ActivityNet: at the video {video!r}: {type(error).__name__}: "
+            f"{error}; the file {_WHAT_IS_RIGHT}"
+        ) from None
+    return parts

@@ -5,26 +5,37 @@ kitchen/cam 1.mp4,pour water,12.5,17
 kitchen/cam 1.mp4,cut,20,31.5
 """
 
-import csv
-import io
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
+from afn_jax.data.sources.lists.csv_columns import TEST, TRAIN, VAL, name_columns
+from afn_jax.data.sources.lists.paths import below_root, clean_path
 from afn_jax.data.sources.lists.splits import split_by_name
-from afn_jax.data.sources.lists.text import read_text
-from afn_jax.data.sources.lists.video_list import Entry, VideoList, check_seconds, find_annotations
+from afn_jax.data.sources.lists.table import SEPARATORS, read_table
+from afn_jax.data.sources.lists.video_list import (
+    Entry,
+    VideoList,
+    check_seconds,
+    find_annotations,
+    spelled,
+)
 
-_COLUMNS = ("path", "label", "start", "end", "split")
-_TRAIN, _TEST, _VAL = ("train", "training"), ("test", "testing"), ("val", "valid", "validation")
+_MOST_DIGITS = 5  # of a class number; each number up to the largest becomes a class
+_Row = dict[str, str]
+_NUMBER = re.compile(r"(\d+)(?:\.0*)?")  # pandas writes 1 as 1.0 if a label is missing
 
 
 def read_csv(root: Path, split: str, annotations: Path | None, list_number: int) -> VideoList:
     """Reads one CSV file for both splits, or `train*.csv` and `test*.csv` (or `val*.csv`).
 
-    The first line names the columns, or is already a row `path,label` or `path,label,start,end`.
-    Columns are separated by commas, semicolons or tabs. Labels are class names or the numbers 0, 1,
-    ... The column `split` is `train`, `test` or `val`. Without this column, `split_by_name` splits
-    a single file class by class, keeping all segments of a video together. Videos marked `val` are
-    the test split if none are marked `test`, and are unused otherwise.
+    The first line names the columns, by a name in `COLUMNS`, or is already a row `path,label`,
+    `path,label,start,end` or either with a split at its end. Columns are separated by commas,
+    semicolons, tabs or |. Labels are class names or the numbers 0, 1, ... Paths of another machine
+    are compared with the files below `root` from their ends. The column `split` is `train`, `test`
+    or `val`. Without this column, `split_by_name` splits a single file class by class, keeping all
+    segments of a video together. Videos marked `val` are the test split if none are marked `test`,
+    and are unused otherwise.
 
     Args:
         root: the folder that relative paths start from.
@@ -36,37 +47,28 @@ def read_csv(root: Path, split: str, annotations: Path | None, list_number: int)
         ValueError: the list is malformed or has no row for the split; the message names the line,
             if there is one.
     """
-    files = find_annotations(
-        root,
-        annotations,
-        folders=("annotations", "lists"),
-        patterns=["train*.csv", "test*.csv", "val*.csv"],
-        what="a CSV file of path,label[,start,end], or the folder of train.csv and test.csv",
-    )
-    by_file = {path: _rows(path) for path in files}
+    files, by_file, class_names, entry_of = _read(root, annotations)
     rows = [row for path in files for row in by_file[path]]
-    class_names, label_of = _classes(rows, files)
-    entry_of = {row["where"]: _entry(row, label_of) for row in rows}  # checks all rows
     if "split" in rows[0]:
         for row in rows:
-            if row["split"].casefold() not in (*_TRAIN, *_TEST, *_VAL):
+            if row.get("split", "").casefold() not in (*TRAIN, *TEST, *VAL):
                 raise ValueError(
-                    f"{row['where']}: the split is {row['split']!r}; give one "
-                    f"of {', '.join((*_TRAIN, *_TEST, *_VAL))}"
+                    f"{row['where']}: the split is {row.get('split', '')!r}; give one "
+                    f"of {', '.join((*TRAIN, *TEST, *VAL))}"
                 )
         named = _of_split(split, {row["split"].casefold() for row in rows})
         rows = [row for row in rows if row["split"].casefold() in named]
     elif len(files) > 1:
         stems = {path: path.name.casefold() for path in files}
-        named = _of_split(split, {n for n in _TEST if any(s.startswith(n) for s in stems.values())})
+        named = _of_split(split, {n for n in TEST if any(s.startswith(n) for s in stems.values())})
         rows = [row for path in files if stems[path].startswith(named) for row in by_file[path]]
     else:
         # A video of several classes is split with its first class, so that it is in one split only.
         by_class: dict[str, list[str]] = {}
-        for path, label in {row["path"]: row["label"] for row in reversed(rows)}.items():
+        for path, label in {row["listed"]: row["label"] for row in reversed(rows)}.items():
             by_class.setdefault(label, []).append(path)
         chosen = {path for paths in by_class.values() for path in split_by_name(paths, split=split)}
-        rows = [row for row in rows if row["path"] in chosen]
+        rows = [row for row in rows if row["listed"] in chosen]
     if not rows:
         raise ValueError(
             f"data.annotations: {', '.join(map(str, files))}: no row for the {split} split; add a "
@@ -76,44 +78,71 @@ def read_csv(root: Path, split: str, annotations: Path | None, list_number: int)
     return VideoList(class_names, tuple(entries), f"{split} rows of {', '.join(map(str, files))}")
 
 
+def read_whole_csv(root: Path, annotations: Path) -> VideoList:
+    """Reads all rows of CSV lists; of lists with a column `split`, those of the test split.
+
+    Raises:
+        ValueError: as `read_csv`.
+    """
+    files, by_file, class_names, entry_of = _read(root, annotations)
+    rows = [row for path in files for row in by_file[path]]
+    if "split" in rows[0]:
+        return read_csv(root, "test", annotations, 1)
+    entries = dict.fromkeys(entry_of[row["where"]] for row in rows)
+    return VideoList(class_names, tuple(entries), f"rows of {', '.join(map(str, files))}")
+
+
+def _read(
+    root: Path, annotations: Path | None
+) -> tuple[list[Path], dict[Path, list[_Row]], tuple[str, ...], dict[str, Entry]]:
+    """Returns the files, their rows, the class names, and the entry of each file and line."""
+    files = find_annotations(
+        root,
+        annotations,
+        folders=("annotations", "lists"),
+        patterns=["train*.csv", "test*.csv", "val*.csv"],
+        what="a CSV file of path,label[,start,end], or the folder of train.csv and test.csv",
+    )
+    by_file = {path: _rows(root, path) for path in files}
+    rows = [row for path in files for row in by_file[path]]
+    if not rows:
+        raise ValueError(
+            f"data.annotations: {', '.join(map(str, files))}: no rows below the names of the "
+            "columns; add a row path,label for each video"
+        )
+    labels = {row["label"] for row in rows}
+    paths = below_root(root, [row["path"] for row in rows], labels)
+    for row, path in zip(rows, paths, strict=True):
+        row["path"] = path
+    class_names, label_of = _classes(rows, files)
+    entry_of = {row["where"]: _entry(row, label_of) for row in rows}  # checks all rows
+    return files, by_file, class_names, entry_of
+
+
 def _of_split(split: str, there: set[str]) -> tuple[str, ...]:
     """Returns the names of a split; those of validation if the files have no test split."""
     if split == "train":
-        return _TRAIN
-    return _TEST if there & {*_TEST} else _VAL
+        return TRAIN
+    return TEST if there & {*TEST} else VAL
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def _rows(root: Path, path: Path) -> list[dict[str, str]]:
     """Returns the rows by column name; `where` is the file and line."""
-    text = read_text(path)
-    first = text.strip().partition("\n")[0]
-    separator = max(",;\t", key=first.count)
-    reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
-    lines = [
-        (f"{path}, line {reader.line_num}", [value.strip() for value in values])
-        for values in reader
-        if any(value.strip() for value in values)
-    ]
+    lines, separator = read_table(path)
     if not lines:
         raise ValueError(f"{path}: no rows; a row is path,label or path,label,start,end")
-    names = [name.casefold() for name in lines[0][1]]
-    if {"path", "label"} <= set(names):
-        lines = lines[1:]
-    elif len(names) in (2, 4):
-        names = list(_COLUMNS[: len(names)])
-    if not set(names) <= set(_COLUMNS) or ("start" in names) != ("end" in names):
-        raise ValueError(
-            f"{path}: the columns are {', '.join(names)}; use path and label, and "
-            "optionally start and end (both), and split"
-        )
+    names, lines = name_columns(root, path, lines)
     rows = []
     for where, values in lines:
-        if len(values) != len(names) or not values[names.index("path")]:
+        if len(values) != len(names) or not clean_path(values[names.index("path")]):
             raise ValueError(
-                f"{where}: got {values}; give {len(names)} columns, {separator.join(names)}, and "
+                f"{where}: got {values}, {len(values)} columns separated by "
+                f"{SEPARATORS[separator]}; give {len(names)} columns, {separator.join(names)}, and "
                 "put quotes around a path that contains the separator"
             )
-        rows.append(dict(zip(names, values, strict=True)) | {"where": where})
+        row = dict(zip(names, values, strict=True)) | {"where": where}
+        # Videos are split by the path as it is listed, whatever it is on this machine.
+        rows.append(row | {"path": clean_path(row["path"]), "listed": row["path"]})
     return rows
 
 
@@ -125,25 +154,55 @@ def _classes(
     if "" in texts:
         where = next(row["where"] for row in rows if not row["label"])
         raise ValueError(f"{where}: the label is empty; give the name or number of a class")
-    if not all(text.isdecimal() for text in texts):
+    numbers = {text: match[1] for text in texts if (match := _NUMBER.fullmatch(text))}
+    if 0 < len(numbers) < len(texts):
+        number = next(row for row in rows if row["label"] in numbers)
+        name = next(row for row in rows if row["label"] not in numbers)
+        raise ValueError(
+            f"{number['where']}: the label {number['label']!r} is a number, but {name['label']!r} "
+            f"in {name['where']} is not; give the numbers 0, 1, ... or the names of all classes"
+        )
+    if not numbers:
+        _check_spelling(rows)
         names = tuple(sorted(texts))
         return names, {name: label for label, name in enumerate(names)}
-    numbers = {text: int(text) for text in texts}
-    if 0 not in numbers.values():
+    longest = max(numbers.values(), key=len)
+    if len(longest) > _MOST_DIGITS:
+        where = next(row["where"] for row in rows if numbers[row["label"]] == longest)
+        raise ValueError(
+            f"{where}: the class number {longest[:20]} has {len(longest)} digits; allowed: "
+            f"{_MOST_DIGITS}. Number the classes 0, 1, ..., or give names"
+        )
+    label_of = {text: int(number) for text, number in numbers.items()}
+    if 0 not in label_of.values():
         raise ValueError(
             f"data.annotations: the labels in {', '.join(map(str, files))} are "
-            f"{min(numbers.values())} to {max(numbers.values())}; class numbers start at 0: "
+            f"{min(label_of.values())} to {max(label_of.values())}; class numbers start at 0: "
             "subtract 1, or give names"
         )
-    return tuple(map(str, range(max(numbers.values()) + 1))), numbers
+    return tuple(map(str, range(max(label_of.values()) + 1))), label_of
+
+
+def _check_spelling(rows: Sequence[dict[str, str]]) -> None:
+    """Raises ValueError if two labels differ only in case, blanks or underscores."""
+    first: dict[str, dict[str, str]] = {}
+    for row in rows:
+        other = first.setdefault(spelled(row["label"]), row)
+        if other["label"] != row["label"]:
+            raise ValueError(
+                f"{row['where']}: the label {row['label']!r} differs from {other['label']!r} in "
+                f"{other['where']} only in case, blanks or underscores; spell the name of a class "
+                "in one way"
+            )
 
 
 def _entry(row: dict[str, str], label_of: dict[str, int]) -> Entry:
-    path, label = row["path"].replace("\\", "/"), label_of[row["label"]]
+    path, label = row["path"], label_of[row["label"]]
     if not row.get("start") and not row.get("end"):
         return Entry(path, label)
     try:
-        start, end = float(row["start"]), float(row["end"])
+        # A comma that does not separate columns is a decimal one.
+        start, end = (float(row[name].replace(",", ".")) for name in ("start", "end"))
     except ValueError:
         raise ValueError(
             f"{row['where']}: start {row['start']!r}, end {row['end']!r}; give both in seconds, or "

@@ -9,6 +9,10 @@ from afn_jax.data.sources.lists.video_list import Entry, VideoList, find_annotat
 NUM_CLASSES = 51
 _SPLIT_OF = {"0": None, "1": "train", "2": "test"}  # 0: unused, too similar to a training video
 
+_LINE = re.compile(
+    r"""(?P<quote>["']?)(?P<name>\S.*?)(?P=quote)\s*[\s,;|:]\s*(?P<use>[012])(\s+#.*)?"""
+)
+
 
 def read_hmdb51(root: Path, split: str, annotations: Path | None, list_number: int) -> VideoList:
     """Reads the lists of one split, `brush_hair_test_split1.txt` and so on, one file per class.
@@ -23,6 +27,11 @@ def read_hmdb51(root: Path, split: str, annotations: Path | None, list_number: i
     Raises:
         ValueError: lists are missing or damaged.
     """
+    if annotations is not None and annotations.is_file():
+        raise ValueError(
+            f"data.annotations: {str(annotations)!r} is a file; give its folder, "
+            f"{str(annotations.parent)!r}, with a list for each of the {NUM_CLASSES} classes"
+        )
     pattern = f"*_test_split{list_number}.txt"
     files = find_annotations(
         root,
@@ -42,14 +51,14 @@ def read_hmdb51(root: Path, split: str, annotations: Path | None, list_number: i
     entries = []
     for label, path in enumerate(file_of[name] for name in class_names):
         for number, line in read_lines(path):
-            name, _, use = line.rpartition(" ")
-            if not name or use not in _SPLIT_OF:
+            match = _LINE.fullmatch(line)
+            if not match:
                 raise ValueError(
                     f"{path}, line {number}: got {line!r}; a line must be a file name and 0, 1 or "
                     "2, such as 'Name_wave_f_cm_np1_ba_med_0.avi 1'"
                 )
-            if _SPLIT_OF[use] == split:
-                entries.append(Entry(f"{class_names[label]}/{name.strip()}", label))
+            if _SPLIT_OF[match["use"]] == split:
+                entries.append(Entry(f"{class_names[label]}/{match['name']}", label))
     origin = f"{split} videos of split {list_number} in {str(files[0].parent)!r}"
     return VideoList(class_names, tuple(entries), origin, anywhere=True)
 

@@ -4,7 +4,7 @@ import csv
 import io
 from pathlib import Path
 
-from afn_jax.data.sources.lists.text import read_text
+from afn_jax.data.sources.lists.text import csv_errors, read_text
 from afn_jax.data.sources.lists.video_list import Entry, VideoList, find_annotations
 
 COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
@@ -51,22 +51,31 @@ def read_kinetics(root: Path, split: str, annotations: Path | None, list_number:
 
 def _rows(path: Path) -> list[dict[str, str]]:
     reader = csv.DictReader(io.StringIO(read_text(path)), skipinitialspace=True)
-    header = reader.fieldnames or []
+    with csv_errors(path):
+        header = reader.fieldnames or []
     if not set(COLUMNS) <= set(header):
         raise ValueError(
             f"data.annotations: {path} has the columns {', '.join(header)[:200]!r}; the lists of "
             f"Kinetics have {', '.join(COLUMNS)}. For a list of your own use --data csv"
         )
     rows = []
-    for row in reader:
-        times = (row["time_start"], row["time_end"])
-        if None in row.values() or not all(time.strip().isdecimal() for time in times):
-            raise ValueError(
-                f"{path}, line {reader.line_num}: got {list(row.values())}; each row must have "
-                f"{', '.join(COLUMNS)}, the times in whole seconds"
-            )
-        rows.append({name: row[name].strip() for name in COLUMNS})
+    with csv_errors(path):
+        for row in reader:
+            times = (row["time_start"] or "", row["time_end"] or "")
+            whole = all(time.strip().isdecimal() for time in times)
+            given = whole and row["label"] and row["youtube_id"] and row["split"]
+            if not given or None in row or "\n" in "".join(filter(None, row.values())):
+                raise ValueError(
+                    f"{path}, line {reader.line_num}: got {_text(row)}; each row must have "
+                    f"{', '.join(COLUMNS)}, the times in whole seconds, and a label with a comma "
+                    "in quotes"
+                )
+            rows.append({name: row[name].strip() for name in COLUMNS})
     return rows
+
+
+def _text(row: dict) -> str:
+    return str([*row.values()])[:300]
 
 
 def _entry(row: dict[str, str], label_of: dict[str, int]) -> Entry:

@@ -50,7 +50,12 @@ def read_something_something(
         raise ValueError(f"{path}: holds a {type(items).__name__}; {_WHAT_IS_RIGHT}")
     entries = []
     for number, item in enumerate(items):
-        if not isinstance(item, dict) or not {"id", "template"} <= set(item):
+        if not (
+            isinstance(item, dict)
+            and isinstance(item.get("template"), str)
+            and isinstance(item.get("id"), str | int)
+            and not isinstance(item["id"], bool)
+        ):
             raise ValueError(f"{path}, item {number}: got {str(item)[:200]}; {_WHAT_IS_RIGHT}")
         name = item["template"].replace("[", "").replace("]", "")
         if name not in label_of:
@@ -69,7 +74,7 @@ def _class_names(path: Path) -> tuple[str, ...]:
     numbers = read_json(path)
     try:
         names = {int(number): name for name, number in numbers.items()}
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, OverflowError, TypeError, ValueError):
         names = {}
     if sorted(names) != list(range(len(names))) or not names or len(names) != len(numbers):
         raise ValueError(

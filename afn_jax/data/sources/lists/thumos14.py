@@ -7,7 +7,7 @@ from afn_jax.data.sources.lists.text import read_lines
 from afn_jax.data.sources.lists.video_list import Entry, VideoList, find_annotations
 
 _SUFFIX = {"train": "_val", "test": "_test"}
-_LINE = re.compile(r"(video_(?:validation|test)_\d+)\s+([\d.]+)\s+([\d.]+)")
+_LINE = re.compile(r"(video_(?:validation|test)_\d+)[\s,;]+(\d+(?:\.\d*)?)[\s,;]+(\d+(?:\.\d*)?)")
 _AMBIGUOUS = "Ambiguous"  # segments whose class is uncertain
 
 

@@ -5,16 +5,23 @@
 everything that the functions here return.
 """
 
+import functools
+import os
+import re
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from afn_jax.data.sources.catalog import Catalog, by_class
+from afn_jax.data.sources.kinds import stem_of
+from afn_jax.data.sources.lists.list_lines import read_list_lines, with_one_number
+from afn_jax.data.sources.lists.paths import below_root, folder_label, label_table
 from afn_jax.data.sources.lists.text import read_lines
 from afn_jax.data.sources.lists.video_list import Entry, VideoList
 
 NUM_CLASSES = 101
 CLASS_FILE = "classInd.txt"
+_CLASS = re.compile(r"""(?P<label>\d{1,9})\s*[\s,;|:]\s*(?P<quote>["']?)(?P<name>\S.*)(?P=quote)""")
 
 
 def read_ucf101(root: Path, split: str, annotations: Path | None, list_number: int) -> VideoList:
@@ -96,6 +103,14 @@ def read_ucf_lists(
         ValueError: the list is missing or malformed, or has a video in two classes.
     """
     path = list_path(lists, split, list_number)
+    if not lists.is_dir():
+        what = "give the folder of classInd.txt, trainlist01.txt and testlist01.txt"
+        if lists.is_file():
+            csv = "; for a CSV list use --data csv" if lists.suffix.lower() == ".csv" else ""
+            raise ValueError(
+                f"data.annotations: {str(lists)!r} is a file; {what}: {str(lists.parent)!r}{csv}"
+            )
+        raise ValueError(f"data.annotations: there is no {str(lists)!r}; {what}")
     if not path.is_file():
         found = sorted(p.name for p in lists.glob("*list[0-9][0-9].txt"))
         if found:
@@ -111,7 +126,18 @@ def read_ucf_lists(
         class_names = read_class_names(lists / CLASS_FILE)
     else:
         class_names = tuple(by_class(catalog.videos or catalog.frame_folders))
-    entries = list(dict.fromkeys(read_list(path, class_names)))
+
+    @functools.cache
+    def names() -> set[str]:
+        return {*map(stem_of, catalog.videos), *catalog.frame_folders}
+
+    def is_there(name: str) -> bool:
+        return os.path.exists(catalog.root / name) or stem_of(name) in names()
+
+    listed = read_list(path, class_names, is_there)
+    paths = below_root(catalog.root, [name for name, _ in listed], class_names)
+    labels = (label for _, label in listed)
+    entries = list(dict.fromkeys(zip(paths, labels, strict=True)))
     twice = [name for name, count in Counter(name for name, _ in entries).items() if count > 1]
     if twice:
         raise ValueError(f"{path}: {twice[0]!r} is listed with two classes; keep one")
@@ -130,17 +156,22 @@ def read_class_names(path: str | Path) -> tuple[str, ...]:
     """
     names = {}
     for number, line in read_lines(path):
-        label, _, name = line.partition(" ")
-        if not label.isdecimal() or not name.strip():
+        if line.startswith("#"):
+            continue
+        match = _CLASS.fullmatch(line)
+        if not match:
             raise ValueError(
                 f"{path}, line {number}: got {line!r}; a line must be a class number and a name, "
                 "such as '1 ApplyEyeMakeup'"
             )
+        label, name = match["label"], match["name"]
         if int(label) in names:
             raise ValueError(
                 f"{path}, line {number}: class number {label} occurs twice; use each number once"
             )
-        names[int(label)] = name.strip()
+        names[int(label)] = name
+    if not names:
+        raise ValueError(f"{path}: it has no class; a line is a number and a name: '1 Archery'")
     if sorted(names) != list(range(1, len(names) + 1)):
         raise ValueError(
             f"{path}: class numbers are {sorted(names)}; they must be 1, 2, ... without a gap"
@@ -148,41 +179,55 @@ def read_class_names(path: str | Path) -> tuple[str, ...]:
     return tuple(names[label] for label in sorted(names))
 
 
-def read_list(path: str | Path, class_names: Sequence[str]) -> tuple[tuple[str, int], ...]:
-    """Reads a `trainlistNN.txt` or `testlistNN.txt`.
+def read_list(
+    path: str | Path,
+    class_names: Sequence[str],
+    is_there: Callable[[str], bool] = lambda name: False,
+) -> tuple[tuple[str, int], ...]:
+    """Reads a `trainlistNN.txt` or `testlistNN.txt`; `list_lines.py` describes its lines.
 
-    A line without a number takes its label from the first folder of its path.
+    A line without a number takes its label from the class folder in its path.
+
+    Args:
+        path: the file.
+        class_names: indexed by 0-based label.
+        is_there: whether a path is a video on disk; asked if blanks leave a doubt.
 
     Returns:
-        (path relative to the folder of videos, 0-based label) for each line.
+        (path, 0-based label) for each line.
 
     Raises:
         ValueError: a line names an unknown class, or a number that contradicts its folder.
     """
-    label_of = {name: label for label, name in enumerate(class_names)}
+    label_of = label_table(class_names)
     entries = []
-    for number, line in read_lines(path):
-        name, given = _split_line(line)
-        label = label_of.get(PurePosixPath(name).parts[0])
-        if given is not None:
+    lines = with_one_number(path, read_list_lines(path, class_names), class_names, is_there)
+    for line in lines:
+        if not line.path:
+            raise ValueError(
+                f"{line.where}: no path; write 'Class/video.avi' or 'video.avi NUMBER'"
+            )
+        label = folder_label(line.path, label_of)
+        if line.numbers:
+            (given,) = line.numbers
             if not 1 <= given <= len(class_names):
                 raise ValueError(
-                    f"{path}, line {number}: class number {given}; allowed: 1 to "
+                    f"{line.where}: class number {given}; allowed: 1 to "
                     f"{len(class_names)}, as in {CLASS_FILE}"
                 )
             if label is not None and label != given - 1:
                 raise ValueError(
-                    f"{path}, line {number}: class number {given} is {class_names[given - 1]!r}, "
+                    f"{line.where}: class number {given} is {class_names[given - 1]!r}, "
                     f"but the video is in the folder of {class_names[label]!r}; correct the list "
                     f"or {CLASS_FILE}"
                 )
             label = given - 1
         if label is None:
             raise ValueError(
-                f"{path}, line {number}: {line!r} has no class number, and its folder is not one "
+                f"{line.where}: {line.path!r} has no class number, and its folder is not one "
                 f"of the {len(class_names)} classes; write 'Class/video.avi' or 'video.avi NUMBER'"
             )
-        entries.append((name, label))
+        entries.append((line.path, label))
     return tuple(entries)
 
 
@@ -195,20 +240,11 @@ def read_list_by_folder(
         An entry per line, its label -1 if its folder is not a class; and the pairs
         (number in the file, 0-based label) of lines that have both.
     """
-    label_of = {name: label for label, name in enumerate(class_names)}
+    label_of = label_table(class_names)
     entries, numbers = [], []
-    for _, line in read_lines(path):
-        name, given = _split_line(line)
-        label = label_of.get(PurePosixPath(name).parts[0], -1)
-        entries.append(Entry(name, label))
-        if given is not None and label >= 0:
-            numbers.append((given, label))
+    for line in read_list_lines(path, class_names):
+        label = folder_label(line.path, label_of)
+        entries.append(Entry(line.path, -1 if label is None else label))
+        if line.numbers and label is not None:
+            numbers.append((line.numbers[-1], label))
     return entries, numbers
-
-
-def _split_line(line: str) -> tuple[str, int | None]:
-    """Returns the path, with `/`, and the class number in the file if there is one."""
-    name, _, last = line.rpartition(" ")
-    numbered = bool(name) and last.isdecimal()
-    path = (name if numbered else line).strip().replace("\\", "/")
-    return path, int(last) if numbered else None

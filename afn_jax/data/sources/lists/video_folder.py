@@ -3,10 +3,13 @@
 from pathlib import Path
 
 from afn_jax.data.source import Skipped
-from afn_jax.data.sources.catalog import EXTENSIONS, Catalog, by_class
+from afn_jax.data.sources.catalog import Catalog
+from afn_jax.data.sources.lists.class_folders import find_classes
 from afn_jax.data.sources.lists.splits import check_split, split_by_name
 from afn_jax.data.sources.lists.ucf101 import find_lists, read_ucf_lists
 from afn_jax.data.sources.lists.video_list import Entry, VideoList
+from afn_jax.data.sources.modalities import picture_kind
+from afn_jax.data.sources.unused import unused_line
 
 
 def read_video_folder(
@@ -45,7 +48,7 @@ def read_video_folder(
 
 def _list_by_name(catalog: Catalog, split: str, test_fraction: float, frames: bool) -> VideoList:
     root = str(catalog.root)
-    classes = by_class(catalog.frame_folders if frames else catalog.videos)
+    classes, unused, doubts = find_classes(catalog, frames)
     if not classes:
         raise ValueError(_no_classes(catalog, frames))
     if set(classes) <= {"train", "test", "val", "valid", "validation"}:
@@ -54,20 +57,27 @@ def _list_by_name(catalog: Catalog, split: str, test_fraction: float, frames: bo
             "put all videos of a class in one folder and write trainlist01.txt and testlist01.txt, "
             "or give one of these folders as root to have it split by name"
         )
+    if len({picture_kind(name) for name in classes} - {""}) > 1 and all(map(picture_kind, classes)):
+        raise ValueError(
+            f"root: the subfolders of {root!r} are kinds of pictures, {sorted(classes)}, not "
+            "classes; give the one that holds the frames as root"
+        )
     entries = []
+    settled: dict[int, bool] = {}  # whether a file of an earlier class too is in this split
     for label, paths in enumerate(classes.values()):
-        chosen = split_by_name(paths, split=split, test_fraction=test_fraction)
-        entries += [Entry(path, label) for path in chosen]
+        new = [path for path in paths if catalog.files.get(path) not in settled]
+        chosen = set(
+            split_by_name(new, split=split, test_fraction=test_fraction, files=catalog.files)
+        )
+        chosen |= {path for path in paths if settled.get(catalog.files.get(path, 0))}
+        settled |= {catalog.files[path]: path in chosen for path in new if path in catalog.files}
+        entries += [Entry(path, label) for path in sorted(chosen)]
     skipped = list(catalog.unreadable)
-    for name, files in by_class(catalog.others).items():
-        if name not in classes and not frames:
-            reason = (
-                f"not a class: it holds {files[0]} but no video; the extensions of videos are "
-                f"{', '.join(EXTENSIONS)}"
-            )
-            skipped.append(Skipped(str(catalog.root / name), reason))
+    for name, path in doubts.items():
+        reason = f"not a class: it holds {path}, but no video"
+        skipped.append(Skipped(str(catalog.root / name), reason))
     origin = f"{split} videos under {root!r}"
-    return VideoList(tuple(classes), tuple(entries), origin, skipped=tuple(skipped))
+    return VideoList(tuple(classes), tuple(entries), origin, skipped=tuple(skipped), unused=unused)
 
 
 def _no_classes(catalog: Catalog, frames: bool) -> str:
@@ -82,10 +92,10 @@ def _no_classes(catalog: Catalog, frames: bool) -> str:
         message += f" ({len(wanted)} lie in the folder itself)"
     if others:
         message += f" (but there are {len(others)} {'videos' if frames else 'folders of frames'})"
-    message += "; put the videos of each class in a subfolder of their own, " + (
-        "such as ClassName/video/img_00001.jpg"
-        if frames
-        else f"with one of the extensions {', '.join(EXTENSIONS)}"
+    elif not wanted and catalog.rest:
+        message += f" ({unused_line(catalog.rest)})"
+    message += "; put the videos of each class in a subfolder of their own, such as " + (
+        "ClassName/video/img_00001.jpg" if frames else "ClassName/video.mp4"
     )
     if others:
         message += f"; or use --data {'video' if frames else 'frame'}-folder"

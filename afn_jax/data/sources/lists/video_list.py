@@ -1,10 +1,11 @@
 """Lists of labeled videos: the result of the parsers in this folder, and functions they share."""
 
 import dataclasses
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from afn_jax.data.source import Skipped
+from afn_jax.data.source import Skipped, Unused
 from afn_jax.data.sources.lists.text import read_lines
 from afn_jax.near_names import did_you_mean
 
@@ -39,6 +40,8 @@ class VideoList:
         origin: description of the list for messages, such as "train videos of FILE".
         anywhere: whether file names identify videos, so that they may be in any folder.
         skipped: files and folders that were left out.
+        unused: what else lies in the folder of a dataset that is split by name; None if lists
+            decide what is used.
     """
 
     class_names: tuple[str, ...]
@@ -46,11 +49,31 @@ class VideoList:
     origin: str
     anywhere: bool = False
     skipped: tuple[Skipped, ...] = ()
+    unused: tuple[Unused, ...] | None = None
 
 
 def spelled(name: str) -> str:
-    """Returns a normalized class name: "Riding_a bike " and "riding a bike" are the same class."""
-    return " ".join(name.replace("_", " ").split()).casefold()
+    """Returns a normalized class name: "Riding_a bike " and "riding a bike" are the same class.
+
+    Accents count as the same whether they are composed, as on Linux, or not, as on a Mac.
+    """
+    name = unicodedata.normalize("NFC", name)
+    # Once more, because folding the case decomposes some letters.
+    return unicodedata.normalize("NFC", " ".join(name.replace("_", " ").split()).casefold())
+
+
+def alike_line(class_names: Sequence[str]) -> str:
+    """Returns a line about classes that are `spelled` alike; empty if there are none."""
+    alike: dict[str, list[str]] = {}
+    for name in class_names:
+        alike.setdefault(spelled(name), []).append(repr(name))
+    doubtful = [" and ".join(names) for names in alike.values() if len(names) > 1]
+    if not doubtful:
+        return ""
+    return (
+        f"classes whose names differ only in case, blanks or underscores: {', '.join(doubtful)}; "
+        "merge or rename their folders if they are one class"
+    )
 
 
 def choose_classes(videos: VideoList, classes: Sequence[str]) -> VideoList:
@@ -63,7 +86,8 @@ def choose_classes(videos: VideoList, classes: Sequence[str]) -> VideoList:
         classes: class names, or one text file with a name per line.
 
     Raises:
-        ValueError: a class is unknown or listed twice.
+        ValueError: a class is unknown or listed twice, or there are fewer than two, or no videos
+            of them.
     """
     origin = "data.classes"
     if len(classes) == 1 and Path(classes[0]).is_file():
@@ -82,11 +106,21 @@ def choose_classes(videos: VideoList, classes: Sequence[str]) -> VideoList:
         if label in chosen:
             raise ValueError(f"{origin}: {name!r} is listed twice; name each class once")
         chosen[label] = len(chosen)
+    if len(chosen) < 2 <= len(videos.class_names):
+        raise ValueError(
+            f"{origin}: {', '.join(map(repr, classes)) or 'no class'} is chosen; name two or more "
+            f"of the {len(videos.class_names)} classes"
+        )
     entries = tuple(
         dataclasses.replace(entry, label=chosen[entry.label])
         for entry in videos.entries
         if entry.label in chosen
     )
+    if videos.entries and not entries:
+        raise ValueError(
+            f"{origin}: none of the {len(videos.entries)} {videos.origin} is of the chosen "
+            f"classes; choose others, or a split that has videos of them"
+        )
     names = tuple(videos.class_names[label] for label in chosen)
     return dataclasses.replace(videos, class_names=names, entries=entries)
 

@@ -1,6 +1,7 @@
 """Parsers of official lists, on the real lists where available and on imitations of others."""
 
 import json
+import re
 from collections import Counter
 
 import pytest
@@ -81,6 +82,12 @@ def test_rejects_wrong_hmdb51_lists(tmp_path, shared_data):
     for path in (shared_data / HMDB51).glob("*_test_split1.txt"):
         (lists / path.name).write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert len(read_hmdb51(tmp_path, "test", None, 1).entries) == 1530
+    wave = [entry.path for entry in read_hmdb51(tmp_path, "test", None, 1).entries][-30:]
+    text = (lists / "wave_test_split1.txt").read_text()
+    for old, new in ((" 2", "\t2"), (" 2", ",2"), (" 2", "   2"), (" 2", ";2")):
+        (lists / "wave_test_split1.txt").write_text(text.replace(old, new))
+        entries = read_hmdb51(tmp_path, "test", None, 1).entries
+        assert [entry.path for entry in entries][-30:] == wave
     (lists / "wave_test_split1.txt").write_text("a clip.avi 1\nno number\n")
     with pytest.raises(ValueError, match="wave_test_split1.txt, line 2: got 'no number'"):
         read_hmdb51(tmp_path, "train", None, 1)
@@ -136,6 +143,8 @@ def test_selects_and_renumbers_classes(tmp_path):
         choose_classes(videos, ("abseil",))
     with pytest.raises(ValueError, match="'Zumba' is listed twice"):
         choose_classes(videos, ("zumba", "Zumba"))
+    with pytest.raises(ValueError, match="data.classes: 'zumba' is chosen; name two or more of"):
+        choose_classes(videos, ("zumba",))
 
 
 def write_something(folder, prefix="something-something-v2-"):
@@ -165,6 +174,11 @@ def test_something_something(tmp_path, prefix):
     ("name", "text", "message"),
     [
         ("train", '[{"id": "9"}]', "item 0: got {'id': '9'}; Something-Something has a list of"),
+        ("train", '[{"id": null, "template": "Folding something"}]', "item 0: got {'id': None"),
+        ("train", '[{"id": 1, "template": null}]', "item 0: got {'id': 1, 'template': None}"),
+        ("train", '["1"]', "item 0: got 1; Something-Something has a list of"),
+        ("train", "null", "holds a NoneType; Something-Something has a list of"),
+        ("labels", '{"Folding something": null}', "numbers 0, 1, ... once each"),
         ("train", '{"database": {}}', "holds a dict; Something-Something has a list of"),
         ("train", '[{"id": "1", "tem', "not JSON .*is the download complete"),
         ("train", '[{"id": "1", "template": "Flying"}]', "'Flying' is not in .*labels.json"),
@@ -207,6 +221,52 @@ def test_activitynet(tmp_path):
         read_activitynet(tmp_path, "train", path, 1)
 
 
+@pytest.mark.parametrize(
+    "about, message",
+    [
+        ({"subset": "training"}, "at the video 'bad': KeyError: 'annotations'"),
+        ({"subset": None, "annotations": []}, "at the video 'bad': TypeError: the subset is None"),
+        ({"subset": "training", "annotations": None}, "at the video 'bad': TypeError"),
+        (None, "at the video 'bad': TypeError"),
+        ({"segment": [1, 2], "label": None}, "the label is None"),
+        ({"segment": [1, 2], "label": " "}, "the label is ' '"),
+        ({"segment": [1, 2]}, "KeyError: 'label'"),
+        ({"segment": [1], "label": "x"}, "at the video 'bad': ValueError"),
+        ({"segment": [1, 2, 3], "label": "x"}, "at the video 'bad': ValueError"),
+        ({"segment": [1, float("nan")], "label": "x"}, r"the segment is \[1, nan\]"),
+        ({"segment": ["1", "soon"], "label": "x"}, "could not convert .* 'soon'"),
+        ({"segment": None, "label": "x"}, "at the video 'bad': TypeError"),
+    ],
+)
+def test_names_the_video_that_activitynet_lists_wrongly(tmp_path, about, message):
+    good = {"subset": "training", "annotations": [{"segment": [1, 2], "label": "x"}]}
+    bad = {"subset": "training", "annotations": [about]} if "label" in str(about) else about
+    bad = {"subset": "training", "annotations": [about]} if "segment" in str(about) else bad
+    path = tmp_path / "activity_net.v1-2.min.json"
+    path.write_text(json.dumps({"database": {"good": good, "bad": bad}}))
+    with pytest.raises(ValueError, match=f"activity_net.*: not a file of .*{message}"):
+        read_activitynet(tmp_path, "train", None, 1)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "abseiling,b,7,17",
+        "abseiling,b,,17,train,1",
+        ",b,7,17,train,1",
+        "abseiling,,7,17,train,1",
+        "making tea, herbal,b,7,17,train,1",
+        '"abseiling,b,7,17,train,1\nzumba,d,3,13,train,0',
+    ],
+)
+def test_names_the_wrong_line_of_a_kinetics_list(tmp_path, row):
+    write_kinetics(tmp_path)
+    path = tmp_path / "train.csv"
+    path.write_text(path.read_text() + row + "\n")
+    with pytest.raises(ValueError, match="train.csv, line [45]: got .*each row must have label"):
+        read_kinetics(tmp_path, "train", None, 1)
+
+
 def test_thumos14(tmp_path):
     for folder, name, text in [
         (
@@ -231,80 +291,13 @@ def test_thumos14(tmp_path):
     assert test.entries == (Entry("video_test_0000004.mp4", 1, 0.2, 1.1),)
     with pytest.raises(ValueError, match=r"no \*_test.txt among 3 files"):
         read_thumos14(tmp_path, "test", tmp_path / "annotations" / "val", 1)
-    (tmp_path / "annotations" / "val" / "Diving_val.txt").write_text("v_Diving_g01.avi 1\n")
+    wrong = tmp_path / "annotations" / "val" / "Diving_val.txt"
+    wrong.write_text("video_validation_0000051, 67.5, 75.9\nvideo_validation_0000051 1.2.3 4\n")
+    with pytest.raises(ValueError, match="Diving_val.txt, line 2: got .* 1.2.3 4"):
+        read_thumos14(tmp_path, "train", None, 1)
+    wrong.write_text("v_Diving_g01.avi 1\n")
     with pytest.raises(ValueError, match="Diving_val.txt, line 1: got 'v_Diving_g01.avi 1'"):
         read_thumos14(tmp_path, "train", None, 1)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "path,label,start,end\nd/a 1.mp4,Öffnen,1.5,2\nb.mp4,run,,\n",
-        '\ufeffLabel;Start;End;Path\r\n Öffnen ;1.5;2;"d/a 1.mp4" \r\n\r\nrun;;;b.mp4\r\n',
-        "d\\a 1.mp4\tÖffnen\t1.5\t2\nb.mp4\trun\t\t",
-    ],
-)
-def test_csv(tmp_path, text):
-    for name in ("train.csv", "val.csv"):
-        (tmp_path / name).write_bytes(text.encode())
-    videos = read_csv(tmp_path, "test", tmp_path, 1)
-    assert videos.class_names == ("run", "Öffnen")
-    assert videos.entries == (Entry("d/a 1.mp4", 1, 1.5, 2.0), Entry("b.mp4", 0))
-
-
-def test_csv_splits(tmp_path):
-    path = tmp_path / "list.csv"
-    path.write_text("path,label,split\na.mp4,0,train\nb.mp4,2,Val\nc.mp4,0,test\n")
-    assert [paths(read_csv(tmp_path, s, path, 1)) for s in ("train", "test")] == [
-        ["a.mp4"],
-        ["c.mp4"],
-    ]
-    assert read_csv(tmp_path, "train", path, 1).class_names == ("0", "1", "2")
-    path.write_text("path,label,split\na.mp4,0,train\nb.mp4,1,Val\n")
-    assert paths(read_csv(tmp_path, "test", path, 1)) == ["b.mp4"]
-    for name in ("train", "val", "test"):
-        (tmp_path / f"{name}.csv").write_text(f"{name}.mp4,x\n")
-    path.unlink()
-    assert paths(read_csv(tmp_path, "test", tmp_path, 1)) == ["test.mp4"]
-    (tmp_path / "test.csv").unlink()
-    assert paths(read_csv(tmp_path, "test", tmp_path, 1)) == ["val.mp4"]
-    # Without a split column, the segments of a video stay together, and each split has all classes.
-    rows = [f"{v}.mp4,{v % 2},{s},{s + 1}" for v in range(20) for s in range(3)]
-    path.write_text("\n".join([*rows, "0.mp4,1,5,6"]))
-    train, test = (read_csv(tmp_path, split, path, 1) for split in ("train", "test"))
-    assert len(train.entries) + len(test.entries) == 61
-    assert not set(paths(train)) & set(paths(test))
-    assert {e.label for e in test.entries} == {0, 1} and len(set(paths(test))) == 4
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a.mp4,1\nb.mp4,2\n", "are 1 to 2; class numbers start at 0: subtract 1"),
-        ("a.mp4,x,5,5\n", "line 1: the segment from 5 to 5; give its start"),
-        ("path,label,start,end\na.mp4,x,1,2\nb.mp4,x,3,nan\n", "line 3: the segment from 3 to nan"),
-        ("a.mp4,x,-1,2\n", "line 1: the segment from -1 to 2"),
-        ("a.mp4,x,one,2\n", "line 1: start 'one', end '2'; give both in seconds"),
-        ("a.mp4,x\nb, c.mp4,x\n", "line 2: got .* give 2 columns, path,label, and put quotes"),
-        ("a.mp4,x\n,x\n", "line 2: got"),
-        ("a.mp4,x\nb.mp4,\n", "line 2: the label is empty"),
-        ("path,label,start\na.mp4,x,1\n", "the columns are path, label, start; use path and label"),
-        ("path,label,youtube_id\na.mp4,x,1\n", "the columns are path, label, youtube_id"),
-        ("path,label,split\na.mp4,x,training\n", "no row for the test split"),
-        (
-            "path,label,split\na.mp4,x,train\nb.mp4,x,tset\n",
-            "line 3: the split is 'tset'",
-        ),
-        ("split,rel,cls,group,bytes\n", "columns are split, rel, cls, group, bytes; use path"),
-        ("\n \n", "no rows"),
-        ("größe.mp4,x\n".encode("latin-1"), "list.csv: byte 2 is not UTF-8"),
-    ],
-)
-def test_rejects_wrong_csv(tmp_path, text, message):
-    path = tmp_path / "list.csv"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(ValueError, match=message):
-        read_csv(tmp_path, "test", path, 1)
 
 
 @pytest.mark.parametrize(
@@ -326,3 +319,19 @@ def test_rejects_ucf101_lists_of_other_data(tmp_path):
     (tmp_path / "trainlist01.txt").write_text("a/x.avi 1\n")
     with pytest.raises(ValueError, match="2 classes, but UCF101 has 101; .* --data video-folder"):
         read_ucf101(tmp_path, "train", None, 1)
+
+
+def test_names_the_folder_of_a_single_list(tmp_path):
+    tmp_path = tmp_path / "a" / "b"  # lists beside the folders of other tests would be found
+    tmp_path.mkdir(parents=True)
+    for name in ("trainlist01.txt", "brush_hair_test_split1.txt", "my.csv"):
+        (tmp_path / name).write_text("a/x.avi 1\n")
+    folder = re.escape(repr(str(tmp_path)))
+    with pytest.raises(ValueError, match=f"trainlist01.txt' is a file; give the fold.* {folder}$"):
+        read_ucf101(tmp_path, "train", tmp_path / "trainlist01.txt", 1)
+    with pytest.raises(ValueError, match="my.csv' is a file; .*for a CSV list use --data csv"):
+        read_ucf101(tmp_path, "train", tmp_path / "my.csv", 1)
+    with pytest.raises(ValueError, match=f"split1.txt' is a file; give its folder, {folder}"):
+        read_hmdb51(tmp_path, "train", tmp_path / "brush_hair_test_split1.txt", 1)
+    with pytest.raises(ValueError, match="there is no '.*nowhere'; give the folder of classInd"):
+        read_ucf101(tmp_path, "train", tmp_path / "nowhere", 1)

@@ -151,3 +151,11 @@ def test_a_single_group_is_split_by_video():
 def test_rejects_an_unknown_split():
     with pytest.raises(ValueError, match="split: got 'val'; allowed: 'train' and 'test'"):
         split_by_name(["a"], split="val")
+
+
+def test_a_name_with_composed_and_decomposed_accents_is_one_clip():
+    others = [f"Run/{n}.avi" for n in range(30)]
+    for number in range(20):
+        pair = {f"Run/caf\u00e9{number}.avi", f"Run/cafe\u0301{number}.mp4"}
+        parts = [set(split_by_name([*others, *pair], split=split)) for split in ("train", "test")]
+        assert pair <= parts[0] or pair <= parts[1]

@@ -1,0 +1,1 @@
+"""The console script `afn-jax`: predict, flow, check and prepare."""

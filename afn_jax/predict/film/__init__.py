@@ -1,0 +1,1 @@
+"""Annotated films: the frames with their labels, flow and timeline, as MP4."""

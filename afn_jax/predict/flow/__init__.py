@@ -1,0 +1,1 @@
+"""Flow of pictures and videos: methods, and the files that they write."""

@@ -1,0 +1,1 @@
+"""Predictions of cameras, pipes and URLs as they come."""
