@@ -18,7 +18,7 @@ from afn_jax.ops.backend import current_platform
 from afn_jax.types import Array
 
 
-def fits(shape: tuple[int, ...], dtype: Any, kernels: str, num_iterations: int) -> bool:
+def fits(shape: tuple[Any, ...], dtype: Any, kernels: str, num_iterations: int) -> bool:
     """Returns whether there is a kernel for features `[N, H, W, C]`; if not, the loop is used.
 
     There is none for "sobel", float64, zero iterations, unknown sizes (`jax.export`), a device that
