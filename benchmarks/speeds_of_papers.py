@@ -206,9 +206,7 @@ ROWS: tuple[Row, ...] = (
         frames=16,
         guessed=f"{PASS} {FLOW_OUTPUT}",
     ),
-    _hts("stacked-a", "Stacked Temporal Stream CNN (a)", 169.49, _STACKED),
-    _hts("stacked-b", "Stacked Temporal Stream CNN (b)", 169.49, _STACKED),
-    _hts("stacked-c", "Stacked Temporal Stream CNN (c)", 169.49, _STACKED),
+    *(_hts(f"stacked-{x}", f"Stacked Temporal Stream CNN ({x})", 169.49, _STACKED) for x in "abc"),
     _hts("two-stream", "Two-Stream CNNs", 14.3, not_here=OTHER),
     _hts(
         "very-deep-two-stream",
@@ -218,9 +216,7 @@ ROWS: tuple[Row, ...] = (
         frames=2,
         guessed=f"{PASS} {ONE_FLOW} {OUR_TVL1}",
     ),
-    _hts("hidden-a", "Hidden Two-Stream CNNs (a)", 120.48, _FUSED),
-    _hts("hidden-b", "Hidden Two-Stream CNNs (b)", 120.48, _FUSED),
-    _hts("hidden-c", "Hidden Two-Stream CNNs (c)", 120.48, _FUSED),
+    *(_hts(f"hidden-{x}", f"Hidden Two-Stream CNNs ({x})", 120.48, _FUSED) for x in "abc"),
     _row(
         "hts-text/motionnet",
         HTS_TEXT,

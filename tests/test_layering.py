@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "limits": set(),
     "types": set(),
     "atomic": set(),
+    "quiet": set(),
     "ops": {"types"},
     "losses": {"types", "ops"},
     "metrics": {"types", "ops", "losses"},
@@ -26,7 +27,7 @@ MAY_IMPORT = {
     "tvl1_teacher": {"ops"},
     # Loader workers must not start JAX, and `types` imports it.
     "data": {"any_bytes", "near_names", "limits", "atomic"},
-    "export": {"types", "ops", "models", "near_names", "atomic"},
+    "export": {"types", "ops", "models", "near_names", "atomic", "quiet"},
     "predict": {
         *("any_bytes", "near_names", "limits", "atomic", "types", "ops", "viz", "data", "export"),
     },
@@ -49,6 +50,7 @@ FORBIDDEN = {
     "near_names": ONLY_COMMANDS,
     "limits": ONLY_COMMANDS | {"jax", "flax", "optax"},
     "atomic": ONLY_COMMANDS | {"jax", "flax", "optax"},
+    "quiet": ONLY_COMMANDS | {"jax", "flax", "optax"},
     "types": ONLY_COMMANDS,
     "ops": ONLY_COMMANDS | {"flax", "optax"},
     "losses": ONLY_COMMANDS | {"flax"},

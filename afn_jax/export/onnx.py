@@ -9,8 +9,6 @@ import importlib
 import importlib.metadata
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -22,6 +20,7 @@ from afn_jax.atomic import complete_or_absent
 from afn_jax.export.card import Card
 from afn_jax.export.forward import Forward
 from afn_jax.ops.backend import tracing_for
+from afn_jax.quiet import silenced
 
 INSTALL = "pip install -e '.[onnx]' && pip install --no-deps jax2onnx"
 TOLERANCE = 1e-4  # relative to the largest value of an output
@@ -78,7 +77,7 @@ def convert(predict: Forward, variables: Any, card: Card, batch: int) -> bytes:
         program = jax.make_jaxpr(lambda frames: flat(predict(variables, frames)))(frames)
     compute = jaxpr_as_fun(program)  # without the modules, which jax2onnx would replace
     try:
-        with _quietly():
+        with silenced(logging.CRITICAL):
             model = jax2onnx.to_onnx(
                 lambda frames: tuple(compute(frames)),
                 [frames],
@@ -164,13 +163,3 @@ def _version(name: str) -> str:
 def _first_line(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0][:200].rstrip(".")
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)

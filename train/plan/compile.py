@@ -1,16 +1,14 @@
 """Compiles the training step of a run for the devices of a target."""
 
-import contextlib
 import dataclasses
-import logging
 import re
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import jax
 
 from afn_jax.ops.backend import tracing_for
+from afn_jax.quiet import silenced
 from train.config import TrainConfig
 from train.plan.arguments import batch_shape
 from train.plan.flops import Operations, count_operations
@@ -69,7 +67,7 @@ def compile_step(
         if count:
             operations = count_operations(jax.make_jaxpr(program.train_step)(state, batch))
         try:
-            with _quiet():
+            with silenced():  # JAX warns about devices that are not there
                 compiled = program.train_step.lower(state, batch).compile()
         except jax.errors.JaxRuntimeError as error:
             seconds, refused = time.perf_counter() - started, _refused(str(error))
@@ -92,14 +90,3 @@ def _first_line(error: Exception) -> str:
 def _refused(message: str) -> float | None:
     found = re.search(r"[Uu]sed ([\d.]+)([KMGT]) of [\d.]+[KMGT] hbm", message)
     return float(found[1]) * 2.0 ** (10 * (1 + "KMGT".index(found[2]))) if found else None
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences Python warnings of JAX that speak of devices which are not there."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)

@@ -6,6 +6,7 @@ stencil. A sweep only writes maps whose neighboring pixels it does not read, so 
 updated in place.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ NUM_WEIGHTS = 11
 NUM_SUMS = 10
 
 
-class Chunk:
+class Chunk(ABC):
     """Some pixels of a map, which a kernel holds in registers.
 
     Attributes:
@@ -31,25 +32,25 @@ class Chunk:
     has_right: Any
     has_below: Any
 
+    @abstractmethod
     def take(self, ref: Ref, rows: int = 0, columns: int = 0) -> Any:
         """Reads the pixels `rows` below and `columns` to the right of this chunk."""
-        raise NotImplementedError
 
+    @abstractmethod
     def put(self, ref: Ref, value: Any) -> None:
         """Writes the pixels of this chunk."""
-        raise NotImplementedError
 
 
-class Memory:
+class Memory(ABC):
     """How a backend keeps maps on the chip. Beyond the border they read as zero."""
 
+    @abstractmethod
     def sweep(self, body: Callable[[Chunk, Any], Any], carry: Any = ()) -> Any:
         """Runs `body` on each chunk; all its writes are complete when it returns."""
-        raise NotImplementedError
 
+    @abstractmethod
     def zeros(self) -> Any:
         """Returns a chunk of zeros."""
-        raise NotImplementedError
 
 
 class Weights(NamedTuple):

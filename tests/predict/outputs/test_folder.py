@@ -3,57 +3,21 @@
 import csv
 import json
 import os
-import re
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
-from afn_jax.predict.many import predict_many
 from afn_jax.predict.outputs.ledger import planned_endings
-from afn_jax.predict.outputs.records import fingerprint, is_unchanged
 from afn_jax.predict.settings import Settings
-from afn_jax.predict.suggest.suggestions import Suggestions
-from tests.conftest import ROOT
 from tests.data.videos import write_video
-from tests.predict.stand_ins import Silent, brightness_network
-
-PLAIN = Settings(film=False)
-FILM = Settings(film_height=32)
-
-
-@pytest.fixture
-def tree(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("w/a.mp4", "w/b.avi", "v/a.mp4"):
-        write_video(tmp_path / name, num_frames=6 + len(name) // 7)
-    return tmp_path
-
-
-def predict(videos, out, settings=PLAIN, suggest=0, network=None, **options):
-    network = network or brightness_network()
-    names = network.card.class_names
-    suggestions = Suggestions(suggest, names) if suggest else None
-    return predict_many(
-        *(network, [videos] if isinstance(videos, str) else videos, out, settings),
-        **{"command": "afn-jax ...", "reporter": Silent(), "suggestions": suggestions} | options,
-    )
-
-
-def contents(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def unchanged(before):
-    return [str(path) for path, data in before.items() if path.read_bytes() != data]
-
-
-def videos_on_the_page(index):
-    return int(re.search(r"Predictions for (\d+) video", index.read_text())[1])
+from tests.predict.outputs.calls import (
+    FILM,
+    PLAIN,
+    contents,
+    predict,
+    unchanged,
+    videos_on_the_page,
+)
+from tests.predict.stand_ins import brightness_network
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -131,19 +95,6 @@ def test_outputs_of_other_settings_are_not_on_the_page(tree):
     outcome = predict("w", "out", Settings(film=False, top=1))
     assert (outcome.done, outcome.before) == (2, 1)
     assert len(list((tree / "out").glob("*.csv"))) == 4
-
-
-def test_outputs_that_a_person_changed_stay(tree):
-    predict("w", "out")
-    corrected = tree / "out/a.segments.csv"
-    corrected.write_text(corrected.read_text().replace("dark", "walk"))
-    os.utime(tree / "out/b.csv")  # a copy
-    assert predict("w", "out").before == 2
-    other = Settings(film=False, top=1)
-    outcome = predict("w", "out", other, overwrite=True)
-    assert "walk" in corrected.read_text() and not (tree / "out/a.csv").exists()
-    assert (tree / "out/a-mp4.json").exists() and (tree / "out/b.json").exists()
-    assert videos_on_the_page(outcome.index) == 2 and predict("w", "out", other).before == 2
 
 
 def test_a_file_that_appears_during_the_work_stays(tree):
@@ -225,24 +176,6 @@ def test_videos_without_windows_to_suggest_are_predicted_again_with_a_note(tree)
     assert any("2 videos were predicted again, because the windows" in n for n in outcome.notes)
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_labels_that_were_filled_in_stay(tree, overwrite):
-    path = predict("w", "out", suggest=2).suggested[0]
-    path.write_text(path.read_text().replace("mp4,,", "mp4,walk,"))
-    before = contents(tree / "out")
-    page = tree / "out/suggest.html"
-    for name in ("suggest-2.csv", "suggest-2.csv"):
-        outcome = predict("w", "out", suggest=2, overwrite=overwrite)
-        assert "walk" in path.read_text() and page.read_bytes() == before[page]
-        assert outcome.suggested[0].name == name
-    assert "walk" not in (tree / "out/suggest-2.csv").read_text()
-    path = tree / "out/suggest-2.csv"
-    path.write_text(path.read_text() + "x")
-    outcome = predict("w", "out", suggest=2)
-    assert [path.name for path in outcome.suggested] == ["suggest-3.csv", "suggest-3.html"]
-    assert any("suggest-2.csv was filled in or changed, so it stays" in n for n in outcome.notes)
-
-
 @pytest.mark.parametrize(
     "settings",
     [
@@ -293,69 +226,6 @@ def test_a_file_that_appears_during_the_prediction_of_its_video_stays(tree):
     assert (tree / "out/a-mp4.json").exists()
 
 
-def test_files_of_the_folder_that_a_person_changed_stay(tree):
-    (tree / "w/note.txt").write_text("")
-    predict("w", "out")
-    names = ("index.html", "skipped.csv")
-    for name in names:
-        (tree / "out" / name).write_text("mine")
-    for count, overwrite in enumerate([False, True, True]):
-        outcome = predict("w", "out", overwrite=overwrite)
-        assert [(tree / "out" / name).read_text() for name in names] == ["mine", "mine"]
-        assert (outcome.index.name, outcome.listing.name) == ("index-2.html", "skipped-2.csv")
-        stays = [note for note in outcome.notes if "was filled in or changed, so it stays" in note]
-        assert len(stays) == 2 * (count == 0)
-    (tree / "w/note.txt").unlink()
-    (tree / "out/skipped-2.csv").write_text("mine")
-    assert predict("w", "out").listing is None
-    assert (tree / "out/skipped-2.csv").read_text() == "mine"
-
-
-@pytest.mark.parametrize("changed", ["a.json", "a.flow_flo/mine.txt", "a.flow_flo/000000.flo"])
-def test_outputs_that_a_person_changed_stay_with_overwrite(tree, changed):
-    network = brightness_network(flow_starts=(0, 1, 2))
-    predict("w", "out", Settings(film=False, flow="flo"), network=network)
-    path = tree / "out" / changed
-    path.write_text(
-        path.read_text().replace("a.mp4", "A.mp4") if path.suffix == ".json" else "mine"
-    )
-    mine = path.read_bytes()
-    other = Settings(film=False, flow="flo", top=1)
-    outcome = predict("w", "out", other, network=network, overwrite=True)
-    assert path.read_bytes() == mine and (tree / "out/a-mp4.json").exists()
-    assert outcome.done == 2 and videos_on_the_page(outcome.index) == 2
-    assert (tree / "out/b.flow_flo").exists() and not (tree / "out/b-avi.json").exists()
-    outcome = predict("w", "out", other, network=network)
-    assert (outcome.before, videos_on_the_page(outcome.index)) == (2, 2)
-
-
-def test_a_record_that_a_person_changed_is_not_that_of_a_changed_video(tree):
-    predict("w/a.mp4", "out")
-    record = tree / "out/a.json"
-    record.write_text(record.read_text().replace('"notes": []', '"notes": ["mine"]'))
-    assert predict("w/a.mp4", "out").before == 1
-    write_video(tree / "w/a.mp4", num_frames=12)
-    for before in (0, 1):
-        outcome = predict("w/a.mp4", "out")
-        assert (outcome.before, videos_on_the_page(outcome.index)) == (before, 1)
-    assert "mine" in record.read_text() and not (tree / "out/a.csv").exists()
-
-
-def test_a_large_output_that_a_person_changed_stays(tree):
-    predict("w", "out", FILM)
-    film = tree / "out/a.mp4"
-    record = tree / "out/a.json"
-    assert is_unchanged(film, fingerprint(film))
-    large = tree / "large"
-    large.write_bytes(bytes(2**20 + 1))
-    before = fingerprint(large)
-    assert is_unchanged(large, before)
-    large.write_bytes(b"x" + bytes(2**20))
-    os.utime(large, ns=(0, before[1] + 1))
-    assert not is_unchanged(large, before)
-    assert not is_unchanged(record, None) and not is_unchanged(tree / "gone", before)
-
-
 def test_a_video_in_the_place_of_a_film_is_a_video(tree):
     predict("v", "out", FILM)
     write_video(tree / "out/a.mp4", num_frames=9)
@@ -389,14 +259,6 @@ def test_a_video_without_outputs_has_no_note_on_their_name(tree):
     assert (outcome.done, len(outcome.skipped), outcome.notes) == (1, 1, ())
 
 
-def test_temporary_files_are_not_listed(tree):
-    mark = "0123456789abcdef" * 2
-    for name in (f".a_flo.{mark}/1.flo", f".a.npz.{mark}.raw", ".a.afn-flow/a.flo", ".mine"):
-        (tree / "w" / name).parent.mkdir(exist_ok=True)
-        (tree / "w" / name).write_text("x")
-    assert [item.path for item in predict("w", "out").skipped] == ["w/.mine"]
-
-
 def test_all_skipped_files_are_listed_if_there_is_no_video(tree):
     (tree / "texts").mkdir()
     for k in range(5):
@@ -407,92 +269,3 @@ def test_all_skipped_files_are_listed_if_there_is_no_video(tree):
         assert [row["path"] for row in csv.DictReader(file)] == [f"texts/{k}.txt" for k in range(5)]
     # A folder without outputs of videos is for any settings.
     assert predict("w", "out", Settings(film=False, top=1)).done == 2
-
-
-KILLED = """
-import os, signal
-from afn_jax.predict import many
-from afn_jax.predict.outputs import ledger
-from tests.predict.outputs.test_folder import FILM, predict
-
-def move(source, target):
-    original(source, target)
-    if target.name == "{last}":
-        os.kill(os.getpid(), signal.SIGKILL)
-
-original, ledger.move_without_replacing = ledger.move_without_replacing, move
-if not "{last}":
-    many.write_record = lambda *rest: os.kill(os.getpid(), signal.SIGKILL)
-predict("w/a.mp4", "out", FILM)
-"""
-
-
-@pytest.mark.parametrize(
-    ("last", "in_place"),
-    [("", set()), ("a.segments.csv", {"a.csv", "a.segments.csv"}), ("a.json", {"a.json"})],
-)
-def test_what_a_killed_process_left_is_removed_and_nothing_else(tree, last, in_place):
-    """It is killed before its outputs are moved to their place, in between and after it."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    script = KILLED.format(last=last)
-    done = subprocess.run([sys.executable, "-c", script], env=environment, cwd=tree)
-    assert done.returncode == -signal.SIGKILL
-    found = {p.name for p in (tree / "out").iterdir()}
-    assert in_place <= found and any(name.startswith(".predict.") for name in found)
-    mine = [tree / "out/a.csv", tree / "out/a.features.npz", tree / "out/.keep"]
-    for path in mine:
-        path.write_text("mine")
-    outcome = predict(["w/a.mp4", "out"], "out", FILM)
-    assert (outcome.done, outcome.before) == (1, int(last == "a.json"))
-    assert [path.read_text() for path in mine] == ["mine"] * 3
-    assert [Path(item.path).name for item in outcome.skipped if "/." in item.path] == [".keep"]
-    names = {p.name for p in (tree / "out").iterdir()}
-    assert [name for name in names if name.startswith(".")] == [".keep"]
-    if last != "a.json":
-        assert "a-mp4.json" in names and not {"a.json", "a.mp4", "a.segments.csv"} & names
-
-
-def test_a_lock_that_another_process_removes_is_taken_again(tree, monkeypatch):
-    """That process ends between the opening of the file and the lock."""
-    import fcntl
-
-    flock, files = fcntl.flock, []
-
-    def lock(file, how):
-        files.append(file)
-        if len(files) == 1:
-            os.unlink("out/.predict.lock")
-        flock(file, how)
-
-    monkeypatch.setattr(fcntl, "flock", lock)
-    network = brightness_network()
-    function = network.function
-
-    def refused(frames):
-        if len(files) == 2:
-            with pytest.raises(ValueError, match="another afn-jax predict is writing"):
-                predict("w", "out")
-        return function(frames)
-
-    network.function = refused
-    assert predict("w/a.mp4", "out", network=network).done == 1 and len(files) == 3
-
-
-def test_a_killed_process_leaves_a_folder_of_frames_one(tree):
-    """The outputs may be written into it."""
-    for k in range(6):
-        cv2.imwrite(str(tree / f"v/{k}.png"), np.zeros((32, 32, 3), np.uint8))
-    (tree / "v/a.mp4").unlink()
-    hidden = tree / "v" / f".predict.{'0' * 32}"
-    hidden.mkdir()
-    (hidden / "v.csv").write_text("half")
-    outcome = predict("v", "v", FILM)
-    assert (outcome.done, outcome.skipped, hidden.exists()) == (1, (), False)
-    assert (predict("v", "v", FILM).before, len(list((tree / "v").glob("?.png")))) == (1, 6)
-
-
-def test_a_link_with_the_name_of_a_hidden_folder_is_left_alone(tree):
-    (tree / "out").mkdir()
-    os.symlink(tree / "w", tree / "out" / f".predict.{'0' * 32}")
-    predict("w/a.mp4", "out")
-    assert len(list((tree / "w").iterdir())) == 2
