@@ -33,9 +33,10 @@ test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
 
 # The slow tests: every stage of every recipe, runs that must learn something, the largest gradient
-# checks.
+# checks, and all annotations of shapes.
+TYPED := afn_jax.ops,afn_jax.losses,afn_jax.nn,afn_jax.models,beartype.beartype
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(BIN)/python -m pytest -m slow --jaxtyping-packages=$(TYPED) $(ARGS)
 
 test-all: test test-slow
 

@@ -80,6 +80,7 @@ def test_c1_frames_are_batch_time_height_width_channel(prediction):
     assert list(ops.flow_to_rgb(np.array([[[1, 0]]], np.float32))[0, 0]) == [255, 0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leading", [(), (2,), (2, 3)])
 def test_c2_any_leading_axes(leading):
     random = np.random.default_rng(0)

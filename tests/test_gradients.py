@@ -205,7 +205,16 @@ def test_cases_have_different_names():
 GROUPS = [list(cases) for _, cases in itertools.groupby(CASES, lambda case: case.name[:2])]
 
 
-@pytest.mark.parametrize("cases", GROUPS, ids=lambda cases: "-".join(cases[0].name[:2]))
+# They take longest to compile.
+SLOW = ("tvl1_flow-frame1, frame2 (2 scales", "representation_flow-params", "uf_tsn_loss-flows")
+
+
+def as_param(cases):
+    name = "-".join(cases[0].name[:2])
+    return pytest.param(cases, id=name, marks=pytest.mark.slow if name.startswith(SLOW) else ())
+
+
+@pytest.mark.parametrize("cases", map(as_param, GROUPS))
 def test_derivatives_match_finite_differences(cases, float64):
     for case in cases:
         errors, before = measure(case), tabled()[case.name]

@@ -44,6 +44,7 @@ def strict_output(monkeypatch):
     return printed
 
 
+@pytest.mark.slow
 def test_a_run_is_trained_evaluated_and_fused(tmp_path, root, monkeypatch):
     printed = strict_output(monkeypatch)
     print_any_name()
@@ -65,6 +66,7 @@ def test_a_run_is_trained_evaluated_and_fused(tmp_path, root, monkeypatch):
     assert r"caf\udce9" in (tmp_path / "run" / "report.html").read_bytes().decode()
 
 
+@pytest.mark.slow
 def test_a_run_is_probed(tmp_path, root, monkeypatch):
     strict_output(monkeypatch)
     print_any_name()

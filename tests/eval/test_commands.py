@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from eval.action import result_line
 
 NUM_VIDEOS = 10
@@ -28,6 +30,7 @@ def test_result_line():
     assert result_line(flow) == "epe=0.3123 zero_flow_epe=1.5 report=runs/a/report.html"
 
 
+@pytest.mark.slow
 def test_commands_with_a_real_network(tmp_path, monkeypatch, run_main):
     """Trains, evaluates and fuses; only the compilation cache is replaced."""
     monkeypatch.setattr("eval.__main__.COMPILATION_CACHE", "")

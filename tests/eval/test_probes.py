@@ -124,6 +124,7 @@ def test_rank_correlation_of_constant_values_is_nan():
     assert np.isnan(rank_correlation([1], [1]))
 
 
+@pytest.mark.slow
 def test_probes_a_run(tmp_path, monkeypatch):
     for module in ("train.program", "eval.predict"):
         monkeypatch.setattr(f"{module}.build_model", build_small_network)

@@ -20,9 +20,12 @@ from tests.filled_variables import filled_variables
 from train.step import make_predict
 
 SIDE = 32
-FAST = ("repflow-resnet18", "flownet-2f")  # with a flow layer, and without logits
-# With TV-L1, with two streams, with cost volumes, of 3D convolutions.
-COMPUTED = (*FAST, "tvnet", "hidden-two-stream-vgg16", "uf-tsn", "jointflow3d")
+# With a flow layer, without logits, with TV-L1, with two streams, with cost volumes, of 3D
+# convolutions.
+COMPUTED = (
+    *("repflow-resnet18", "flownet-2f", "tvnet", "hidden-two-stream-vgg16", "uf-tsn"),
+    "jointflow3d",
+)
 
 # The type checks of the test suite reject symbolic sizes.
 pytestmark = pytest.mark.usefixtures("untyped")
@@ -47,10 +50,8 @@ def close(value, expected, tolerance):
     np.testing.assert_allclose(value, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in COMPUTED],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMPUTED)
 def test_predicts_the_same_from_a_file(name, tmp_path):
     model, variables, card = filled(name)
     write_network(tmp_path / "a.afn", model, variables, card)

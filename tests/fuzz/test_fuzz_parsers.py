@@ -55,6 +55,7 @@ def test_saved_inputs_end_in_a_documented_error_or_a_right_result(name, tmp_path
         assert outcome in (RIGHT, ERROR), f"{path.name}: {outcome}"
 
 
+@pytest.mark.slow
 def test_a_short_campaign_finds_nothing():
     tallies = run_campaign(dict.fromkeys(LIGHT, 40), 1, 1, None)
     assert [tally.found for tally in tallies if tally.violations] == []

@@ -103,6 +103,7 @@ def test_fusion_matches_numpy():
     np.testing.assert_allclose(np.exp(logits).sum(), 1, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_two_streams_fuse_the_single_streams():
     fields = dict(num_classes=3, width=1, num_frames=3, tvl1=QUICK)
     frames = clip(1, 3, 32, 48, 3)

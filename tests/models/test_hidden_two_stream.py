@@ -80,6 +80,7 @@ def test_windows_of_a_longer_clip_share_a_frame():
         np.testing.assert_allclose(flow, jnp.concatenate([first, second], 1), atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("freeze_flow", [False, True])
 def test_action_loss_has_a_gradient_in_motionnet_unless_frozen(freeze_flow):
     """Section 3.2: (b) and (c), or (a)."""
@@ -114,6 +115,7 @@ def test_default_dropout_depends_on_the_backbone():
     assert spatial_rates((0.1, 0.2), "vgg16") == (0.1, 0.2)
 
 
+@pytest.mark.slow
 def test_two_streams_fuse_the_single_streams():
     clip = frames(3)
     model = HiddenTwoStream(5, width=4, num_frames=3, backbone="resnet18", encoder="tiny")

@@ -102,6 +102,7 @@ def test_flow_depends_on_its_triplet_and_logits_on_all_frames():
     assert all(all(logit) for logit in logits)
 
 
+@pytest.mark.slow
 def test_joint_loss_has_gradients_everywhere_and_action_loss_in_the_flow():
     frames, model = clip(), tiny()
     variables = initialized(model, frames)
@@ -133,6 +134,7 @@ def test_joint_loss_has_gradients_everywhere_and_action_loss_in_the_flow():
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(action["flow_decoder"]))
 
 
+@pytest.mark.slow
 def test_adds_noise_only_in_training():
     frames = clip()
     noisy, clean = tiny(), tiny(noise_std=0.0)
@@ -172,6 +174,7 @@ def test_rejects_bad_arguments():
         init(tiny(flow_widths=(8,)))
 
 
+@pytest.mark.slow
 def test_remat_changes_no_gradients_or_statistics_and_stores_less(monkeypatch):
     monkeypatch.setattr(jointflow3d, "_REMAT_FROM", 0)
     frames = clip(time=3)

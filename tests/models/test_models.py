@@ -170,6 +170,7 @@ def test_rejects_integer_frames(name, untyped):
         jax.eval_shape(lambda clip: model.init(jax.random.key(0), clip, train=False), clip)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(COMPUTED))
 def test_evaluation_is_finite_and_independent_of_other_examples(name):
     _, clip, variables = filled(name)
@@ -185,17 +186,8 @@ def test_evaluation_is_finite_and_independent_of_other_examples(name):
         assert np.abs(array[0] - changed[0]).max() > 0
 
 
-# Similar to others of their family; compiling their gradients takes minutes.
-SLOW = {
-    *("hidden-branched", "hidden-temporal-tsn", "hidden-two-stream-vgg16", "i3d"),
-    *("r2plus1d18", "repflow-r2plus1d18", "resnet50"),
-}
-
-
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in sorted(COMPUTED)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(COMPUTED))
 def test_training_step_has_finite_gradients_everywhere(name):
     model, clip, variables = filled(name)
     model = model.clone(axis_name="devices")
@@ -254,6 +246,7 @@ def test_bfloat16_affects_only_the_computation(name):
     assert "bfloat16" in convolutions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["actionflownet", "motionnet-tiny", "repflow-resnet18"])
 def test_bfloat16_is_close_to_float32(name):
     _, clip, variables = filled(name)

@@ -73,6 +73,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join(map(str, row.values())))
 def test_every_row_of_the_tables_can_be_built(row):
     prediction, _ = shapes(network(**row), 1, 16, 112, 112, 3)
@@ -104,6 +105,7 @@ def test_convolutions_in_the_layer(fields, kernels):
     assert found == kernels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fusion", ["late", "late+multiply", "concat"])
 def test_fusion_uses_the_earlier_frame_and_averages_logits(fusion):
     model = network(flow_after=1, fusion=fusion)

@@ -26,6 +26,7 @@ def test_odd_sizes():
     assert [flow.shape for flow in prediction.flows] == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [TwoFrameNet, StackedNet])
 def test_averages_logits_over_the_pairs_of_a_clip(kind):
     model, clip = kind(5, width=4), frames(4)

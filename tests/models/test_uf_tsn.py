@@ -30,6 +30,7 @@ def initialized(model, frames):
     return filled_variables(model, frames, train=False)
 
 
+@pytest.mark.slow
 def test_streams_share_variable_names_and_average_their_logits():
     frames = clip()
     variables = initialized(UFTSN(**TINY), frames)
@@ -61,6 +62,7 @@ def test_streams_share_variable_names_and_average_their_logits():
         UFTSN(**TINY, fusion_weights=(0.0, 0.0)).apply(variables, frames, train=False)
 
 
+@pytest.mark.slow
 def test_each_stream_sees_its_frames():
     frames = clip()
     variables = initialized(UFTSN(**TINY), frames)
@@ -82,6 +84,7 @@ def test_each_stream_sees_its_frames():
     assert temporal.tolist() == [True, True, True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detached", [False, True])
 def test_detached_flow_has_no_gradient_from_the_action(detached):
     frames = clip()

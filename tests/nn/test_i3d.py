@@ -58,6 +58,7 @@ def test_pooling_pads_like_tensorflow(size, window, strides):
     np.testing.assert_array_equal(max_pool_same(x, window, strides), expected)
 
 
+@pytest.mark.slow
 def test_scores_average_windows_of_two_frames():
     """24 frames become 3 feature maps, whose weights are 1/4, 1/2 and 1/4."""
     model = InceptionI3D(2, width=4)

@@ -185,6 +185,7 @@ def test_each_flow_uses_up_one_frame(layer, frames):
     assert output.dtype == jnp.float32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, kernels, fusion",
     [

@@ -74,6 +74,7 @@ SLOPE = jax.jit(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size, shape", [(3, (5, 6)), (5, (5, 6)), (3, (1, 7))])
 def test_gradient_goes_to_the_median_pixel(size, shape):
     x = np.random.default_rng(2).permutation(np.prod(shape)).reshape(shape).astype(np.float32)

@@ -139,6 +139,7 @@ def test_low_precision_computes_in_float32(function):
         assert rounded <= EXACT
 
 
+@pytest.mark.slow
 @every(FUNCTIONS)
 def test_jit_vmap_pmap_and_eager_agree(function):
     compiled = jax.jit(function.call)

@@ -300,6 +300,7 @@ def flow_and_gradients(features, params, first_weight=0, **options):
     return flow, gradients
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernels", KERNELS)
 def test_remat_does_not_change_gradients_and_all_parameters_get_gradients(kernels, float64):
     features, params = example(), learned_params(kernels)

@@ -335,6 +335,7 @@ def arguments_of_iterations(size):
     return [jax.tree.map(lambda x: x[None], (state, brightness)), scalars]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_iterations", [0, 1, 4])
 @pytest.mark.parametrize("remat", [False, True])
 def test_derivative_of_the_iterations_matches_steps_in_a_loop(num_iterations, remat, float64):

@@ -51,6 +51,7 @@ def test_every_arm_is_a_chain_of_valid_runs_in_separate_folders(tmp_path, scale,
 
 
 # The same arms at another size take 15 seconds to trace.
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", ["cpu", pytest.param("gpu", marks=pytest.mark.slow)])
 def test_every_stage_can_load_the_stage_before_it(tmp_path, scale):
     """Shapes only, nothing is computed."""
@@ -176,6 +177,7 @@ def test_second_call_runs_nothing(small_study, tmp_path, monkeypatch):
     assert page.read_text() == written
 
 
+@pytest.mark.slow
 def test_runs_with_different_settings_are_trained_again(small_study, tmp_path, monkeypatch):
     trained = []
 
@@ -198,6 +200,7 @@ def test_runs_with_different_settings_are_trained_again(small_study, tmp_path, m
     assert run_arm(stages, place) and len(trained) == 4
 
 
+@pytest.mark.slow
 def test_second_stage_restarts_if_the_first_is_trained_again(small_study, tmp_path, monkeypatch):
     """The second stage was interrupted; its checkpoint comes from the old first stage."""
     changes = (("objective.flow", "none"), ("init.run_skip", ("^flow/",)))
@@ -219,6 +222,7 @@ def test_second_stage_restarts_if_the_first_is_trained_again(small_study, tmp_pa
     assert found == [False, False]
 
 
+@pytest.mark.slow
 def test_runs_a_changed_recipe_again(small_study, tmp_path, monkeypatch, capsys):
     page, data = tmp_path / "page.md", StudyData("synthetic-motion")
     study_main.study(small_study, data, Results(page))

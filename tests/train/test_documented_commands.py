@@ -60,6 +60,7 @@ def test_every_paper_that_starts_from_weights_documents_them():
         assert f"--stage {stage} " in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", WITH_WEIGHTS)
 def test_published_weights_fit_as_documented(command):
     """Networks have the paper's depth and few channels; the weights have 1000 classes."""

@@ -31,6 +31,7 @@ def batch(count=4):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe, stage, strides",
     [

@@ -21,6 +21,7 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing after it is written."""
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_network")
 @pytest.mark.parametrize("steps", [4, pytest.param(8, marks=pytest.mark.slow)])
 def test_a_test_row_that_a_kill_prevented_is_written_on_resuming(config, monkeypatch, steps):
@@ -43,6 +44,7 @@ def test_a_test_row_that_a_kill_prevented_is_written_on_resuming(config, monkeyp
     assert rows(resumed.run_dir, "test") == rows(whole.run_dir, "test")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_network")
 def test_a_row_is_the_mean_over_all_of_its_steps_although_the_run_stopped_between(
     config, monkeypatch
@@ -92,6 +94,7 @@ def start_reading(tmp_path, what):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_reading_processes_end_when_their_parent_is_killed(tmp_path):
     process = start_reading(tmp_path, "wait")

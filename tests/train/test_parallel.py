@@ -81,6 +81,7 @@ def test_four_devices_match_one_device():
             np.testing.assert_array_equal(shard.data, leaf.addressable_shards[0].data)
 
 
+@pytest.mark.slow
 def test_every_batch_normalization_of_actionflownet_sees_the_whole_batch():
     """A norm without the axis name would normalize by the example of its device only."""
     fields = {"num_classes": 8, "width": 2, "num_frames": 4, "dropout_rate": 0.0}

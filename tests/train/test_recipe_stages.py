@@ -21,8 +21,7 @@ from train.param_groups import group_factors
 from train.recipes import RECIPES
 from train.writers import read_metrics
 
-# One stage is always tested; all stages, 15 minutes on one core, with the slow tests.
-SHORT_CHAIN = ("uf-tsn", ("flow",))
+# 15 minutes on one core.
 EVERY_CHAIN = [
     (recipe, tuple(stages))
     for recipe, stages in RECIPES.items()
@@ -58,13 +57,11 @@ def narrowed(config: TrainConfig, steps: int) -> TrainConfig:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)  # a whole chain takes five minutes on a fast core
 @pytest.mark.parametrize(
     "recipe, stages",
-    [
-        pytest.param(*SHORT_CHAIN, id="short"),
-        *(pytest.param(*chain, id=chain[0], marks=pytest.mark.slow) for chain in EVERY_CHAIN),
-    ],
+    [pytest.param(*chain, id=chain[0]) for chain in EVERY_CHAIN],
 )
 def test_stages_run_resume_and_evaluate(recipe, stages, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

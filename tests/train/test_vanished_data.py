@@ -87,6 +87,7 @@ def test_a_run_whose_dataset_vanishes_stops_and_continues_bit_equal(
     assert rows(resumed.run_dir) == rows(whole.run_dir)
 
 
+@pytest.mark.slow
 def test_a_test_set_that_vanishes_stops_the_run_without_a_row(config, root, monkeypatch):
     config = dataclasses.replace(config, steps=6, test_every=3, checkpoint_every=5)
     whole, _ = run(elsewhere(config, "whole"))

@@ -38,7 +38,10 @@ def model_and_shapes(architecture, width, clip_shape):
     return model, jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), clip)
 
 
-@pytest.mark.parametrize("architecture", NETWORKS)
+@pytest.mark.parametrize(
+    "architecture",
+    [pytest.param(a, marks=() if a == "resnet18" else pytest.mark.slow) for a in NETWORKS],
+)
 def test_same_logits_as_pytorch(architecture, tmp_path):
     is_video = architecture in ("r3d_18", "r2plus1d_18")
     network = make(architecture, 4, CLASSES)

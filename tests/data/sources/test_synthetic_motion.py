@@ -161,6 +161,7 @@ def appearance(frame):
     return np.concatenate([small.ravel(), *moments])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("time", [0, 7])
 def test_a_classifier_on_single_frames_stays_at_chance(time):
     def load(split, count):

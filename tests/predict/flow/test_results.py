@@ -115,6 +115,7 @@ with results(Path(sys.argv[1]), [Path(sys.argv[1] + "_flo")], overwrite=False) a
 """
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_left_is_removed_by_the_next_in_the_folder(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "a")], env=environment)

@@ -32,6 +32,7 @@ predict("w/a.mp4", "out", FILM)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("last", "in_place"),
     [("", set()), ("a.segments.csv", {"a.csv", "a.segments.csv"}), ("a.json", {"a.json"})],
