@@ -9,6 +9,7 @@ ratios of their median times; on a GPU, also the milliseconds.
 
 import argparse
 import dataclasses
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -197,6 +198,7 @@ def tvl1_rows():
 
 def warp_rows():
     random = np.random.default_rng(0)
+    by_map_coordinates = functools.partial(warp, implementation="map_coordinates")
     for channels in (3, 64):
         image = random.random((8, 224, 224, channels)).astype(np.float32)
         flow = (3 * random.standard_normal((8, 224, 224, 2))).astype(np.float32)
@@ -206,6 +208,7 @@ def warp_rows():
             f"forward, 8 x 224 x 224 x {channels}",
             {
                 "ours": ours(jax.jit(warp), image, flow),
+                "map_coordinates": ours(jax.jit(by_map_coordinates), image, flow),
                 "grid_sample": theirs(torch_peers.warp, *peer_arguments),
             },
             bytes_moved,
@@ -214,14 +217,15 @@ def warp_rows():
         if channels == 64:
             continue
 
-        def loss(image, flow):
-            return jnp.sum(warp(image, flow) ** 2)
+        def gradient(of, argnums):
+            return jax.jit(jax.grad(lambda *inputs: jnp.sum(of(*inputs) ** 2), argnums=argnums))
 
         for name, argnums, target in (("flow", (1,), 1.0), ("flow and image", (0, 1), 3.3)):
             yield Row(
                 f"forward + gradient of {name}, 8 x 224 x 224 x {channels}",
                 {
-                    "ours": ours(jax.jit(jax.grad(loss, argnums=argnums)), image, flow),
+                    "ours": ours(gradient(warp, argnums), image, flow),
+                    "map_coordinates": ours(gradient(by_map_coordinates, argnums), image, flow),
                     "grid_sample": theirs_backward(torch_peers.warp, peer_arguments, argnums),
                 },
                 2 * bytes_moved,

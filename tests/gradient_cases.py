@@ -5,6 +5,7 @@ They include difficult points: zero flow, integer flow, constant and identical i
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import jax
 import numpy as np
 
 from afn_jax import nn, ops
+from afn_jax.ops.warp import IMPLEMENTATIONS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,12 +69,12 @@ def ops_cases():
     image, flow = random_array(5, 6, 2), random_flow(5, 6)
     narrow = random_array(1, 5, 1), random_flow(1, 5)
     integer = np.round(flow)
-    for padding in ("border", "zeros"):
+    for padding, implementation in itertools.product(("border", "zeros"), IMPLEMENTATIONS):
         case = functools.partial(
             Case,
             "warp",
-            f"image, flow ({padding})",
-            of=functools.partial(ops.warp, padding=padding),
+            f"image, flow ({padding}, {implementation})",
+            of=functools.partial(ops.warp, padding=padding, implementation=implementation),
         )
         yield case("random", inputs=(image, flow))
         yield case("zero flow", inputs=(image, 0 * flow), sides=1)

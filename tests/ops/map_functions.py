@@ -134,6 +134,13 @@ OPS = (
     Function("visibility_mask", ops.visibility_mask, (FLOW, FLOW), dtype="bool", shape=SIZE),
     Function("warp", ops.warp, (IMAGE, FLOW), dtype="same", shape=(*SIZE, 3)),
     Function(
+        "warp, map_coordinates",
+        functools.partial(ops.warp, implementation="map_coordinates"),
+        (IMAGE, FLOW),
+        dtype="same",
+        shape=(*SIZE, 3),
+    ),
+    Function(
         "warp, zeros",
         functools.partial(ops.warp, padding="zeros"),
         (IMAGE, FLOW),

@@ -1,5 +1,7 @@
 """`warp` and `warp_mask`, compared with loops over pixels and `map_coordinates`."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -8,11 +10,13 @@ import pytest
 from jax.scipy.ndimage import map_coordinates
 
 from afn_jax.ops import warp, warp_mask
+from afn_jax.ops.warp import IMPLEMENTATIONS
 from tests import references
 
 PADDINGS = ("border", "zeros")
 MODES = {"border": "nearest", "zeros": "constant"}
-WARP = jax.jit(warp, static_argnames="padding")
+both = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+WARP = jax.jit(warp, static_argnames=("padding", "implementation"))
 
 
 def warp_by_map_coordinates(image, flow, padding):
@@ -32,18 +36,22 @@ def example(size, scale=2.0):
     return random.normal(size=(*size, 2)), scale * random.normal(size=(*size, 2))
 
 
+@both
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("size", [(5, 7), (1, 1), (1, 4), (4, 1)])
-def test_values_match_loops(padding, size, float64):
+def test_values_match_loops(implementation, padding, size, float64):
     for scale in (0.4, 3.0, 50.0):
         image, flow = example(size, scale)
         expected = references.warp(image, flow, padding)
-        np.testing.assert_allclose(WARP(image, flow, padding=padding), expected, atol=1e-12)
+        warped = WARP(image, flow, padding=padding, implementation=implementation)
+        np.testing.assert_allclose(warped, expected, atol=1e-12)
 
 
+@both
 @pytest.mark.parametrize("padding", PADDINGS)
-def test_values_and_gradients_match_map_coordinates(padding, float64):
+def test_values_and_gradients_match_map_coordinates(implementation, padding, float64):
     image, flow = example((6, 5), 2.5)
+    flow[4, 2:] = [[9.0, -9.0], [2.0, -4.0], [1.0, 1.0]]  # outside, and at the outermost centers
     flow[:2] = np.round(flow[:2])  # at integer flow, both must take the same one-sided derivative
     flow[2, :2] = 0
     weights = np.random.default_rng(1).normal(size=image.shape)
@@ -59,13 +67,26 @@ def test_values_and_gradients_match_map_coordinates(padding, float64):
         return warped, gradients
 
     expected = value_and_gradients(warp_by_map_coordinates)
-    chex.assert_trees_all_close(value_and_gradients(warp), expected, rtol=1e-7, atol=1e-12)
+    actual = value_and_gradients(functools.partial(warp, implementation=implementation))
+    chex.assert_trees_all_close(actual, expected, rtol=1e-7, atol=1e-12)
 
 
-def test_gradient_of_integer_flow_on_a_ramp_is_the_slope(float64):
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_both_implementations_give_nan_for_an_unknown_flow_alone(padding):
+    image, flow = (x.astype(np.float32) for x in example((2, 4, 5)))
+    flow[1, 2, 3, 0], flow[0, 1, 1] = np.nan, np.nan
+    first, second = (WARP(image, flow, padding=padding, implementation=i) for i in IMPLEMENTATIONS)
+    np.testing.assert_array_equal(
+        np.isnan(first), np.isnan(flow).any(-1, keepdims=True).repeat(2, -1)
+    )
+    np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+@both
+def test_gradient_of_integer_flow_on_a_ramp_is_the_slope(implementation, float64):
     rows, columns = np.indices((9, 11))
     ramp = (3.0 * columns + 5.0 * rows)[..., None]
-    slope = jax.jit(jax.grad(lambda flow: jnp.sum(warp(ramp, flow))))
+    slope = jax.jit(jax.grad(lambda flow: jnp.sum(warp(ramp, flow, implementation=implementation))))
     for x_shift, y_shift in ((0, 0), (1, 0), (0, -1), (2, 1), (-3, 2)):
         flow = np.broadcast_to(np.array([x_shift, y_shift], np.float64), (9, 11, 2))
         gradient = np.asarray(slope(flow))
@@ -94,11 +115,13 @@ def test_low_precision_does_not_round_positions():
         np.testing.assert_array_equal(WARP(image, flow), jnp.asarray(expected, dtype))
 
 
+@both
 @pytest.mark.parametrize("padding", PADDINGS)
-def test_flow_far_outside_reads_the_border_or_zeros(padding):
+def test_flow_far_outside_reads_the_border_or_zeros(implementation, padding):
     image = example((4, 5))[0].astype(np.float32)
     for value in (5e9, 1e10, -1e10, 3e38, -3e38):
-        warped = WARP(image, np.full((4, 5, 2), value, np.float32), padding=padding)
+        flow = np.full((4, 5, 2), value, np.float32)
+        warped = WARP(image, flow, padding=padding, implementation=implementation)
         corner = image[-1, -1] if value > 0 else image[0, 0]
         expected = np.broadcast_to(corner if padding == "border" else 0 * corner, warped.shape)
         np.testing.assert_allclose(warped, expected, atol=1e-6)
