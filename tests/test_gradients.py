@@ -214,7 +214,7 @@ def as_param(cases):
     return pytest.param(cases, id=name, marks=pytest.mark.slow if name.startswith(SLOW) else ())
 
 
-@pytest.mark.parametrize("cases", map(as_param, GROUPS))
+@pytest.mark.parametrize("cases", [as_param(cases) for cases in GROUPS])
 def test_derivatives_match_finite_differences(cases, float64):
     for case in cases:
         errors, before = measure(case), tabled()[case.name]
