@@ -105,9 +105,9 @@ def predict_many(
     """Predicts videos and writes the outputs of each and a page over all.
 
     Files that are not as this program wrote them are never replaced: outputs get other names.
-    Ctrl-C ends
-    the work; the outputs of the videos before are complete, and the same call continues
-    with the video that was stopped.
+    Earlier outputs of a video stay until the new ones are complete. Ctrl-C ends the work; the
+    outputs of the videos before are complete, and the same call continues with the video that was
+    stopped.
 
     Args:
         network: loaded with what the settings need.
@@ -262,7 +262,7 @@ class _Work:
                 return
             result = self._predict(video, name, state)
         except VideoReadError as error:
-            self._skip(video, str(error).removeprefix(f"{video}: "))
+            self._skip_unreadable(video, name, str(error).removeprefix(f"{video}: "))
             return
         except FileExistsError as error:
             reason = f"another program wrote {error.filename} meanwhile; call the command again"
@@ -271,7 +271,7 @@ class _Work:
         except OSError as error:
             if not _is_about(error, video):
                 raise
-            self._skip(video, error.strerror or str(error))
+            self._skip_unreadable(video, name, error.strerror or str(error))
             return
         self.done.append(name)
         self._new.add(video)
@@ -302,7 +302,7 @@ class _Work:
         return load_windows(path, video, self._suggestions.kind)
 
     def _predict(self, video: str, name: str, state: list[int]) -> VideoResult:
-        """Predicts a video and writes its files; leaves none of them after an error."""
+        """Predicts a video and writes its files; after an error, the earlier ones are there."""
         suggestions = self._suggestions
 
         def on_window(path: str, predicted: Predicted, frames: np.ndarray) -> None:
@@ -317,9 +317,7 @@ class _Work:
             self.again += is_done(
                 self._folder, earlier, video, state, self._identity, self._settings
             )
-        if earlier != name:
-            self._ledger.remove(earlier)
-        self._ledger.begin(name, self._endings)
+        self._ledger.check_free(name, (name + ending for ending in self._endings))
         try:
             with stage(self._folder) as hidden:
                 result = predict_video(
@@ -338,12 +336,18 @@ class _Work:
                 write_record(
                     *(hidden, result, self._network, self._identity, self._settings, video, state)
                 )
-                self._ledger.publish(name, hidden, result.files.values())
+                self._ledger.publish(name, hidden, result.files.values(), earlier)
         except BaseException:
             if suggestions is not None:
                 suggestions.discard_video()
             raise
         return result
+
+    def _skip_unreadable(self, video: str, name: str, reason: str) -> None:
+        earlier = self._earlier.get(video, name)
+        if self._ledger.leave_out(earlier):
+            reason += f"; its earlier outputs stay, {printable(earlier)}.*"
+        self._skip(video, reason)
 
     def _skip(self, video: str, reason: str) -> None:
         self.skipped.append(Skipped(video, reason))

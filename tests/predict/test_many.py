@@ -114,12 +114,13 @@ def test_all_broken_is_exit_code_1(tmp_path):
     assert (outcome.done, outcome.exit_code) == (0, 1)
 
 
-def test_a_video_that_becomes_broken_loses_its_record(videos, tmp_path):
+def test_earlier_outputs_of_a_video_that_becomes_broken_are_not_on_the_page(videos, tmp_path):
     predict(videos, tmp_path / "out")
     (videos / "b.mp4").write_bytes(bytes(1000))
     outcome, _, _ = predict(videos, tmp_path / "out")
     assert (outcome.done, len(outcome.skipped)) == (2, 1)
-    assert not (tmp_path / "out" / "b.json").exists()
+    assert outcome.skipped[0].reason.endswith("; its earlier outputs stay, b.*")
+    assert "Predictions for 2 videos" in outcome.index.read_text()
 
 
 def interrupted_network(calls):

@@ -130,25 +130,38 @@ class Ledger:
         """Returns the names of the outputs of this network and these settings, some `first`."""
         return [*first, *sorted(self._current - set(first))]
 
-    def begin(self, name: str, endings: Sequence[str]) -> None:
-        """Makes room for the outputs of a video: removes its earlier ones.
+    def leave_out(self, name: str) -> bool:
+        """Takes outputs that are outdated off the page, without removing them.
+
+        Returns:
+            Whether there are any.
+        """
+        self._current.discard(name)
+        return name in self._files
+
+    def check_free(self, name: str, files: Iterable[str]) -> None:
+        """Checks that nothing but earlier outputs of the video lies where it will have some.
 
         Raises:
             FileExistsError: another program has written one of the files meanwhile.
         """
-        self.remove(name)
-        for ending in endings:
-            if self._exists(name + ending):
-                path = str(self._folder / (name + ending))
+        for file in files:
+            if self._exists(file) and not self._is_own(name, file):
+                path = str(self._folder / file)
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
 
-    def publish(self, name: str, stage: Path, files: Iterable[str]) -> None:
+    def publish(self, name: str, stage: Path, files: Iterable[str], earlier: str) -> None:
         """Moves the complete outputs of a video to their place, `NAME.json` last.
+
+        Earlier outputs of the video, perhaps under another name, are removed just before.
 
         Raises:
             FileExistsError: another program has written one of the files meanwhile. None is moved.
         """
         files = [*files, f"{name}.json"]
+        self.check_free(name, files)
+        self.remove(earlier)
+        self.remove(name)
         self._files[name] = {file: fingerprint(stage / file) for file in files}
         try:
             for file in files:

@@ -269,3 +269,38 @@ def test_all_skipped_files_are_listed_if_there_is_no_video(tree):
         assert [row["path"] for row in csv.DictReader(file)] == [f"texts/{k}.txt" for k in range(5)]
     # A folder without outputs of videos is for any settings.
     assert predict("w", "out", Settings(film=False, top=1)).done == 2
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_earlier_outputs_stay_if_the_video_can_no_longer_be_read(tree, overwrite):
+    predict("w", "out")
+    before = {p: data for p, data in contents(tree / "out").items() if p.name.startswith("a.")}
+    (tree / "w/a.mp4").write_text("half a copy")
+    outcome = predict("w", "out", overwrite=overwrite)
+    assert [item.path for item in outcome.skipped] == ["w/a.mp4"]
+    assert len(before) == 4 and not unchanged(before)
+    write_video(tree / "w/a.mp4", num_frames=12)
+    outcome = predict("w", "out", overwrite=overwrite)
+    assert (outcome.done, outcome.before) == (2, 1) and unchanged(before)
+    assert {path.stem for path in (tree / "out").glob("*.json")} == {"a", "b", "predict"}
+
+
+def test_earlier_outputs_stay_if_the_work_is_interrupted(tree):
+    predict("w", "out")
+    before = {p: data for p, data in contents(tree / "out").items() if p.name.startswith("b.")}
+    network = brightness_network()
+    function = network.function
+
+    def interrupt(frames):
+        if network.batches and (tree / "out/a.json").read_bytes() != record:
+            raise KeyboardInterrupt
+        return function(frames)
+
+    record = (tree / "out/a.json").read_bytes()
+    network.function = interrupt
+    other = Settings(film=False, top=1)
+    outcome = predict("w", "out", other, network=network, overwrite=True)
+    assert outcome.interrupted and outcome.done == 1
+    assert len(before) == 4 and not unchanged(before)
+    outcome = predict("w", "out", other)
+    assert (outcome.done, outcome.before) == (2, 1) and unchanged(before)
