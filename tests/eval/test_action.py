@@ -63,6 +63,7 @@ def one_at_a_time(predict, config):
     return np.stack(scores), np.array(labels), *means
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 32])
 def test_every_video_counts_once_for_any_batch_size(joint, batch_size):
     config, predict = joint

@@ -9,6 +9,7 @@ from train.config import ObjectiveConfig
 from train.loop import train
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", [True, False])
 def test_a_run_without_action_predicts_no_logits(tmp_path, monkeypatch, action):
     """Networks may keep a classifier that the objective does not train."""

@@ -56,6 +56,7 @@ def test_enlarging_matches_a_transposed_convolution_with_a_bilinear_kernel(strid
     np.testing.assert_allclose(result, expected, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_scores_segments_separately_and_averages_them():
     clip, one, two = frames(6), small(num_frames=3), small(num_frames=6, num_segments=2)
     variables = filled_variables(one, clip[:, :3], train=False)

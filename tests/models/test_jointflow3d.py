@@ -82,6 +82,7 @@ def test_triplet_starts_and_frames(stride, starts):
     np.testing.assert_allclose(previous[0, -1, ..., 0], frames[0, starts[-1]] @ weights, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_flow_depends_on_its_triplet_and_logits_on_all_frames():
     frames = clip(batch=1)
     model = tiny()

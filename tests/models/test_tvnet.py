@@ -46,6 +46,7 @@ def test_untrained_network_matches_tvl1_on_prepared_frames():
     np.testing.assert_allclose(flow[0], expected, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_more_scales_and_warps_measure_large_motion():
     first = texture(64, 64)
     second = np.roll(first, (2, -4), (0, 1))

@@ -43,6 +43,7 @@ def test_averages_logits_over_the_pairs_of_a_clip(kind):
         np.testing.assert_allclose(flow, jnp.concatenate(parts, 1), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_classifier_does_not_change_a_frozen_flow_network():
     model, clip = StackedNet(5, width=4, freeze_flow=True), frames(2)
     variables = filled_variables(model, clip, train=False)

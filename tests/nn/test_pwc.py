@@ -135,6 +135,7 @@ def test_ablations_change_the_inputs_of_the_decoders():
     assert inputs(multi_scale=False, use_cost_volume=False) == [6 + 6, 4 + 3 + 4, 3 + 3 + 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("switches", [{}, {"multi_scale": False, "use_cost_volume": False}])
 def test_groups_of_pairs_do_not_change_flow_gradients_or_parameters(switches):
     frames = clip(time=4)  # six pairs; groups of one at level 0, of three at level 1
@@ -161,6 +162,7 @@ def test_groups_of_pairs_do_not_change_flow_gradients_or_parameters(switches):
     jax.tree.map(close, found, expected)
 
 
+@pytest.mark.slow
 def test_backward_pass_needs_the_memory_of_one_group():
     frames = jax.ShapeDtypeStruct((1, 9, 32, 32, 3), jnp.float32)  # eight pairs
 

@@ -311,6 +311,7 @@ def test_pmap_over_four_devices_matches_one_large_batch():
     chex.assert_trees_all_close(states, on_four, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_two_layers_compute_flow_of_flow():
     features = clips(2, 4, 5, 6, 3)
     layer = nn.Sequential([FlowOfFeatures(num_iterations=2), FlowOfFeatures(num_iterations=2)])

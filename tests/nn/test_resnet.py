@@ -84,6 +84,7 @@ def test_encoder_returns_the_stem_and_each_stage():
     assert "res3_1" in variables["params"] and "res2_1" not in variables["params"]
 
 
+@pytest.mark.slow
 def test_recomputed_stages_change_no_gradients_or_statistics_and_are_not_stored():
     x = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
 

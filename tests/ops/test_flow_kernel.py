@@ -90,6 +90,7 @@ def check(shape, num_iterations):
         assert all(np.all(leaf != 0) for leaf in jax.tree.leaves(expected[1][0]))
 
 
+@pytest.mark.slow
 def test_kernel_has_the_values_and_gradients_of_the_loop(interpret_as):
     interpret_as("gpu")
     check((2, 5, 7, 1), 6)  # six iterations have two checkpoints

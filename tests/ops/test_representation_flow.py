@@ -252,6 +252,7 @@ def test_empty_features_give_empty_flow():
         assert representation_flow(empty, empty).shape == (*shape, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("maps_a_chunk", [0, 3, 100])
 def test_chunks_of_maps_change_neither_values_nor_gradients(maps_a_chunk, monkeypatch, float64):
     features, params = example((7, 4, 5, 2)), learned_params("tvl1")
@@ -318,6 +319,7 @@ def test_remat_does_not_change_gradients_and_all_parameters_get_gradients(kernel
         assert np.all(np.isfinite(gradient)) and np.all(gradient != 0), name
 
 
+@pytest.mark.slow
 def test_chunks_on_accelerators_change_no_gradients(monkeypatch, float64):
     features = jax.random.normal(jax.random.key(0), (2, 6, 4, 5, 2), jnp.float64) * 9
     params = learned_params("tvl1")

@@ -352,6 +352,7 @@ def test_derivative_of_the_iterations_matches_steps_in_a_loop(num_iterations, re
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("varied", [0, 1, 2])
 def test_iterations_can_be_differentiated_with_respect_to_each_argument_alone(varied, float64):
     (state, brightness), weights = arguments_of_iterations((4, 3))

@@ -160,6 +160,7 @@ def small_study(tmp_path, monkeypatch):
     return study_main.StudyConfig(seeds=1, scale="cpu", folder=str(tmp_path / "study"))
 
 
+@pytest.mark.slow
 def test_second_call_runs_nothing(small_study, tmp_path, monkeypatch):
     page = tmp_path / "page.md"
     results, data = Results(page), StudyData("synthetic-motion")

@@ -64,6 +64,7 @@ def part(tree, where):
     return jax.tree.map(lambda x: x[where], tree)
 
 
+@pytest.mark.slow
 def test_motionnet_alone_matches_the_library_loss():
     batch, prediction = clip(2, 4), predicted(2, 3, (8, 4, 2))
     expected, terms = jax.jit(motionnet_loss)(batch.frames, prediction.flows)

@@ -10,7 +10,7 @@ from afn_jax.nn import pwc
 from afn_jax.ops import warp
 from afn_jax.ops.warp import IMPLEMENTATIONS
 from afn_jax.types import Batch
-from tests.train.test_recipe_stages import narrowed
+from tests.train.narrow import narrowed
 from train.parallel import replicate, split_batch
 from train.program import build_program
 from train.recipes import RECIPES

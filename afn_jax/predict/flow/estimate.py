@@ -12,6 +12,7 @@ import numpy as np
 
 from afn_jax.data.files.image import read_picture
 from afn_jax.data.source import VideoReadError
+from afn_jax.data.sources.kinds import VIDEO, kind_of
 from afn_jax.predict.flow.files import FLOW_KINDS, flow_path, open_flow_writer, write_flow_file
 from afn_jax.predict.flow.methods import FlowMethod
 from afn_jax.predict.flow.results import check_free, results
@@ -68,11 +69,20 @@ def read_pair(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> 
         ValueError: one is not a picture, or the sizes differ.
         OSError: one cannot be read.
     """
-    pictures = [read_picture(path) for path in (first, second)]
+    pictures = [_read_picture(os.fspath(path)) for path in (first, second)]
     if pictures[0].shape != pictures[1].shape:
         sizes = " and ".join(f"{x.shape[0]} x {x.shape[1]}" for x in pictures)
         raise ValueError(f"the pictures are {sizes}; they must have the same size")
     return pictures
+
+
+def _read_picture(path: str) -> np.ndarray:
+    try:
+        return read_picture(path)
+    except ValueError:
+        if kind_of(path) != VIDEO:
+            raise
+        raise ValueError(f"{path} is a video; give one video alone, or two pictures") from None
 
 
 def pair_flow(

@@ -5,6 +5,7 @@ The next command in that folder removes the hidden folders of processes that wer
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import platform
@@ -26,6 +27,7 @@ except ImportError:  # Windows
 _ENDING = ".afn-flow"
 HIDDEN = re.compile(rf"\..+{re.escape(_ENDING)}(\.[0-9a-f]{{32}})?", re.DOTALL)
 _LOCK = "lock"
+_LONG = 180  # bytes; names of files have 255 at most, and the ending and more are added
 
 
 def check_free(paths: Sequence[Path], *, overwrite: bool) -> None:
@@ -113,7 +115,10 @@ def _naming_results(hidden: Path, paths: Sequence[Path]) -> Iterator[None]:
 @contextlib.contextmanager
 def _hidden_folder(stem: Path) -> Iterator[Path]:
     """Makes the hidden folder of a name, which one process at a time can have."""
-    place = stem.with_name(f".{stem.name}{_ENDING}")
+    name, data = stem.name, os.fsencode(stem.name)
+    if len(data) > _LONG:
+        name = hashlib.sha256(data).hexdigest()
+    place = stem.with_name(f".{name}{_ENDING}")
     own = place.with_name(f"{place.name}.{uuid.uuid4().hex}")
     try:
         own.mkdir()

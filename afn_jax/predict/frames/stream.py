@@ -41,6 +41,8 @@ USUAL_RATE = 25.0  # frames per second; guessed, for sources that do not report 
 # The header of these containers has the duration; FFmpeg estimates that of others.
 _TIMED = ("avi", "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "asf")
 _FEW = 5  # frames; guessed: videos of HMDB51 have one frame less than their headers say
+# Pause between two frames that is told: seconds, and frames at the average rate. Guessed.
+_GAP_S, _GAP_FRAMES = 1.0, 10
 _CLOCK = re.compile(r"(\d+):(\d+):(\d+\.?\d*)")
 _SOUND_S = 1.0  # guessed: sound is stored at most this far from the pictures
 
@@ -168,7 +170,7 @@ class VideoFrames:
         base = float(self._stream.time_base) if self._stream.time_base else 0.0
         unit = base or 1 / self.fps
         times, waiting = FrameTimes(1 / self.fps / unit), deque()
-        index, start = 0, None
+        index, start, gaps, longest = 0, None, 0, (0.0, 0.0)
         for stamp, pictures in self._stamped(avi, bool(base)):
             if pictures is None:
                 known = times.finish()
@@ -179,11 +181,20 @@ class VideoFrames:
                 if start is None:  # a header that claims a later start is wrong
                     start = min(time, self._start(base, avi, time))
                 seconds = (time - start) * unit
+                if index and seconds - self.end > max(_GAP_S, _GAP_FRAMES / self.fps):
+                    gaps += 1
+                    longest = max(longest, (self.end, seconds), key=lambda gap: gap[1] - gap[0])
                 self.end = seconds + 1 / self.fps
                 yield Frame(index, seconds, *waiting.popleft())
                 index += 1
         if self.damaged:
             self.notes.append(f"damaged frames, left out or repaired: {self.damaged}")
+        if gaps:
+            more = f", the longest of {gaps} gaps" if gaps > 1 else ""
+            self.notes.append(
+                f"no frames from {longest[0]:.1f} to {longest[1]:.1f} s{more}: it is damaged, or "
+                "its picture stood still; the frames before and after count as neighbors"
+            )
         if self._cut_off():
             self.notes.append(
                 f"it ends after {self.end:.1f} of {self.duration:.1f} s: the file is cut off or "

@@ -175,6 +175,7 @@ def test_a_classifier_on_single_frames_stays_at_chance(time):
     assert 0.10 < accuracy < 0.155
 
 
+@pytest.mark.slow
 def test_the_same_classifier_sees_the_class_in_the_flow():
     """Shows that the test above can fail."""
 

@@ -131,6 +131,7 @@ def test_errors(sources, tmp_path):
     for arguments, message in [
         ((first, tmp_path / "small.png"), "pictures are 40 x 60 and 5 x 6; they must have the"),
         ((first, tmp_path / "text.png"), "text.png: not an image"),
+        ((first, video), "video.mp4 is a video; give one video alone, or two pictures"),
         ((first, tmp_path / "none.png"), "No such file or directory: .*none.png"),
     ]:
         with pytest.raises((ValueError, OSError), match=message):

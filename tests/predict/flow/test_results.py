@@ -47,6 +47,13 @@ def test_an_error_leaves_only_older_results(tmp_path):
     assert listed(tmp_path) == ["a.png"] and (tmp_path / "a.png").read_text() == "old"
 
 
+@pytest.mark.parametrize("letter", ["n", "é"])
+def test_a_name_may_be_as_long_as_the_system_allows(tmp_path, letter):
+    name = letter * (250 // len(letter.encode()))
+    put(tmp_path / name, f"{name}.npz")
+    assert listed(tmp_path) == [f"{name}.npz"]
+
+
 def test_older_results_are_replaced_only_on_request(tmp_path):
     put(tmp_path / "a", "a.npz")
     put(tmp_path / "a", "a_flo", folder=True)

@@ -52,6 +52,15 @@ def test_frames_are_those_of_random_access(tmp_path, name, codec, options, pts):
     assert np.array_equal(np.stack([frame.image for frame in found]), expected)
 
 
+def test_gaps_are_told(tmp_path):
+    pts = [*range(20), *range(70, 90), *range(190, 210)]  # 7.1 frames per second on average
+    path = encode(tmp_path / "a.mp4", "libx264", moving_picture(60), pts=pts)
+    (note,) = all_frames(path)[0].notes
+    assert note.startswith("no frames from 3.7 to 7.6 s, the longest of 2 gaps: it is damaged, or ")
+    still = encode(tmp_path / "still.mp4", "libx264", moving_picture(8), pts=range(0, 400, 50))
+    assert all_frames(still)[0].notes == []  # a picture every two seconds
+
+
 def test_a_film_does_not_change_what_the_network_sees(tmp_path):
     path = encode(tmp_path / "a.mp4", "libx264", moving_picture(5, 96, 128))
     _, plain = all_frames(path, short_side=40)
