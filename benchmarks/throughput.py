@@ -25,7 +25,7 @@ from afn_jax.data.sources import create_source
 from afn_jax.types import Batch
 from train import config as config_lib
 from train.cli import parse
-from train.parallel import local_devices, replicate, split_batch
+from train.parallel import choose_devices, replicate, split_batch
 from train.program import build_program
 
 ROUNDS = 9
@@ -36,7 +36,7 @@ def main() -> None:
     config = parse(sys.argv[1:])
     config_lib.check(config)
     start_jax(config.compilation_cache)
-    devices = local_devices(config.batch_size, config.max_devices)
+    devices = choose_devices(config.batch_size, config.max_devices)
     source = create_source(config.data, "train", config.seed)
     program = build_program(config, len(source.class_names), devices)
     reader = ClipReader(source, config.data, program.flow_starts)

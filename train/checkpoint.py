@@ -5,8 +5,7 @@
 A run folder holds `config.json`, `checkpoints/STEP/`, `data/`, `metrics.jsonl`, `tensorboard/` and,
 once evaluated, `eval.json` and `report.html`.
 
-For a single process only: a run over several hosts would have to make host-local arrays global
-first.
+With several processes, all of them save and restore, in a shared folder.
 """
 
 import dataclasses
@@ -23,6 +22,7 @@ import orbax.checkpoint as ocp
 from train import config_file
 from train.config import TrainConfig
 from train.data_record import DataRecord, from_json, read_record
+from train.hosts.together import by_first, wait_for_all
 from train.state import TrainState
 
 CONFIG_FILE = "config.json"
@@ -55,7 +55,8 @@ class Checkpoints:
             enable_async_checkpointing=False,
         )
         if not read_only:
-            _remove_unfinished(self._folder)
+            by_first(_remove_unfinished, self._folder)
+            wait_for_all()
         try:
             self._manager = ocp.CheckpointManager(
                 self._folder, options=options, item_names=("state", "data", "config", RECORD)
@@ -88,7 +89,7 @@ class Checkpoints:
             return
         try:
             if record is not None:
-                record.save(self._folder.parent)
+                by_first(record.save, self._folder.parent)
             if saved:
                 return
             items = {} if record is None else {RECORD: ocp.args.JsonSave(record.to_json())}
@@ -146,7 +147,10 @@ class Checkpoints:
                 continue
             if not self._read_only:
                 for bad in steps[: len(damaged)]:
-                    self._set_aside(bad)
+                    by_first(self._set_aside, bad)
+                if damaged:
+                    wait_for_all()
+                    self._manager.reload()
             self.warnings = [f"skipped a damaged checkpoint, {text}" for text in damaged]
             return restored["state"], restored["data"]
         if not steps:
@@ -177,7 +181,6 @@ class Checkpoints:
             count += 1
             aside = self._folder.parent / f"damaged-checkpoint-{step}-{count}"
         (self._folder / str(step)).rename(aside)
-        self._manager.reload()
 
     def close(self) -> None:
         self._manager.close()

@@ -13,6 +13,7 @@ from train.command_line import fail, take_option
 from train.config import TrainConfig, flat_hints
 from train.config_file import OLD_OBJECTIVES
 from train.flow_losses import list_flow_losses
+from train.hosts.options import HOSTS_HELP
 from train.plan.options import PLAN_HELP
 from train.recipes import RECIPES
 
@@ -68,7 +69,7 @@ def _one(recipe: str, stage: str, scale: str, rest: list[str]) -> TrainConfig:
     config = tyro.cli(
         TrainConfig,
         prog=f"python -m train {recipe}",
-        description="\n\n".join((what, datasets, flow_losses, networks, PLAN_HELP)),
+        description="\n\n".join((what, datasets, flow_losses, networks, HOSTS_HELP, PLAN_HELP)),
         default=scales[scale],
         args=[*expand_data_option(_join_repeated(rest)), *fixed],
     )
@@ -98,7 +99,7 @@ def _recipe(arguments: list[str]) -> tuple[str, list[str]]:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(
             f"{usage}\n{listing}\npython -m train RECIPE [--stage STAGE] --help lists the fields.\n"
-            f"\n{PLAN_HELP}"
+            f"\n{HOSTS_HELP}\n\n{PLAN_HELP}"
         )
         sys.exit(0 if arguments else 2)
     name = arguments[0]

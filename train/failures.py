@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+import jax
+
 from afn_jax.data.source import VideoReadError
 from train.checkpoint import CheckpointError, Checkpoints
 from train.step_metrics import TrainingStopped
@@ -10,12 +12,16 @@ from train.step_metrics import TrainingStopped
 
 @contextmanager
 def saves_on_failure(save: Callable[[], None]) -> Iterator[None]:
-    """Calls `save` if the block fails, so that the steps before the failure are not lost."""
+    """Calls `save` if the block fails, so that the steps before the failure are not lost.
+
+    With several processes it does not: all of them take part in a checkpoint, but only one failed.
+    """
     try:
         yield
     except Exception:
-        with suppress(CheckpointError):  # the first error tells more
-            save()
+        if jax.process_count() == 1:
+            with suppress(CheckpointError):  # the first error tells more
+                save()
         raise
 
 
@@ -31,9 +37,12 @@ def tells_what_is_saved(checkpoints: Checkpoints) -> Iterator[None]:
     except (CheckpointError, TrainingStopped):
         raise
     except (OSError, VideoReadError, RuntimeError) as error:
+        text = str(error)
+        if jax.process_count() > 1 and isinstance(error, jax.errors.JaxRuntimeError):
+            text = f"another process has ended; see its own output ({text})"
         step = checkpoints.latest_step()
         saved = f"The checkpoint of step {step} is intact" if step else "No checkpoint is saved yet"
         raise TrainingStopped(
-            f"{str(error).rstrip('.')}. {saved}. Resolve this and run the same command again; it "
+            f"{text.rstrip('.')}. {saved}. Resolve this and run the same command again; it "
             f"{'continues from there' if step else 'starts anew'}."
         ) from error

@@ -9,6 +9,7 @@ from afn_jax.data.pipeline import evaluation_batches
 from afn_jax.metrics import Mean
 from afn_jax.types import Batch
 from train.config import TrainConfig
+from train.hosts.together import gather
 from train.parallel import split_batch
 from train.state import TrainState, evaluation_variables
 
@@ -19,15 +20,20 @@ def evaluate_test_clips(
     reader: ClipReader,
     config: TrainConfig,
     num_devices: int,
+    process_index: int = 0,
+    process_count: int = 1,
 ) -> dict[str, float]:
     """Computes the metrics of `test_batches` batches of test clips, always the same ones.
 
+    Each process evaluates its share of the clips, in batches of its share of the batch size.
     A metric that counted nothing, such as the endpoint error without a valid pixel, is left out.
     """
     batches = evaluation_batches(
         reader,
-        batch_size=config.batch_size,
+        batch_size=config.batch_size // process_count,
         most=config.test_batches * config.batch_size,
+        process_index=process_index,
+        process_count=process_count,
     )
     variables = evaluation_variables(state)
     totals: dict[str, Mean] = {}
@@ -36,5 +42,12 @@ def evaluate_test_clips(
         for name, term in jax.device_get(test_step(variables, batch)).items():
             # Summed in double precision, over the devices and the batches.
             term = jax.tree.map(lambda x: float(x.sum()), term)
+            totals[name] = totals[name].merge(term) if name in totals else term
+    # Once, at the end: the processes have unequal numbers of batches.
+    own = {name: [total.sum, total.count] for name, total in totals.items()}
+    first, *others = ({n: Mean(*t) for n, t in part.items()} for part in gather(own))
+    totals = first
+    for part in others:
+        for name, term in part.items():
             totals[name] = totals[name].merge(term) if name in totals else term
     return {name: total.compute() for name, total in totals.items() if total.count}

@@ -3,6 +3,10 @@
 The state is one copy that pmap replicates (`in_axes=None`, `out_axes=None`), not a stack, so it is
 saved and restored unchanged. Batches have a leading device axis.
 
+With several processes, a step runs on the devices of all of them. Each process passes its own copy
+of the state and its own share of the batch, for its own devices (`own_devices`), and gets its own
+copy of the new state and of the metrics.
+
 A step uses the axis name `AXIS` for its collectives. To replace pmap, wrap the same step in
 `jax.jit(jax.shard_map(..., check_vma=False))`: with `check_vma=True` the gradients would be too
 large by a factor of the number of devices.
@@ -17,27 +21,22 @@ import numpy as np
 AXIS = "devices"
 
 
-def local_devices(
+def choose_devices(
     batch_size: int, max_devices: int = 0, found: Sequence[jax.Device] | None = None
 ) -> list[jax.Device]:
-    """Returns the devices to train on.
+    """Returns the devices to train on, in the order of their processes.
 
     Args:
         batch_size: clips per step, over all devices.
-        max_devices: maximum number of devices; 0: all.
-        found: the devices to choose from; None: those of this host.
+        max_devices: maximum number of devices, over all processes, each of which uses equally many;
+            0: all.
+        found: the devices to choose from; None: those of all processes.
 
     Raises:
-        ValueError: the batch cannot be divided among them, or there are several hosts, which would
-            each train on their own.
+        ValueError: the batch cannot be divided among them, or the processes do not have equally
+            many devices.
     """
-    if found is None and jax.process_count() > 1:
-        raise ValueError(
-            f"this is process {jax.process_index()} of {jax.process_count()}, but training "
-            "uses the devices of one host only, all its GPUs or TPUs. Start one process, without "
-            "jax.distributed.initialize."
-        )
-    devices = list(jax.local_devices() if found is None else found)
+    devices = list(found or _by_process(max_devices))
     if max_devices:
         devices = devices[:max_devices]
     total = len(devices)
@@ -49,6 +48,31 @@ def local_devices(
             f"or fewer devices with --max-devices {fitting}."
         )
     return devices
+
+
+def _by_process(max_devices: int) -> list[jax.Device]:
+    """Returns equally many devices of each process; on TPUs, `jax.devices()` has another order."""
+    count = jax.process_count()
+    own = [jax.local_devices(process_index=process) for process in range(count)]
+    numbers = [len(devices) for devices in own]
+    if len(set(numbers)) > 1:
+        raise ValueError(
+            f"devices: the processes have {', '.join(map(str, numbers))} devices, but each needs "
+            "the same number. Hide some, e.g. with CUDA_VISIBLE_DEVICES=0,1."
+        )
+    if count > 1 and max_devices % count:
+        raise ValueError(
+            f"max_devices: got {max_devices}, which {count} processes cannot share equally. Use "
+            f"a multiple of {count}."
+        )
+    if count > 1 and max_devices:
+        own = [devices[: max_devices // count] for devices in own]
+    return [device for devices in own for device in devices]
+
+
+def own_devices(devices: Sequence[jax.Device]) -> list[jax.Device]:
+    """Returns those of the devices that belong to this process."""
+    return [device for device in devices if device.process_index == jax.process_index()]
 
 
 def train_step_on(
@@ -76,8 +100,20 @@ def predict_on(
     return jax.pmap(predict, axis_name=AXIS, in_axes=(None, 0), out_axes=0, devices=devices)
 
 
+def any_on(devices: list[jax.Device]) -> Callable[[Any], Any]:
+    """Returns a function of one flag per own device: whether any flag of any device is set."""
+    return jax.pmap(
+        lambda flag: jax.lax.pmax(flag, AXIS), axis_name=AXIS, out_axes=None, devices=devices
+    )
+
+
 def replicate(tree: Any, devices: list[jax.Device]) -> Any:
-    """Copies each array of a tree to every device, as `train_step_on` and `predict_on` expect."""
+    """Copies each array of a tree to every device, as `train_step_on` and `predict_on` expect.
+
+    Args:
+        tree: arrays.
+        devices: the devices of this process; see `own_devices`.
+    """
     mesh = jax.sharding.Mesh(np.array(devices), (AXIS,))
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     return jax.device_put(tree, everywhere)

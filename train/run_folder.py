@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -11,6 +11,8 @@ from filelock import FileLock, Timeout
 from train import config_file
 from train.checkpoint import CONFIG_FILE, has_checkpoint, load_record
 from train.config import TrainConfig
+from train.hosts.checks import check_shared_folder
+from train.hosts.together import by_first, fails_together
 
 LOCK_FILE = "training.lock"
 
@@ -47,6 +49,22 @@ def check_run_dir(run_dir: Path, config: TrainConfig) -> None:
             "Choose another --run-dir for the new settings, or repeat the old ones to continue; "
             "nothing was changed."
         )
+
+
+@contextmanager
+def open_run_dir(config: TrainConfig) -> Iterator[None]:
+    """Checks and locks the folder of a run, which process 0 does for all processes.
+
+    Raises:
+        ValueError: see `check_run_dir`, `run_lock` and `check_shared_folder`.
+    """
+    run_dir = Path(config.run_dir)
+    with ExitStack() as stack:
+        with fails_together():
+            by_first(check_run_dir, run_dir, config)
+            by_first(lambda: stack.enter_context(run_lock(run_dir)))
+        check_shared_folder(run_dir)
+        yield
 
 
 @contextmanager

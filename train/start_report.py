@@ -1,5 +1,7 @@
 """What a run prints before its first step."""
 
+from typing import Any
+
 import jax
 from rich.console import Console
 
@@ -20,8 +22,7 @@ def report_start(
     test_source: Source,
     devices: list[jax.Device],
     console: Console,
-    *,
-    fresh: bool,
+    position: dict[str, Any] | None,
 ) -> None:
     """Prints the network, the data, the devices, the step, learning rates and files not used.
 
@@ -30,25 +31,40 @@ def report_start(
         state: the state before the first step.
         source: the training videos.
         test_source: the test videos.
-        devices: the devices to train on.
+        devices: the devices to train on, of all processes.
         console: where to print.
-        fresh: whether the run starts now; False if it resumes.
+        position: from the checkpoint that the run continues; None if it starts now.
     """
     step = int(state.step)
     console.print(
         f"{config.run_dir}: {config.model.name}, {num_parameters(state):,} parameters; "
         f"{len(source)} training and {len(test_source)} test videos of "
-        f"{len(source.class_names)} classes; {len(devices)} x {devices[0].device_kind}; "
-        + ("fresh start" if fresh else f"resumed at step {step}"),
+        f"{len(source.class_names)} classes; {describe_devices(devices)}; "
+        + ("fresh start" if position is None else f"resumed at step {step}"),
         highlight=False,
         soft_wrap=True,
     )
+    before = (position or {}).get("devices", len(devices))
+    if before != len(devices):
+        console.print(
+            f"random draws differ from here on: the checkpoint is from {before} devices, and each "
+            "device draws its own dropout and augmentation; the batches stay the same",
+            highlight=False,
+            soft_wrap=True,
+        )
     if config.optim.groups:
         groups = describe_groups(config.optim.groups, state.params)
         console.print(f"learning rates:\n{groups}", highlight=False, soft_wrap=True, markup=False)
     if step >= config.steps:
         console.print(f"nothing left to do: all {config.steps} steps are done", highlight=False)
     report_files(config.data.root, source, test_source, console)
+
+
+def describe_devices(devices: list[jax.Device]) -> str:
+    """Describes devices in short, e.g. "2 processes x 4 x NVIDIA H100"."""
+    processes = len({device.process_index for device in devices})
+    each = f"{len(devices) // processes} x {devices[0].device_kind}"
+    return each if processes == 1 else f"{processes} processes x {each}"
 
 
 def report_files(root: str, source: Source, test_source: Source, console: Console) -> None:

@@ -66,6 +66,22 @@ class MetricsWriter:
                 file.close()
 
 
+class NoMetrics:
+    """Stands in for `MetricsWriter` in processes that write nothing."""
+
+    def has(self, step: int, split: str) -> bool:
+        return False
+
+    def write(self, step: int, split: str, values: dict[str, float]) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 class Board:
     """Scalars for TensorBoard, written in the caller's thread.
 

@@ -54,7 +54,9 @@ def train_iterator(
 
     Every epoch shows every video once, on one of the processes. Epochs follow one another without a
     gap, so that a batch can contain the end of one and the start of the next; neither the batch
-    size nor the number of processes has to divide the number of videos.
+    size nor the number of processes has to divide the number of videos. The batches of all
+    processes at one position, joined in the order of the processes, are the batch that a single
+    process would get at that position. So a run can be resumed with another number of processes.
 
     Args:
         reader: reads the examples.
@@ -74,8 +76,10 @@ def train_iterator(
         # Epochs are repeated before the division too. Shares that repeat on their own would drift
         # apart if the number of processes does not divide the number of videos.
         .repeat()
-        .slice(slice(process_index, None, process_count))
+        # A process gets adjacent examples, so each device sees those that it would see if all
+        # devices belonged to one process.
         .batch(batch_size, drop_remainder=True, batch_fn=_stack)
+        .slice(slice(process_index, None, process_count))
     )
     return TrainIterator(dataset, reader)
 

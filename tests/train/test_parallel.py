@@ -13,8 +13,8 @@ from train.config import AugmentConfig
 from train.objectives import create_objective
 from train.parallel import (
     AXIS,
+    choose_devices,
     join_batch,
-    local_devices,
     predict_on,
     replicate,
     split_batch,
@@ -113,16 +113,16 @@ def test_rejects_devices_that_cannot_share_a_batch():
         match="batch_size: got 6, which 4 devices .*multiple of 4, such as --batch-size 8, "
         "or fewer devices with --max-devices 3",
     ):
-        local_devices(6)
-    assert len(local_devices(6, max_devices=3)) == 3
+        choose_devices(6)
+    assert len(choose_devices(6, max_devices=3)) == 3
     with pytest.raises(ValueError, match="got 1, which 4 .*--batch-size 4, .*--max-devices 1"):
-        local_devices(1)
+        choose_devices(1)
 
 
 def test_uses_all_devices_or_at_most_max_devices():
-    assert len(local_devices(8)) == 4
-    assert len(local_devices(8, max_devices=2)) == 2
-    assert len(local_devices(8, max_devices=99)) == 4
+    assert len(choose_devices(8)) == 4
+    assert len(choose_devices(8, max_devices=2)) == 2
+    assert len(choose_devices(8, max_devices=99)) == 4
 
 
 def test_split_and_join():

@@ -12,7 +12,7 @@ from afn_jax.types import Prediction
 from tests.small_run import small_config
 from train.held_out_metrics import evaluate_test_clips
 from train.objectives import create_objective
-from train.parallel import local_devices, predict_on
+from train.parallel import choose_devices, predict_on
 from train.state import TrainState
 from train.step_metrics import StepMetrics
 
@@ -60,7 +60,7 @@ def test_the_test_row_leaves_out_the_error_of_unknown_flow(tmp_path, known):
     source = Unknown(create_source(config.data, "test", 0))
     state = TrainState(step=0, params={}, batch_stats={}, opt_state=())
     config = dataclasses.replace(config, batch_size=5)
-    devices = local_devices(5, 1)
+    devices = choose_devices(5, 1)
     reader = ClipReader(source, config.data)
     row = evaluate_test_clips(state, predict_on(devices, test_step), reader, config, 1)
     assert set(row) == ({"epe", "zero_flow_epe"} if known else set())

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from train.parallel import local_devices
+from train.parallel import choose_devices
 from train.plan.device import Device, device_of_kind, xla_description
 from train.plan.target import Target, missing_wheels
 
@@ -18,7 +18,7 @@ def target_devices(target: Target, batch_size: int, max_devices: int) -> list[An
             or the batch cannot be shared equally.
     """
     if target.device is None:
-        return local_devices(batch_size, max_devices)
+        return choose_devices(batch_size, max_devices)
     if message := missing_wheels(target):
         raise ValueError(message)
     try:
@@ -26,7 +26,7 @@ def target_devices(target: Target, batch_size: int, max_devices: int) -> list[An
     except Exception as error:  # XLA's and the plugins' own types
         cause = str(error).splitlines()[0]
         raise ValueError(f"--plan {target.text}: the compiler refuses it: {cause}") from None
-    return local_devices(batch_size, max_devices, devices)
+    return choose_devices(batch_size, max_devices, devices)
 
 
 def device_of(target: Target, devices: list[Any]) -> Device | None:
