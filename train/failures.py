@@ -7,6 +7,7 @@ import jax
 
 from afn_jax.data.source import VideoReadError
 from train.checkpoint import CheckpointError, Checkpoints
+from train.hosts.together import lost_process
 from train.step_metrics import TrainingStopped
 
 
@@ -36,10 +37,11 @@ def tells_what_is_saved(checkpoints: Checkpoints) -> Iterator[None]:
         yield
     except (CheckpointError, TrainingStopped):
         raise
-    except (OSError, VideoReadError, RuntimeError) as error:
-        text = str(error)
-        if jax.process_count() > 1 and isinstance(error, jax.errors.JaxRuntimeError):
-            text = f"another process has ended; see its own output ({text})"
+    except (OSError, VideoReadError, RuntimeError, ValueError) as error:
+        lost = lost_process(error)
+        if isinstance(error, ValueError) and not lost:
+            raise
+        text = lost or str(error)
         step = checkpoints.latest_step()
         saved = f"The checkpoint of step {step} is intact" if step else "No checkpoint is saved yet"
         raise TrainingStopped(

@@ -20,8 +20,6 @@ def evaluate_test_clips(
     reader: ClipReader,
     config: TrainConfig,
     num_devices: int,
-    process_index: int = 0,
-    process_count: int = 1,
 ) -> dict[str, float]:
     """Computes the metrics of `test_batches` batches of test clips, always the same ones.
 
@@ -30,10 +28,10 @@ def evaluate_test_clips(
     """
     batches = evaluation_batches(
         reader,
-        batch_size=config.batch_size // process_count,
+        batch_size=config.batch_size // jax.process_count(),
         most=config.test_batches * config.batch_size,
-        process_index=process_index,
-        process_count=process_count,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
     )
     variables = evaluation_variables(state)
     totals: dict[str, Mean] = {}

@@ -25,6 +25,7 @@ from train.hosts.agreement import Agreement
 from train.hosts.checks import check_same_data, check_same_settings
 from train.hosts.together import (
     by_first,
+    explains_lost_process,
     fails_together,
     from_first,
     gather,
@@ -73,9 +74,12 @@ def train(config: TrainConfig, console: Console | None = None) -> TrainResult:
     config = dataclasses.replace(
         config, run_dir=config.run_dir or config_lib.default_run_dir(config)
     )
-    check_same_settings(config)
-    with open_run_dir(config):
-        return _train(config, devices, (console or Console()) if leads() else Console(quiet=True))
+    with explains_lost_process():
+        check_same_settings(config)
+        with open_run_dir(config):
+            return _train(
+                config, devices, (console or Console()) if leads() else Console(quiet=True)
+            )
 
 
 def _train(config: TrainConfig, devices: list[jax.Device], console: Console) -> TrainResult:
@@ -145,7 +149,7 @@ def _train(config: TrainConfig, devices: list[jax.Device], console: Console) -> 
 
     def test() -> None:
         with saves_on_failure(save):
-            row = evaluate_test_clips(state, test_step, test_reader, config, len(own), **share)
+            row = evaluate_test_clips(state, test_step, test_reader, config, len(own))
         writer.write(step, "test", row)
         terminal.row(step, "test", row)
 

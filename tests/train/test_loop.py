@@ -367,13 +367,6 @@ def test_prints_the_evaluation_command_with_the_protocol_of_the_paper():
     assert evaluation_of(motionnet, "x") == "python -m eval action --run x"
 
 
-def test_rejects_several_hosts(config, monkeypatch):
-    monkeypatch.setattr(jax, "process_count", lambda: 4)
-    with pytest.raises(ValueError, match="process 0 of 4, but training uses the devices of one"):
-        run(config)
-    assert not Path(config.run_dir).exists()
-
-
 def test_rejects_a_batch_that_devices_cannot_share(config):
     with pytest.raises(ValueError, match="batch_size: got 6, which 4 devices"):
         run(dataclasses.replace(config, batch_size=6))

@@ -125,6 +125,20 @@ def test_uses_all_devices_or_at_most_max_devices():
     assert len(choose_devices(8, max_devices=99)) == 4
 
 
+def test_uses_equally_many_devices_of_each_process_in_their_order(monkeypatch):
+    four = jax.local_devices()
+    by_process = [four[2:], four[:2]]  # `jax.devices()` may have another order
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(jax, "local_devices", lambda process_index: by_process[process_index])
+    assert choose_devices(8) == four[2:] + four[:2]
+    assert choose_devices(8, max_devices=2) == [four[2], four[0]]
+    with pytest.raises(ValueError, match="max_devices: got 3, which 2 processes .* multiple of 2"):
+        choose_devices(8, max_devices=3)
+    by_process[1] = four[:1]
+    with pytest.raises(ValueError, match="devices: the processes have 2, 1 devices, .*the same"):
+        choose_devices(8)
+
+
 def test_split_and_join():
     batch = {"a": np.arange(24).reshape(8, 3), "b": np.arange(8), "none": None}
     split = split_batch(batch, 4)

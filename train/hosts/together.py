@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +19,29 @@ _SMALLEST = 1024  # bytes; each length is compiled once, so lengths are powers o
 
 class OtherProcessFailed(RuntimeError):
     """Another process has failed; the message names it and says why."""
+
+
+# Errors of collectives, some as ValueError, begin with the name of a status.
+_STATUS = re.compile("(UNKNOWN|INTERNAL|UNAVAILABLE|ABORTED|CANCELLED|DEADLINE_EXCEEDED)\\b")
+
+
+def lost_process(error: BaseException) -> str:
+    """Says that an error means that another process has ended; "" if it means something else."""
+    several = jax.process_count() > 1 and isinstance(error, RuntimeError | ValueError)
+    if not (several and _STATUS.match(str(error))):
+        return ""
+    return f"another process has ended, whose output says why ({str(error).splitlines()[0]})"
+
+
+@contextmanager
+def explains_lost_process() -> Iterator[None]:
+    """Raises OtherProcessFailed in place of the error of a collective."""
+    try:
+        yield
+    except Exception as error:
+        if text := lost_process(error):
+            raise OtherProcessFailed(text) from error
+        raise
 
 
 def leads() -> bool:
