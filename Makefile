@@ -23,7 +23,7 @@ EXTRAS := train,dev$(if $(filter-out cpu,$(ACCELERATOR)),$(comma)$(ACCELERATOR))
 READY := $(VENV)/ready-$(ACCELERATOR)
 BIN := $(VENV)/bin
 
-.PHONY: train test test-slow test-all lint types format check-gpu clean
+.PHONY: train test test-slow test-all lint types format check-gpu cluster-demo clean
 
 train: $(READY)
 	$(BIN)/python -m train actionflownet --scale toy --run-dir $(RUN) $(ARGS)
@@ -47,6 +47,11 @@ lint: $(READY)
 # All that is measured on a GPU, about two hours at most; see benchmarks/check_gpu.py.
 check-gpu: $(READY)
 	$(BIN)/python -m benchmarks.check_gpu $(ARGS)
+
+# Two processes on this machine train one run, one of them is killed and started again, and the result
+# is compared with one process: a few minutes.
+cluster-demo: $(READY)
+	$(BIN)/python -m benchmarks.cluster_demo $(ARGS)
 
 # Every public name of the package has a complete type. Installs pyright, about 100 MB.
 types: $(READY)

@@ -41,6 +41,8 @@ def connect(options: HostOptions) -> None:
             "--num-processes N --process-id I."
         ) from None
     except RuntimeError as error:
+        if "Failed to start RPC server" not in str(error):
+            raise ValueError(f"--distributed: {error}") from None
         raise ValueError(
             f"--distributed: process 0 cannot listen at {options.address or 'its port'} "
             f"({error}). Another program may use the port: choose another one."
