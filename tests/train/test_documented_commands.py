@@ -15,6 +15,7 @@ from train import recipes
 from train.cli import parse_chain
 from train.initialize import weight_parts
 from train.network import build_model
+from train.hosts.options import take_host_options
 from train.plan.options import take_plan_options
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,7 +44,7 @@ IN_PAGES = {
 
 def arguments(command: str) -> list[str]:
     words = [word for word in shlex.split(command, comments=True) if word != "..."]
-    return take_plan_options(words)[1]
+    return take_host_options(take_plan_options(words)[1])[1]
 
 
 @pytest.mark.parametrize("command", IN_RECIPES | IN_PAGES)
