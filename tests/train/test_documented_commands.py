@@ -13,9 +13,9 @@ from afn_jax.models import create_model
 from afn_jax.weights import load_into
 from train import recipes
 from train.cli import parse_chain
+from train.hosts.options import take_host_options
 from train.initialize import weight_parts
 from train.network import build_model
-from train.hosts.options import take_host_options
 from train.plan.options import take_plan_options
 
 ROOT = Path(__file__).resolve().parents[2]
