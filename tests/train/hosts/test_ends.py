@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from tests.class_folders import write_classes
 from tests.train.hosts.processes import (
     finish,
     losses,
@@ -82,6 +83,22 @@ def test_processes_that_do_not_fit_together_name_the_host(tmp_path):
         assert "error: run_dir: process 1 on " in err and "does not see in" in err
         assert "give --run-dir on a shared file system" in err
     assert not (folders[0] / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_host_with_other_videos_is_named(tmp_path):
+    roots = [write_classes(tmp_path / name, "run", "walk") for name in ("a", "b")]
+    next((roots[1] / "walk").glob("*.avi")).unlink()
+    options = (
+        *("--run-dir", tmp_path / "run", "--data", "video-folder", "--objective.flow", "none"),
+        *("--data.num-frames", "2"),
+    )
+    own = tuple({"options": ("--data.root", root)} for root in roots)
+    for code, _, err in finish(start_several(options, own=own)):
+        assert code == 1
+        assert "error: data: process 1 on " in err and "has other " in err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_process_that_finds_no_other_says_so_within_its_time_limit():
