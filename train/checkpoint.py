@@ -22,7 +22,7 @@ import orbax.checkpoint as ocp
 from train import config_file
 from train.config import TrainConfig
 from train.data_record import DataRecord, from_json, read_record
-from train.hosts.together import by_first, wait_for_all
+from train.hosts.together import by_first, lost_process, wait_for_all
 from train.state import TrainState
 
 CONFIG_FILE = "config.json"
@@ -104,6 +104,8 @@ class Checkpoints:
             )
             self._manager.wait_until_finished()
         except Exception as error:  # Orbax and TensorStore raise many types
+            if lost_process(error):
+                raise
             before = [s for s in self._manager.all_steps() if s != step]
             safe = f"the checkpoint of step {max(before)} is intact" if before else "none is saved"
             raise CheckpointError(
