@@ -69,6 +69,7 @@ def test_the_page_and_the_tests_have_the_same_marks():
     assert sorted(on_the_page) == sorted(tested)
 
 
+@pytest.mark.slow
 def test_c1_frames_are_batch_time_height_width_channel(prediction):
     assert moving_clip().frames.shape == (NUM_FRAMES, 24, 40, 3)
     frames, result, _ = prediction

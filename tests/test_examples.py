@@ -50,6 +50,7 @@ def test_flow_between_two_images(tmp_path):
     assert red > 200 and blue < 120 and green < 120
 
 
+@pytest.mark.slow
 def test_flow_between_two_images_rejects_bad_arguments(tmp_path):
     first, second = pictures(tmp_path)
     cv2.imwrite(str(tmp_path / "small.png"), np.zeros((5, 6, 3), np.uint8))

@@ -206,7 +206,10 @@ GROUPS = [list(cases) for _, cases in itertools.groupby(CASES, lambda case: case
 
 
 # They take longest to compile.
-SLOW = ("tvl1_flow-frame1, frame2 (2 scales", "representation_flow-params", "uf_tsn_loss-flows")
+SLOW = (
+    *("tvl1_flow", "uf_tsn_loss", "representation_flow-params"),
+    "representation_flow-features1, features2 (sobel",
+)
 
 
 def as_param(cases):

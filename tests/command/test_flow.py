@@ -104,7 +104,7 @@ def test_network(pictures, capsys, monkeypatch):
         ("a.png c.png", "c.png is missing"),
         ("a.png .", ". is a folder"),
         (".", "no numbered pictures"),
-        ("a.png v.mp4", "v.mp4: not an image"),
+        ("a.png v.mp4", "v.mp4 is a video; give one video alone, or two pictures"),
         ("a.png b.png --out a", "the flow would replace the input a.png. Give another name"),
         ("v.mp4 --out ./v", "the flow would replace the input v.mp4"),
         ("a.png b.png --out a.png/x", "a.png is a file, not a folder"),

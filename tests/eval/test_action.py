@@ -113,6 +113,7 @@ def test_writes_results_scores_and_report(joint):
     assert again["epe"] == pytest.approx(values["epe"], rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "objective, present, absent",
     [

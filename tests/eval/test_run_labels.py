@@ -117,6 +117,7 @@ def test_a_subset_of_the_classes_keeps_the_labels_of_the_run(tmp_path, root):
     assert "2 of the 3 classes" in (tmp_path / "run" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_reading_processes_see_the_labels_of_the_run(tmp_path, root):
     shutil.rmtree(root / "jump")
     settings = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -204,6 +205,7 @@ def test_rejects_other_numbers_of_classes_for_an_older_run(tmp_path, root):
     assert num_classes_of(tmp_path / "nothing") is None
 
 
+@pytest.mark.slow
 def test_rejects_the_fusion_of_runs_with_swapped_classes(tmp_path, root):
     shutil.rmtree(root / "walk")
     lists = swap_labels(root)

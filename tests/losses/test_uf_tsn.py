@@ -23,6 +23,7 @@ def example(*leading, size=(9, 8)):
     return *images, flows, backward_flows
 
 
+@pytest.mark.slow
 def test_flow_in_double_precision_is_not_rounded(float64):
     image1, image2, flows, _ = example()
     image1, image2 = image1.astype(np.float32), image2.astype(np.float32)

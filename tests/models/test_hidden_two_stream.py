@@ -70,6 +70,7 @@ def test_scores_segments_separately_and_averages_them():
         np.testing.assert_allclose(flow, both, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_windows_of_a_longer_clip_share_a_frame():
     clip, model = frames(5), small(num_frames=5, flow_frames=3)
     variables = filled_variables(model, clip, train=False)
@@ -97,6 +98,7 @@ def test_action_loss_has_a_gradient_in_motionnet_unless_frozen(freeze_flow):
     assert jnp.abs(gradient["temporal"]["encoder"]["conv1"]["kernel"]).max() > 0
 
 
+@pytest.mark.slow
 def test_spatial_stream_sees_the_middle_frame_of_each_segment():
     clip = frames(6)
     one = SpatialStream(5, width=4, backbone="resnet18", num_frames=1)

@@ -69,6 +69,7 @@ def test_shortcut_subsamples_and_pads_with_zero_channels():
     np.testing.assert_array_equal(short[1, 2, 1, 2], [*x[1, 4, 2, 4], 0, 0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stride, starts", [(3, [0, 3]), (1, [0, 1, 2, 3, 4]), (2, [0, 2, 4])])
 def test_triplet_starts_and_frames(stride, starts):
     assert list(triplet_starts(7, stride)) == starts

@@ -106,6 +106,7 @@ def shapes(model, side):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list_models())
 def test_shapes_and_parameters_at_full_size(name):
     model = create_model(name, num_classes=101)
@@ -229,6 +230,7 @@ def test_training_step_has_finite_gradients_everywhere(name):
         assert np.abs(prediction.logits - other).max() > 1e-6  # dropout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_bfloat16_affects_only_the_computation(name):
     model = small(name, dtype=jnp.bfloat16)

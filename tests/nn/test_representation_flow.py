@@ -231,6 +231,7 @@ def test_all_parameters_get_gradients_and_examples_are_independent(name, kernels
     chex.assert_tree_all_finite(gradients)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, lost", [("flow", 1), ("fcf", 2)])
 @pytest.mark.parametrize("train", [False, True])
 def test_residual_fusion_starts_without_the_flow(name, lost, train):

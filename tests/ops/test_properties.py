@@ -221,6 +221,7 @@ def value_and_gradients(function):
     return run
 
 
+@pytest.mark.slow
 @every(FUNCTIONS)
 def test_no_finite_input_gives_nan(function):
     run = value_and_gradients(function)

@@ -350,6 +350,7 @@ def test_parameters_that_are_none_stay_fixed(float64):
     np.testing.assert_allclose(flow, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("shape", (SHAPE, (1, 1, 1)))
 def test_features_without_motion_or_texture_have_zero_flow_and_finite_gradients(

@@ -136,7 +136,8 @@ def test_rgb_is_converted_to_gray():
     np.testing.assert_allclose(flow, with_channel, atol=1e-4)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (9, 1), pytest.param((17, 33), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(1, 1), (9, 1), (17, 33)])
 def test_odd_and_tiny_sizes_have_finite_flow_and_gradients(size):
     random = np.random.default_rng(0)
     first, second = random.random((2, *size)).astype(np.float32)

@@ -283,6 +283,7 @@ def test_energy_of_tvl1_falls_for_smooth_images(kind, float64):
     assert np.all(energies[99:] < 0.2 * start)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [0.0, 100.0, 1e8])
 @pytest.mark.parametrize("brighter", [0.0, 7.0])
 def test_flow_stays_zero_without_texture(value, brighter):

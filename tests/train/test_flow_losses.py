@@ -129,6 +129,7 @@ def test_segments_have_no_flow_from_one_to_the_next():
     np.testing.assert_array_equal(target, batch.flows[:, [0, 1, 3, 4]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("both", [False, True])
 def test_uf_tsn_matches_the_library_loss(both):
     batch, prediction = clip(2, 3), predicted(2, 4 if both else 2, (16, 8))
@@ -157,6 +158,7 @@ def test_jointflow3d_matches_the_library_loss():
     assert total(objective, found) == pytest.approx(float(expected), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_multiscale_matches_the_library_loss():
     batch = clip(3, 2)
     batch = batch.replace(flow_mask=np.ones_like(batch.flow_mask))

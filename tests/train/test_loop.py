@@ -104,6 +104,7 @@ def test_test_rows_are_means_over_all_test_videos(config):
     assert row["epe"] == pytest.approx(float(epe), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_learning_rate_and_seed_reach_the_step(config):
     base, _ = run(dataclasses.replace(config, steps=1))
     faster = OptimConfig(learning_rate=2e-3)
@@ -289,6 +290,7 @@ def test_the_command_reports_a_nonfinite_loss(config, monkeypatch, run_main):
     )
 
 
+@pytest.mark.slow
 def test_the_command_reports_a_full_disk(config, monkeypatch, run_main):
     whole, _ = run(elsewhere(config, "whole"))
     monkeypatch.setattr("train.cli.parse_chain", lambda arguments: [config])
@@ -336,6 +338,7 @@ def test_a_signal_gives_exit_code_130(config, monkeypatch, run_main):
     assert f"evaluate it with: python -m eval action --run {config.run_dir}" in stdout
 
 
+@pytest.mark.slow
 def test_a_signal_at_the_end_of_a_stage_ends_the_chain(config, monkeypatch, run_main):
     first = dataclasses.replace(config, test_every=config.steps)
     second = dataclasses.replace(config, run_dir=config.run_dir + "-second")

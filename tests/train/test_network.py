@@ -115,6 +115,7 @@ def test_leaves_out_what_the_objective_does_not_need(flow, action):
     assert check_outputs(model, config) == (tuple(range(frames)) if flow != "none" else ())
 
 
+@pytest.mark.slow
 def test_a_network_without_a_future_flow_has_none_from_the_last_frame():
     for name, flow in (("actionflownet-2f", "endpoint"), ("uf-tsn", "uf-tsn")):
         config = of(name, flow)

@@ -65,6 +65,7 @@ def test_stages_run_resume_and_evaluate(recipe, stages, tmp_path, monkeypatch):
         jax.clear_caches()  # as between the stages of `python -m train --stage all`
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_stage_of_the_papers_finds_its_start(recipe):
     """At paper size, without computing: former and new networks fit under the rules of `init`."""

@@ -150,6 +150,7 @@ def official(request, shared_data, tmp_path_factory):
     return name, root, lists
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_reports_no_list_problem_of_official_lists(official, capsys, number):
     """Counts and groups must be right, and the empty files the only problem."""

@@ -208,6 +208,7 @@ def test_rejects_an_index_outside_the_video(tmp_path):
             read_frames(path, index, [0, bad])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

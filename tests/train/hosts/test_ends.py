@@ -101,6 +101,7 @@ def test_a_host_with_other_videos_is_named(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_process_that_finds_no_other_says_so_within_its_time_limit():
     started = time.monotonic()
     options = ("--distributed", "localhost:9", "--num-processes", "2")
