@@ -93,9 +93,20 @@ def _csv_rows(path: Path, text: str) -> list[tuple[str, str, dict[str, Any]]]:
     return rows
 
 
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = {}
+    for name, value in pairs:
+        if name in found:
+            raise KeyError(printable(name))
+        found[name] = value
+    return found
+
+
 def _json_rows(path: Path, text: str) -> list[tuple[str, str, dict[str, Any]]]:
     try:
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=_each_once)
+    except KeyError as twice:
+        raise ValueError(f"thresholds: {path} names {twice} twice; keep one.") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"thresholds: {path} is not JSON ({error})") from None
     if not isinstance(content, dict):

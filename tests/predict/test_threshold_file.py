@@ -53,6 +53,7 @@ def test_classes_without_a_row_keep_the_usual_thresholds():
         ("walk,.5,.3,1,2", "t.csv", "line 1: got 5 columns"),
         ("class,high\n", "t.csv", "no rows"),
         ("{", "t.json", "not JSON"),
+        ('{"walk": 0.5, "run": 0.5, "walk": 0.6}', "t.json", "t.json names 'walk' twice; keep one"),
         ("[1]", "t.json", "must be an object"),
         ('{"walk": {"hihg": 1}}', "t.json", "got 'hihg'; allowed are high, low"),
         ('{"walk": {"low": 1}}', "t.json", "high is None"),
