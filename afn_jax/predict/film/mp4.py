@@ -25,6 +25,26 @@ _CODECS: dict[str, dict[str, str]] = {
 _KEY_FRAMES = 100  # at most this many frames apart, so that players can seek
 
 
+def check_frame(picture: np.ndarray, time: float, size: tuple[int, int]) -> None:
+    """Checks a frame of a video.
+
+    Args:
+        picture: to be `[*size, 3]` uint8 RGB.
+        time: to be finite and 0 or more, in seconds.
+        size: (height, width) of the video.
+
+    Raises:
+        ValueError: one of them is not.
+    """
+    if picture.shape != (*size, 3) or picture.dtype != np.uint8:
+        raise ValueError(
+            f"picture: got {picture.dtype} of shape {picture.shape}; the video has uint8 of shape "
+            f"{(*size, 3)}"
+        )
+    if not (math.isfinite(time) and time >= 0):
+        raise ValueError(f"time: got {time}; it must be a number of seconds, 0 or more")
+
+
 class Mp4Writer:
     """Writes a video frame by frame.
 
@@ -79,13 +99,7 @@ class Mp4Writer:
             ValueError: another size or type, or a time that is not finite or negative.
             OSError: the disk is full.
         """
-        if picture.shape != (*self._size, 3) or picture.dtype != np.uint8:
-            raise ValueError(
-                f"picture: got {picture.dtype} of shape {picture.shape}; the video has uint8 of "
-                f"shape {(*self._size, 3)}"
-            )
-        if not (math.isfinite(time) and time >= 0):
-            raise ValueError(f"time: got {time}; it must be a number of seconds, 0 or more")
+        check_frame(picture, time, self._size)
         ticks = round(time * TICKS)
         self._last = ticks if self._last is None else max(ticks, self._last + 1)
         frame = av.VideoFrame.from_ndarray(picture, "rgb24")

@@ -15,7 +15,7 @@ import numpy as np
 from afn_jax.data.sources.mark import MARK
 from afn_jax.predict.film.flow import FlowColors, draw_wheel, over_picture
 from afn_jax.predict.film.layout import Box, layout, text_height
-from afn_jax.predict.film.mp4 import Mp4Writer
+from afn_jax.predict.film.mp4 import Mp4Writer, check_frame
 from afn_jax.predict.film.text import draw_text, drawable_name, shortened, text_width
 from afn_jax.predict.film.timeline import FAINT, GROUND, TEXT, Timeline, legend_rows
 from afn_jax.viz.class_colors import class_colors
@@ -100,13 +100,7 @@ class FilmWriter:
             ValueError: another shape or type, or a time that is not finite or negative.
             OSError: the disk is full.
         """
-        if picture.shape != (*self._size, 3) or picture.dtype != np.uint8:
-            raise ValueError(
-                f"picture: got {picture.dtype} of shape {picture.shape}; this video has uint8 of "
-                f"shape {(*self._size, 3)}"
-            )
-        if not (math.isfinite(time) and time >= 0):
-            raise ValueError(f"time: got {time}; it must be a number of seconds, 0 or more")
+        check_frame(picture, time, self._size)
         label, probability = self._most_probable(probabilities)
         place, image = self._place, self._image
         shown = place.picture.of(image)
