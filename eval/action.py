@@ -4,9 +4,14 @@ The protocol sets the views of each video and how their scores are averaged, see
 Each video counts once, for any batch size and number of devices.
 
 Several runs, such as those of the three splits of UCF101, are evaluated in turn and averaged.
+
+With several processes (`train.hosts`), each evaluates its share of the videos, and process 0
+writes.
 """
 
+import collections
 import dataclasses
+import functools
 import json
 import shlex
 from collections.abc import Sequence
@@ -22,7 +27,6 @@ from rich.console import Console
 from afn_jax.atomic import write_atomically
 from afn_jax.data.clip_reader import ClipReader
 from afn_jax.data.config import DataConfig
-from afn_jax.data.pipeline import evaluation_batches
 from afn_jax.data.source import Skipped, Source
 from afn_jax.data.sources import create_source
 from afn_jax.data.transforms.views import Views
@@ -37,6 +41,8 @@ from eval.run_labels import RunVideos, with_labels_of
 from eval.scores import FILE, Scores, accuracy, accuracy_interval, softmax
 from train.checkpoint import load_config
 from train.class_names import check_same_classes
+from train.hosts.shares import own_batches
+from train.hosts.together import by_first, gather, leads
 from train.objectives import flow_and_target
 from train.writers import read_metrics, read_skipped
 
@@ -150,7 +156,7 @@ def _run(config: ActionConfig, run_dir: Path, console: Console) -> tuple[dict, S
         )
     scores = _scores(result, videos, protocol, run_dir, step)
     if scores is not None:
-        scores.save(run_dir / FILE)
+        by_first(scores.save, run_dir / FILE)
     summary = summarize(result, len(source.class_names), protocol.space)
     confusion = _confusion(result, len(source.class_names), protocol.space)
     # Files skipped in training too, each once.
@@ -178,18 +184,19 @@ def _run(config: ActionConfig, run_dir: Path, console: Console) -> tuple[dict, S
     words += ["--annotations", config.annotations] if config.annotations else []
     words += ["--classes", *config.classes] if config.classes else []
     report = run_dir / "report.html"
-    write_report(
-        report,
-        title=f"{settings.recipe} ({settings.scale}): {run_dir}",
-        summary=summary,
-        history=read_metrics(run_dir),
-        class_names=source.class_names,
-        confusion=np.asarray(confusion.counts),
-        examples=example_clips(predict, source, settings.data, config.examples, starts),
-        skipped=[(item.path, item.reason) for item in skipped],
-        command=shlex.join(words),
-        notes=[*notes, *videos.notes],
-    )
+    if leads():
+        write_report(
+            report,
+            title=f"{settings.recipe} ({settings.scale}): {run_dir}",
+            summary=summary,
+            history=read_metrics(run_dir),
+            class_names=source.class_names,
+            confusion=np.asarray(confusion.counts),
+            examples=example_clips(predict, source, settings.data, config.examples, starts),
+            skipped=[(item.path, item.reason) for item in skipped],
+            command=shlex.join(words),
+            notes=[*notes, *videos.notes],
+        )
     cover = protocol.views.when == "cover"
     values = {
         **summary,
@@ -211,7 +218,7 @@ def _run(config: ActionConfig, run_dir: Path, console: Console) -> tuple[dict, S
     }
     if scores is not None:
         values["top1_interval"] = [low, high]
-    write_atomically(run_dir / "eval.json", json.dumps(values, indent=1) + "\n")
+    by_first(write_atomically, run_dir / "eval.json", json.dumps(values, indent=1) + "\n")
     for item in result.damaged:
         console.print(f"warning: skipped {item.path} ({item.reason})", style="yellow")
     for note in notes:
@@ -243,12 +250,14 @@ def evaluate(
 ) -> ActionResult:
     """Evaluates all views of all videos of a source; each video counts once.
 
+    With several processes, all have to call this; each returns the result of all.
+
     Args:
         predict: the network.
         source: the videos.
         data: how clips are cut.
         views: the clips and crops of each video.
-        batch_size: clips per batch; ten crops count as ten clips.
+        batch_size: clips per batch, over all processes; ten crops count as ten clips.
         starts: the frame at which each flow of the network starts; None: flow t starts at frame t.
     """
     reader = ClipReader(source, data, starts)
@@ -258,8 +267,7 @@ def evaluate(
     labels = np.zeros(len(source), int)
     classifies = False
     flow_error = None
-    batches = evaluation_batches(reader, batch_size=batch_size, views=views)
-    for arrays in batches:
+    for arrays in own_batches(reader, batch_size, views):
         batch = Batch.from_arrays(arrays)
         prediction = predict(batch.frames)
         videos = arrays["indices"][batch.mask]
@@ -276,18 +284,42 @@ def evaluate(
             error = jax.tree.map(np.float64, error)
             flow_error = error if flow_error is None else flow_error.merge(error)
     videos = np.flatnonzero(counts)
-    number = counts[videos, None]
-    classifies = classifies and len(videos) > 0
-    flow = flow_error.compute() if flow_error is not None and flow_error.error.count else {}
+    rows = [videos, *(array[videos] for array in (counts, labels, logits, probabilities))]
+    return _result_of_all(rows, classifies, flow_error, reader.damaged_by_number())
+
+
+def _result_of_all(
+    rows: list[np.ndarray],
+    classifies: bool,
+    flow_error: EndpointErrorMetric | None,
+    damaged: dict[int, Skipped],
+) -> ActionResult:
+    """Joins what each process found.
+
+    Args:
+        rows: videos, their numbers of views, labels, and sums of logits and of probabilities.
+        classifies: whether the network predicted logits.
+        flow_error: None without flow.
+        damaged: by number of the video.
+    """
+    parts = gather((rows, classifies, flow_error, damaged))
+    every, classified, flow_errors, found = zip(*parts, strict=True)
+    joined = [np.concatenate(arrays) for arrays in zip(*every, strict=True)]
+    order = np.argsort(joined[0])
+    videos, counts, labels, logits, probabilities = (array[order] for array in joined)
+    classifies = any(classified) and len(videos) > 0
+    errors = [error for error in flow_errors if error is not None]
+    total = functools.reduce(EndpointErrorMetric.merge, errors) if errors else None
+    flow = total.compute() if total is not None and total.error.count else {}
     return ActionResult(
-        logits=logits[videos] / number if classifies else None,
-        probabilities=probabilities[videos] / number if classifies else None,
-        labels=labels[videos],
+        logits=logits / counts[:, None] if classifies else None,
+        probabilities=probabilities / counts[:, None] if classifies else None,
+        labels=labels,
         videos=videos,
-        views=counts[videos],
+        views=counts,
         epe=float(flow["epe"]) if flow else None,
         zero_flow_epe=float(flow["zero_flow_epe"]) if flow else None,
-        damaged=reader.damaged,
+        damaged=tuple(item for _, item in sorted(collections.ChainMap(*found).items())),
     )
 
 

@@ -31,6 +31,7 @@ from afn_jax.near_names import unknown_name
 from eval.flow_methods import METHODS, FlowMethod, create_method
 from eval.flow_pairs import (
     NOTHING_KNOWN,
+    Pair,
     PairResult,
     choose_pairs,
     evaluate,
@@ -38,6 +39,10 @@ from eval.flow_pairs import (
     summarize,
 )
 from eval.flow_report import FlowExample, write_flow_report
+from train.data_record import Listed
+from train.hosts.checks import check_same_videos
+from train.hosts.shares import gather_shares, own_share
+from train.hosts.together import leads
 
 OPTIONS = ("render", "count_invalid", "annotations")  # fields that only some datasets have
 NUMBERS = ("epe", "fl_all", "px1", "px3", "px5")
@@ -108,11 +113,12 @@ def run_flow(config: FlowConfig, console: Console | None = None) -> dict:
     split = _split(config, method)
     dataset = open_dataset(config, split)
     pairs = choose_pairs(dataset, config.most)
-    results, damaged = [], []
-    for item in track(
-        evaluate(method, pairs), total=len(pairs), console=console, disable=not console.is_terminal
-    ):
-        (results if isinstance(item, PairResult) else damaged).append(item)
+    check_same_videos([Listed(pair.name, None) for pair in pairs])
+    own = own_share(pairs)
+    shown = {"total": len(own), "console": console, "disable": not console.is_terminal}
+    found = gather_shares(list(track(evaluate(method, own), **shown)))
+    results = [item for item in found if isinstance(item, PairResult)]
+    damaged = [item for item in found if not isinstance(item, PairResult)]
     if not results:
         raise ValueError(
             f"root: none of the {len(pairs)} pairs in {config.root!r} can be used (first: "
@@ -141,7 +147,6 @@ def run_flow(config: FlowConfig, console: Console | None = None) -> dict:
     worst = ranked[: config.examples]
     best = [result for result in reversed(ranked) if result not in worst][: config.examples]
     out = flow_folder(config)
-    out.mkdir(parents=True, exist_ok=True)
     skipped = [*dataset.skipped, *damaged]
     values = {
         **summary,
@@ -154,24 +159,27 @@ def run_flow(config: FlowConfig, console: Console | None = None) -> dict:
         "num_pairs": len(results),
         "repeated_pairs": repeated,
         "groups": groups,
-        "pairs": [[r.pair.name, r.epe, r.metrics["all"].compute()["fl_all"]] for r in ranked],
+        "pairs": [[r.name, r.epe, r.metrics["all"].compute()["fl_all"]] for r in ranked],
         "skipped": [[item.path, item.reason] for item in skipped],
         "notes": notes,
         "report": str(out / "flow.html"),
     }
-    write_flow_report(
-        out / "flow.html",
-        title=f"Flow of {config.run or config.method} on {config.dataset}{_which(config)}",
-        summary=summary,
-        groups=groups,
-        pairs=values["pairs"],
-        worst=[_example(method, result) for result in worst],
-        best=[_example(method, result) for result in best],
-        skipped=values["skipped"],
-        notes=notes,
-        command=flow_command(config),
-    )
-    write_atomically(out / "flow.json", json.dumps(values, indent=1) + "\n")
+    if leads():
+        by_name = {pair.name: pair for pair in pairs}
+        out.mkdir(parents=True, exist_ok=True)
+        write_flow_report(
+            out / "flow.html",
+            title=f"Flow of {config.run or config.method} on {config.dataset}{_which(config)}",
+            summary=summary,
+            groups=groups,
+            pairs=values["pairs"],
+            worst=[_example(method, by_name[result.name], result) for result in worst],
+            best=[_example(method, by_name[result.name], result) for result in best],
+            skipped=values["skipped"],
+            notes=notes,
+            command=flow_command(config),
+        )
+        write_atomically(out / "flow.json", json.dumps(values, indent=1) + "\n")
     for note in notes:
         console.print(note, highlight=False, soft_wrap=True)
     if skipped:
@@ -228,11 +236,11 @@ def open_dataset(config: FlowConfig, split: str) -> FlowDataset:
     return spec.ground_truth(config.root, split=split, **options)
 
 
-def _example(method: FlowMethod, result: PairResult) -> FlowExample:
-    flow, truth, frames, _ = predict_pair(method, result.pair)
+def _example(method: FlowMethod, pair: Pair, result: PairResult) -> FlowExample:
+    flow, truth, frames, _ = predict_pair(method, pair)
     numbers = result.metrics["all"].compute()
     return FlowExample(
-        result.pair.name, frames, flow, truth.flow, truth.known, numbers["epe"], numbers["fl_all"]
+        pair.name, frames, flow, truth.flow, truth.known, numbers["epe"], numbers["fl_all"]
     )
 
 

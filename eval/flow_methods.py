@@ -1,5 +1,6 @@
 """Flow methods that `python -m eval flow` evaluates: a run, TV-L1, DIS and zero flow."""
 
+import collections
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from afn_jax.types import Prediction
 from eval.predict import load_predict
 from train.checkpoint import load_config
 from train.config import TrainConfig
+from train.hosts.together import gather
 from train.network import build_model
 from train.saved_classes import num_classes_of
 
@@ -169,11 +171,15 @@ class RunMethod:
         return np.asarray(resize_flow(prediction.flows[0][0, position], size))
 
     def notes(self) -> list[str]:
-        """Returns the description of the run, and which frames were resized."""
+        """Returns the description of the run, and which frames were resized.
+
+        With several processes, all have to call this.
+        """
+        sizes = collections.ChainMap(*gather(self._sizes))
         changes = [
             f"Frames of {height} x {width} were resized to {new[0]} x {new[1]} for the network, "
             "and its flow was resized back."
-            for (height, width), new in sorted(self._sizes.items())
+            for (height, width), new in sorted(sizes.items())
             if new != (height, width)
         ]
         return [self._note, *changes]

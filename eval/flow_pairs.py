@@ -36,13 +36,13 @@ class PairResult:
     """Result for one pair.
 
     Attributes:
-        pair: the pair.
+        name: of the pair.
         metrics: over the pixels of each group of `masks`.
         zero_flow_error: endpoint error of zero flow over all pixels that count.
         repeated: whether frames were repeated to fill the clip.
     """
 
-    pair: Pair
+    name: str
     metrics: dict[str, FlowOutliersMetric]
     zero_flow_error: Mean
     repeated: bool
@@ -80,7 +80,7 @@ def evaluate(method: FlowMethod, pairs: list[Pair]) -> Iterator[PairResult | Ski
         }
         speed = np.linalg.norm(truth.flow.astype(np.float64), axis=-1)
         zero_flow_error = Mean(float(speed[truth.known].sum()), float(truth.known.sum()))
-        yield PairResult(pair, metrics, zero_flow_error, repeated)
+        yield PairResult(pair.name, metrics, zero_flow_error, repeated)
 
 
 def predict_pair(

@@ -12,6 +12,7 @@ from afn_jax.models import VideoNetwork
 from afn_jax.types import Prediction
 from train.checkpoint import load_state
 from train.config import TrainConfig
+from train.hosts.checks import check_same_network
 from train.network import build_model, predicted_starts
 from train.optim import create_optimizer
 from train.parallel import join_batch, predict_on, replicate, split_batch
@@ -34,6 +35,7 @@ def load_variables(
 
     Raises:
         CheckpointError: the run has no checkpoint, or none can be read.
+        ValueError: another process has read another checkpoint.
     """
     model = build_model(settings, num_classes_of(run_dir) or num_classes, axis_name=None)
     optimizer = create_optimizer(settings.optim, settings.steps)
@@ -45,7 +47,9 @@ def load_variables(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), state
     )
     state = load_state(run_dir, template)
-    return model, evaluation_variables(state), int(state.step)
+    variables, step = evaluation_variables(state), int(state.step)
+    check_same_network(run_dir, variables, step)
+    return model, variables, step
 
 
 def load_predict(run_dir: Path, settings: TrainConfig, num_classes: int) -> tuple[Predict, int]:

@@ -17,7 +17,6 @@ from rich.console import Console
 
 from afn_jax.atomic import write_atomically
 from afn_jax.data.clip_reader import ClipReader
-from afn_jax.data.pipeline import evaluation_batches
 from afn_jax.data.source import Source
 from afn_jax.data.sources import create_source
 from afn_jax.limits import Limits, check_limits
@@ -44,6 +43,8 @@ from eval.scores import accuracy_interval, aligned, load_scores, softmax, unreco
 from train.checkpoint import load_config
 from train.class_names import class_table, same_classes
 from train.config import TrainConfig
+from train.hosts.shares import gather_shares, own_batches, own_share
+from train.hosts.together import by_first, gather
 from train.objectives import flow_and_target
 
 
@@ -161,7 +162,7 @@ def run_probe(config: ProbeConfig, console: Console | None = None) -> dict:
         square = config.square or max(1, side // 4)
         stride = config.stride or max(1, square // 2)
         values["occlusion"] = {"square": square, "stride": stride}
-        for clip in clips:
+        for clip in own_share(clips):
             found = occlusion_map(
                 lambda frames: softmax(np.asarray(predict(frames).logits, np.float64)),
                 clip.frames,
@@ -170,11 +171,14 @@ def run_probe(config: ProbeConfig, console: Console | None = None) -> dict:
                 stride=stride,
             )
             maps.append(spread(found, clip.frames.shape[1:3], square))
+        maps = gather_shares(maps)
     report = run_dir / "probe.html"
     strips = [clip for clip in clips if "future" in wanted and clip.flow is not None]
-    write_probe_report(report, config.run, values, source.class_names, clips, maps, strips)
+    by_first(
+        write_probe_report, report, config.run, values, source.class_names, clips, maps, strips
+    )
     values["report"] = str(report)
-    write_atomically(run_dir / "probe.json", json.dumps(values, indent=1) + "\n")
+    by_first(write_atomically, run_dir / "probe.json", json.dumps(values, indent=1) + "\n")
     return values
 
 
@@ -333,8 +337,7 @@ def _over_test_set(
     names: list[str] = []
     errors: dict[str, Mean] = {}
     reader = ClipReader(source, settings.data)
-    batches = evaluation_batches(reader, batch_size=config.batch_size)
-    for arrays in batches:
+    for arrays in own_batches(reader, config.batch_size):
         batch = Batch.from_arrays(arrays)
         counted = batch.mask
         if not counted.any():
@@ -353,8 +356,14 @@ def _over_test_set(
             flow, target, mask = (np.asarray(x) for x in flow_and_target(prediction, batch))
             for name, error in future_errors(flow, target, mask).items():
                 errors[name] = errors[name].merge(error) if name in errors else error
-    if len(reader.damaged) == len(source):
+    parts = gather((right, names, errors, len(reader.damaged)))
+    if sum(damaged for *_, damaged in parts) == len(source):
         raise ValueError(_none_readable(config.run))
+    right = {kind: [answer for part in parts for answer in part[0][kind]] for kind in ORDERS}
+    names = [name for part in parts for name in part[1]]
+    errors = {}
+    for name, error in (item for part in parts for item in part[2].items()):
+        errors[name] = errors[name].merge(error) if name in errors else error
     values: dict = {}
     if "motion" in wanted:
         values["motion"] = {

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax
 from rich.console import Console
 
 from afn_jax.data.source import Skipped, Source, Video
@@ -14,6 +15,7 @@ from train.class_names import check_classes_of_run
 from train.config import TrainConfig
 from train.data_changes import option_for_classes, spelling_note, unrecorded, warn
 from train.data_record import digest_of, list_videos
+from train.hosts.checks import check_same_videos
 from train.saved_classes import check_num_classes
 from train.video_changes import changes_of_videos, leak_note
 
@@ -89,12 +91,16 @@ def with_labels_of(
         console: prints the notes.
 
     Raises:
-        ValueError: the classes of the data are not those of the run, or not in its order.
+        ValueError: the classes of the data are not those of the run, or not in its order; or
+            another process has other videos.
     """
     notes = []
     _, record = load_record(run_dir)
     spec = source_spec(settings.data.source)
     learns = settings.objective.action
+    if jax.process_count() > 1:
+        known = spec.knows_lengths
+        check_same_videos(list_videos(source, labeled=known, measured=known), source.class_names)
     if record is None:
         if learns:
             otherwise = "Give the videos that it was trained on with --data-root."

@@ -40,6 +40,10 @@ from afn_jax.predict.settings import Settings
 from eval.run_network import load_run
 from eval.segments_page import COLUMNS, option_line, write_segments_page
 from eval.timelines import Timelines, predicted_segments, read_timelines, window_segments
+from train.data_record import Listed
+from train.hosts.checks import check_same_videos
+from train.hosts.shares import gather_shares, own_share
+from train.hosts.together import by_first, gather, leads
 
 STEM = "segments"  # of the results on embedded videos; own videos add the name of their folder
 BACKGROUNDS = (NONE, "background")  # class names that mean that nothing happens
@@ -120,8 +124,9 @@ def run_segments(config: SegmentsConfig, console: Console | None = None) -> dict
     values = evaluate_segments(network, config, console)
     timelines = values.pop("timelines")
     values["report"] = str(report)
-    write_atomically(report.with_suffix(".json"), json.dumps(values, indent=1) + "\n")
-    write_segments_page(report, values, timelines)
+    if leads():
+        write_atomically(report.with_suffix(".json"), json.dumps(values, indent=1) + "\n")
+        write_segments_page(report, values, timelines)
     _print_table(values, console)
     return values
 
@@ -131,7 +136,7 @@ def _report_path(config: SegmentsConfig) -> Path:
     folder = Path(config.out or config.run)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"out: {folder} is a file; give a folder.")
-    folder.mkdir(parents=True, exist_ok=True)
+    by_first(folder.mkdir, parents=True, exist_ok=True)
     name = Path(config.data_root).resolve().name if config.data_root else ""
     return folder / f"{STEM}{'-' * bool(name)}{name}.html"
 
@@ -156,11 +161,13 @@ def evaluate_segments(network: Network, config: SegmentsConfig, console: Console
     skipped: list[tuple[str, str]] = []
     notes: list[tuple[str, str]] = []
     if config.data_root:
-        timelines = list(_own(network, settings, config, skipped, notes))
+        timelines, skipped, notes = _own(network, settings, config)
     else:
         check_embedded(network.card, network.name)
-        timelines = list(_embedded(network, settings, config, "test", console))
-        validation = list(_embedded(network, settings, config, "validation", console))
+        timelines, validation = (
+            gather_shares(list(_embedded(network, settings, config, split, console)))
+            for split in ("test", "validation")
+        )
         if config.threshold is None:
             chosen = choose_threshold(validation, background)
         cut = choose_cut(validation, background)
@@ -272,9 +279,11 @@ def _of_predict(timelines: Timelines, threshold: Threshold, background: int | No
 def _embedded(
     network: Network, settings: Settings, config: SegmentsConfig, split: str, console: Console
 ) -> Iterator[Timelines]:
+    """Yields the timelines of the videos of this process."""
     count = config.videos if split == "test" else config.validation_videos
     source = SyntheticUntrimmed(count, size=network.card.size, seed=config.seed, split=split)
-    for index in track(range(count), f"{split} videos", console=console, transient=True):
+    own = own_share(range(count))
+    for index in track(own, f"{split} videos", console=console, transient=True):
         video = source[index]
         yield read_timelines(
             ((number / FPS, frame) for number, frame in enumerate(video.frames())),
@@ -287,12 +296,9 @@ def _embedded(
 
 
 def _own(
-    network: Network,
-    settings: Settings,
-    config: SegmentsConfig,
-    skipped: list[tuple[str, str]],
-    notes: list[tuple[str, str]],
-) -> Iterator[Timelines]:
+    network: Network, settings: Settings, config: SegmentsConfig
+) -> tuple[list[Timelines], list[tuple[str, str]], list[tuple[str, str]]]:
+    """Returns the timelines of own videos, the skipped videos with reasons, and notes of videos."""
     names = network.card.class_names
     root = Path(config.data_root)
     videos = read_whole_csv(root, Path(config.annotations))
@@ -312,7 +318,10 @@ def _own(
     }
     for path, entries in by_path.items():
         _check_disjoint(entries, videos.class_names, f"annotations: {config.annotations}: {path}")
-    for path, entries in by_path.items():
+    check_same_videos([Listed(repr(item), None) for item in by_path.items()], videos.class_names)
+    skipped, notes, own = [], [], []
+    for path in own_share(list(by_path)):
+        timelines = None
         try:
             with open_frames(str(root / path), short_side=network.card.short_side) as frames:
                 timelines = read_timelines(
@@ -326,13 +335,24 @@ def _own(
                 notes += [(path, note) for note in frames.notes]
         except VideoReadError as error:
             skipped.append((path, str(error)))
-            continue
-        true = []
-        for entry in entries:
-            name, (start, end) = videos.class_names[entry.label], _times(entry)
-            end = timelines.duration if math.isinf(end) else end
-            true.append(Interval(names.index(name), start, end))
-        yield dataclasses.replace(timelines, true=tuple(true))
+        own.append(timelines)
+    found = [
+        _with_true(timelines, by_path[timelines.name], videos.class_names, names)
+        for timelines in gather_shares(own)
+        if timelines is not None
+    ]
+    return found, *([row for part in gather(rows) for row in part] for rows in (skipped, notes))
+
+
+def _with_true(
+    timelines: Timelines, entries: Sequence[Entry], class_names: Sequence[str], names: Sequence[str]
+) -> Timelines:
+    true = []
+    for entry in entries:
+        start, end = _times(entry)
+        end = timelines.duration if math.isinf(end) else end
+        true.append(Interval(names.index(class_names[entry.label]), start, end))
+    return dataclasses.replace(timelines, true=tuple(true))
 
 
 def _times(entry: Entry) -> tuple[float, float]:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import jax
 
 from afn_jax.data.clip_reader import ClipReader
-from afn_jax.data.pipeline import evaluation_batches
 from afn_jax.metrics import Mean
 from afn_jax.types import Batch
 from train.config import TrainConfig
+from train.hosts.shares import own_batches
 from train.hosts.together import gather
 from train.parallel import split_batch
 from train.state import TrainState, evaluation_variables
@@ -26,13 +26,7 @@ def evaluate_test_clips(
     Each process evaluates its share of the clips, in batches of its share of the batch size.
     A metric that counted nothing, such as the endpoint error without a valid pixel, is left out.
     """
-    batches = evaluation_batches(
-        reader,
-        batch_size=config.batch_size // jax.process_count(),
-        most=config.test_batches * config.batch_size,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )
+    batches = own_batches(reader, config.batch_size, most=config.test_batches * config.batch_size)
     variables = evaluation_variables(state)
     totals: dict[str, Mean] = {}
     for arrays in batches:
@@ -42,9 +36,7 @@ def evaluate_test_clips(
             term = jax.tree.map(lambda x: float(x.sum()), term)
             totals[name] = totals[name].merge(term) if name in totals else term
     # Once, at the end: the processes have unequal numbers of batches.
-    own = {name: [total.sum, total.count] for name, total in totals.items()}
-    first, *others = ({n: Mean(*t) for n, t in part.items()} for part in gather(own))
-    totals = first
+    totals, *others = gather(totals)
     for part in others:
         for name, term in part.items():
             totals[name] = totals[name].merge(term) if name in totals else term

@@ -1,6 +1,7 @@
 """Checks that the processes of a run have the same settings, run folder and data."""
 
 import dataclasses
+import hashlib
 import secrets
 import time
 from collections.abc import Sequence
@@ -8,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
-from train.config import TrainConfig, flatten
-from train.data_record import DataRecord
+from train.config import flatten
+from train.data_record import DataRecord, Listed, VideoDigest, digest_of
 from train.hosts.connect import this_process
 from train.hosts.together import gather, leads, wait_for_all
 
@@ -24,12 +26,18 @@ OWN = {
     "data.index_cache",
     "data.prefetch",
     "compilation_cache",
+    "data_root",  # these two are of evaluations
+    "annotations",
 }
 _PATIENCE_S = 5.0  # guessed; a network file system shows new files late
 
 
-def check_same_settings(config: TrainConfig) -> None:
-    """Raises ValueError in all processes if one has other settings than process 0."""
+def check_same_settings(config: Any) -> None:
+    """Raises ValueError in all processes if one has other settings than process 0.
+
+    Args:
+        config: of training or of an evaluation.
+    """
     own = {name: repr(value) for name, value in flatten(config).items() if name not in OWN}
     (first, settings), *others = gather([this_process(), own])
     for name, other in others:
@@ -78,6 +86,39 @@ def check_same_data(record: DataRecord) -> None:
                 f"data: {name} has {difference} than {first}. Every host needs the same "
                 "dataset; compare the folders, e.g. with python -m afn_jax.data.check, and copy "
                 "what is missing."
+            )
+
+
+def check_same_videos(videos: Sequence[Listed], class_names: Sequence[str] = ()) -> None:
+    """Raises ValueError in all processes if one is about to evaluate other videos than process 0.
+
+    Args:
+        videos: in the order of the source.
+        class_names: by label.
+    """
+    check_same_data(DataRecord(tuple(class_names), VideoDigest(0), digest_of(videos), code=""))
+
+
+def check_same_network(run_dir: Path, variables: Any, step: int) -> None:
+    """Raises ValueError in all processes if one has loaded another network than process 0.
+
+    Args:
+        run_dir: the folder of the run.
+        variables: the arrays of the network.
+        step: of the checkpoint.
+    """
+    if jax.process_count() == 1:
+        return
+    digest = hashlib.sha256()
+    for array in jax.tree.leaves(jax.device_get(variables)):
+        digest.update(np.ascontiguousarray(array))
+    (first, right, content), *others = gather([this_process(), step, digest.hexdigest()])
+    for name, step, other in others:
+        if other != content:
+            what = "other parameters" if step == right else f"step {step}, not {right},"
+            raise ValueError(
+                f"run: {name} has read {what} of {run_dir}, unlike {first}. All processes need "
+                "the same folder, on a shared file system, in which no training is writing."
             )
 
 

@@ -8,13 +8,13 @@ AUTO = "auto"
 TIMEOUT_S = 100  # as JAX has it for lost processes
 
 HOSTS_HELP = f"""\
-Several processes, which train one run on the devices of all of them; each runs the same command:
+Several processes, which share the work, each on its own devices; all run the same command:
   --distributed auto   find the other processes through SLURM, Open MPI, Kubernetes or a TPU slice
   --distributed HOST:PORT --num-processes N --process-id I
                        the address of process 0, at a free port; I counts from 0 to N - 1
   --distributed-timeout SECONDS
                        how long to wait for the other processes at the start, and for one that has
-                       fallen silent during training; default {TIMEOUT_S}"""
+                       fallen silent later; default {TIMEOUT_S}"""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,8 +1,11 @@
 """What the processes of a run tell each other. With one process, nothing is exchanged."""
 
 import dataclasses
-import json
+import os
+import pickle
 import re
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +18,7 @@ from afn_jax.data.source import Skipped
 from train.hosts.connect import this_process
 
 _SMALLEST = 1024  # bytes; each length is compiled once, so lengths are powers of two
+_PATIENCE_S = 10.0  # guessed: for how long a failed process waits to tell the others why
 
 
 class OtherProcessFailed(RuntimeError):
@@ -49,35 +53,53 @@ def leads() -> bool:
     return jax.process_index() == 0
 
 
-def by_first(write: Callable[..., Any], *arguments: Any) -> None:
+def by_first(write: Callable[..., Any], *arguments: Any, **named: Any) -> None:
     """Calls `write` in process 0 only."""
     if leads():
-        write(*arguments)
+        write(*arguments, **named)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Failure:
+    """Sent by a process that failed, in place of a value."""
+
+    text: str
 
 
 def gather(value: Any) -> list[Any]:
     """Returns the values of all processes, in their order. All have to call it.
 
     Args:
-        value: anything that `json` can write.
+        value: anything that `pickle` can write; arrays arrive bit for bit.
+
+    Raises:
+        OtherProcessFailed: another process has failed in `fails_together`.
     """
+    values = _exchange(value)
+    for item in values:
+        if isinstance(item, _Failure):
+            raise OtherProcessFailed(item.text)
+    return values
+
+
+def _exchange(value: Any) -> list[Any]:
     if jax.process_count() == 1:
         return [value]
-    text = np.frombuffer(json.dumps(value).encode(), np.uint8)
-    lengths = multihost_utils.process_allgather(np.int32(len(text))).ravel()
+    sent = np.frombuffer(pickle.dumps(value), np.uint8)
+    lengths = multihost_utils.process_allgather(np.int32(len(sent))).ravel()
     size = _SMALLEST
     while size < lengths.max():
         size *= 2
-    texts = multihost_utils.process_allgather(np.pad(text, (0, size - len(text))))
+    received = multihost_utils.process_allgather(np.pad(sent, (0, size - len(sent))))
     return [
-        json.loads(text[:length].tobytes()) for text, length in zip(texts, lengths, strict=True)
+        pickle.loads(part[:length].tobytes())
+        for part, length in zip(received, lengths, strict=True)
     ]
 
 
 def gather_skipped(own: Sequence[Skipped]) -> list[Skipped]:
     """Returns the skipped files of all processes."""
-    rows = gather([dataclasses.astuple(item) for item in own])
-    return [Skipped(*row) for part in rows for row in part]
+    return [item for part in gather(list(own)) for item in part]
 
 
 def wait_for_all() -> None:
@@ -94,21 +116,37 @@ def from_first(tree: Any) -> Any:
 
 @contextmanager
 def fails_together() -> Iterator[None]:
-    """Raises an error of one process in all of them, which would otherwise wait for it.
+    """Raises an error of one process in all of them, when they next exchange something.
 
-    The block itself must not exchange anything.
+    That is at the end of the block at the latest. If the others are busy, a failed process does
+    not wait for them, but prints its error and ends. They notice that within the time limit of
+    `--distributed-timeout`.
 
     Raises:
         OtherProcessFailed: the block failed elsewhere, but not here.
     """
-    failure = None
     try:
         yield
+    except OtherProcessFailed:
+        raise
     except Exception as error:
-        failure = error
-    texts = gather(None if failure is None else f"{this_process()}: {failure}")
-    if failure is not None:
-        raise failure
-    for text in texts:
-        if text is not None:
-            raise OtherProcessFailed(text)
+        if not lost_process(error):
+            _tell(error)
+        raise
+    gather(None)
+
+
+def _tell(error: Exception) -> None:
+    """Sends an error to the other processes, if they listen in time."""
+    leaving = threading.Timer(_PATIENCE_S, _leave, (error,))
+    leaving.daemon = True
+    leaving.start()
+    try:
+        _exchange(_Failure(f"{this_process()}: {error}"))
+    finally:
+        leaving.cancel()
+
+
+def _leave(error: Exception) -> None:
+    print(f"\nerror: {error}", file=sys.stderr, flush=True)
+    os._exit(1)

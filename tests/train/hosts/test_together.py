@@ -1,7 +1,9 @@
 """What processes tell each other, with the exchange itself replaced."""
 
 import dataclasses
+import os
 import re
+import threading
 
 import jax
 import numpy as np
@@ -30,22 +32,40 @@ def test_values_of_any_length_are_gathered(monkeypatch):
         "process_allgather",
         lambda x: exchange.append(x.size) or np.stack([x, x]),
     )
-    for value in ("x" * 5000, {"ä": [1.5, None]}, []):
+    for value in ("x" * 5000, {"ä": (1.5, None)}, []):
         assert together.gather(value) == [value, value]
     assert exchange == [1, 8192, 1, 1024, 1, 1024]
+    array = np.array([0.1, np.nan, -0.0])
+    assert together.gather(array)[1].tobytes() == array.tobytes()
     skipped = [Skipped("a.avi", "damaged")]
     assert together.gather_skipped(skipped) == skipped * 2
 
 
 def test_an_error_of_another_process_is_raised_here_too(monkeypatch):
-    texts = [None, "process 1 on b: no such folder"]
-    monkeypatch.setattr(together, "gather", lambda text: texts)
-    with pytest.raises(together.OtherProcessFailed, match="process 1 on b: no such folder"):
-        with together.fails_together():
-            pass
-    texts[:] = ["process 0 on a: mine", None]
+    sent = []
+    failed = together._Failure("process 1 on b: no such folder")
+    monkeypatch.setattr(together, "_exchange", lambda value: sent.append(value) or [value, failed])
+    reason = "process 1 on b: no such folder"
+    with pytest.raises(together.OtherProcessFailed, match=reason), together.fails_together():
+        pass
+    # It comes with whatever is exchanged next, and is not sent again.
+    with pytest.raises(together.OtherProcessFailed, match=reason), together.fails_together():
+        together.gather("a result")
+    assert sent == [None, "a result"]
     with pytest.raises(KeyError, match="mine"), together.fails_together():
         raise KeyError("mine")
+    assert sent[2].text.endswith("'mine'")
+
+
+def test_a_failed_process_does_not_wait_long_for_the_others(monkeypatch, capsys):
+    ended = threading.Event()
+    monkeypatch.setattr(together, "_PATIENCE_S", 0.01)
+    monkeypatch.setattr(together, "_exchange", lambda value: ended.wait(10))
+    monkeypatch.setattr(os, "_exit", lambda code: ended.set())
+    with pytest.raises(ValueError), together.fails_together():
+        raise ValueError("root: no such folder")
+    assert ended.is_set()
+    assert capsys.readouterr().err == "\nerror: root: no such folder\n"
 
 
 def test_an_error_of_a_collective_means_that_another_process_ended(monkeypatch):
