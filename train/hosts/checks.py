@@ -26,8 +26,7 @@ OWN = {
     "data.index_cache",
     "data.prefetch",
     "compilation_cache",
-    "data_root",  # these two are of evaluations
-    "annotations",
+    *("data_root", "root", "annotations"),  # of evaluations
 }
 _PATIENCE_S = 5.0  # guessed; a network file system shows new files late
 

@@ -1,4 +1,4 @@
-"""Starts the training command as several processes on this machine, with the smallest network."""
+"""Starts a command as several processes on this machine, with the smallest network."""
 
 import os
 import re
@@ -22,6 +22,8 @@ OPTIONS = (
     *("--log-every", "1", "--test-every", "0", "--checkpoint-every", "2"),
     *("--compilation-cache", str(ROOT / ".cache" / "jax-tests")),
 )
+# Programs with their first arguments.
+TRAIN, EVAL = ("tests.train.hosts.small_main", *OPTIONS), ("tests.eval.small_main",)
 
 
 def free_port():
@@ -30,11 +32,11 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def start(options, *, devices=1, cwd=ROOT):
+def start(options, *, program=TRAIN, devices=1, cwd=ROOT):
     """Starts one process of a run, with a number of CPU devices."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.train.hosts.small_main", *OPTIONS, *map(str, options)],
+        [sys.executable, "-m", *program, *map(str, options)],
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -43,8 +45,8 @@ def start(options, *, devices=1, cwd=ROOT):
     )
 
 
-def start_several(options, *, count=2, devices=1, timeout=20, own=({}, {})):
-    """Starts all processes of a run; `own` has other arguments of `start` by process."""
+def start_several(options, *, count=2, timeout=20, own=({}, {}), **same):
+    """Starts all processes of a run; `same` and, by process, `own` are arguments of `start`."""
     port, processes = free_port(), []
     for index in range(count):
         other = dict(own[index])
@@ -53,7 +55,7 @@ def start_several(options, *, count=2, devices=1, timeout=20, own=({}, {})):
             *("--process-id", index, "--distributed-timeout", timeout),
         )
         whole = (*options, *other.pop("options", ()), *connection)
-        processes.append(start(whole, devices=devices, **other))
+        processes.append(start(whole, **same, **other))
     return processes
 
 
