@@ -10,7 +10,6 @@ which clips are read several times faster. With --flow, the shards hold flow too
 """
 
 import dataclasses
-import re
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -20,6 +19,7 @@ import tyro
 from afn_jax.any_bytes import print_any_name
 from afn_jax.data.config import DataConfig, expand_data_option
 from afn_jax.data.prepare.run import SplitReport, prepare
+from afn_jax.data.prepare.share import share_of
 from afn_jax.data.shards.flow_codec import FlowFormat
 from afn_jax.data.shards.frame_codec import QUALITIES, Codec, FrameFormat
 from afn_jax.data.shards.manifest import PreparedDataset, StoredFlow, describe_split
@@ -74,8 +74,20 @@ class PrepareConfig:
         int | None, tyro.conf.arg(help_behavior_hint="(default: by the number of frames)")
     ] = None
     """Shards per split."""
-    shard: str = "1/1"
+    shard: Annotated[str, tyro.conf.arg(help_behavior_hint="(default: 1/1)")] = ""
     """Share of this run, as i/n: the i-th of n runs that share the work."""
+    distributed: Annotated[
+        str, tyro.conf.arg(metavar="auto|HOST:PORT", help_behavior_hint="(optional)")
+    ] = ""
+    (
+        "The same with the options of python -m train: auto finds the share in a job of SLURM or "
+        "Open MPI and on a TPU slice; otherwise give the next two. The address is not used: "
+        "these runs exchange nothing."
+    )
+    num_processes: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(optional)")] = None
+    """Number of runs that share the work."""
+    process_id: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(optional)")] = None
+    """Number of this run, from 0."""
     workers: Annotated[
         int | None, Limits(1), tyro.conf.arg(help_behavior_hint="(default: one per core)")
     ] = None
@@ -98,7 +110,9 @@ def main(
         args=expand_data_option(sys.argv[1:] if arguments is None else arguments),
     )
     try:
-        part = _part(options.shard)
+        part = share_of(
+            options.shard, options.distributed, options.num_processes, options.process_id
+        )
         sources, dataset = _describe(options)
         for name, split in dataset.splits.items():
             print(f"{name}: {split.num_videos} videos, {split.num_shards} shards")
@@ -122,7 +136,7 @@ def main(
     for name, split in reports.items():
         _print_report(name, split)
     if any(split.missing for split in reports.values()):
-        print("the dataset will be complete when the other runs of --shard have finished")
+        print("the dataset will be complete when the runs of the other shares have finished")
     else:
         print(f"train on it with: --data shards --data.root {options.output}")
     return 0
@@ -162,14 +176,6 @@ def _describe(options: PrepareConfig) -> tuple[dict[str, Source], PreparedDatase
     source = {name: value for name, value in values.items() if value != getattr(default, name)}
     source |= {"source": config.source, "short_side": config.short_side, "seed": options.seed}
     return sources, PreparedDataset(class_names.pop(), frames, flow, splits, source)
-
-
-def _part(text: str) -> tuple[int, int]:
-    """Parses i/n. Raises ValueError unless i is from 1 to n."""
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise ValueError(f"shard: got {text!r}; give i/n with i from 1 to n, such as 1/4")
-    return int(match[1]), int(match[2])
 
 
 def _print_report(name: str, split: SplitReport) -> None:

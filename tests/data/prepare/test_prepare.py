@@ -79,10 +79,11 @@ def whole(tmp_path_factory):
 
 def test_parts_and_processes_make_the_same_dataset(tmp_path, whole, capsys):
     command = [str(tmp_path / "new"), *SYNTHETIC, "--flow", "dis"]
-    assert main([*command, "--shard", "2/2", "--workers", "1"]) == 0
+    second = ["--distributed", "host:1", "--num-processes", "2", "--process-id", "1"]
+    assert main([*command, *second, "--workers", "1"]) == 0
     printed = capsys.readouterr().out
     assert "train: 2 shards are left to other runs" in printed
-    assert "complete when the other runs" in printed
+    assert "complete when the runs of the other shares" in printed
     with pytest.raises(ValueError, match="2 of 3 train shards are missing, train-00000-of-00003"):
         Shards(tmp_path / "new")
     assert main([*command, "--shard", "1/2", "--workers", "2"]) == 0
