@@ -1,4 +1,8 @@
-"""Command line: `python -m study [FINDING ...] [--data NAME --root DIR] [--seeds N]`."""
+"""Command line: `python -m study [FINDING ...] [--data NAME --root DIR] [--seeds N]`.
+
+With `--distributed`, it is one of several processes that run each experiment together: see
+`train.hosts`.
+"""
 
 import dataclasses
 import json
@@ -14,7 +18,10 @@ from rich.console import Console
 
 from afn_jax.limits import Limits, check_limits
 from afn_jax.near_names import unknown_name
+from train.command_line import fail
 from train.errors import exit_cleanly
+from train.hosts.ending import ends_at_once
+from train.hosts.options import HOSTS_HELP, take_host_options
 
 # Before JAX starts: its CPU cache warns about harmless differences between machines.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -54,8 +61,16 @@ class StudyConfig:
 
 
 def main() -> int:
-    config = tyro.cli(StudyConfig, prog="python -m study")
-    with exit_cleanly():
+    hosts, arguments = take_host_options(sys.argv[1:])
+    config = tyro.cli(
+        StudyConfig,
+        prog="python -m study",
+        description=f"{StudyConfig.__doc__}\n\n{HOSTS_HELP}",
+        args=arguments,
+    )
+    if hosts is not None and (config.list or config.report_only):
+        fail("--distributed: --list and --report-only run nothing; leave it out.")
+    with ends_at_once(), exit_cleanly():
         from study.findings import FINDINGS
 
         if config.list:
@@ -71,18 +86,36 @@ def main() -> int:
 
         from study.results import Results
 
-        results, code = Results(Path(config.page)), DONE
+        results = Results(Path(config.page))
         if not config.report_only:
             from afn_jax.command.accelerator import start_jax
             from study.data import open_data
+            from train.hosts.checks import check_same_settings
+            from train.hosts.connect import connect
+            from train.hosts.together import (
+                by_first,
+                explains_lost_process,
+                fails_together,
+                found_by_first,
+            )
 
+            if hosts is not None:
+                connect(hosts)
             start_jax(".cache/jax")
             config = for_backend(config, jax.default_backend())
-            data = open_data(config.data, config.root, Path(config.folder))
-            code = study(config, data, results)
-        results.write_page()
-        print(f"report={config.page}")
-    return code
+            with explains_lost_process(), fails_together():
+                check_same_settings(config)
+                data = found_by_first(open_data, config.data, config.root, Path(config.folder))
+                code = study(config, data, results)
+                by_first(_write_page, results)
+            return code
+        _write_page(results)
+    return DONE
+
+
+def _write_page(results) -> None:
+    results.write_page()
+    print(f"report={results.page}")
 
 
 def for_backend(config: StudyConfig, backend: str) -> StudyConfig:
@@ -96,6 +129,8 @@ def for_backend(config: StudyConfig, backend: str) -> StudyConfig:
 
 def study(config: StudyConfig, data, results) -> int:
     """Runs what is missing: for each seed, all findings.
+
+    With several processes, all have to call this; process 0 decides and prints.
 
     Args:
         config: the settings, from `for_backend`.
@@ -111,16 +146,19 @@ def study(config: StudyConfig, data, results) -> int:
     from study.report import DIVERGED
     from study.runs import Stopped, fused_arm, run_arm
     from study.settings import settings_of
-    from train.step_metrics import TrainingStopped
+    from train.hosts.together import by_first, gather, leads
+    from train.step_metrics import Diverged
 
-    console = Console()
+    console = Console(quiet=not leads())
     end = time.monotonic() + 60 * config.minutes
     for key, name, place in _replications(config, data):
         arms, where = FINDINGS[key].arms, f"{key}: {name}, fold {place.fold}, seed {place.seed}"
         settings = settings_of(arms[name], arms, place)
-        if results.has(key, name, place, settings):
+        there = results.has(key, name, place, settings)
+        there, late = gather((there, time.monotonic() > end))[0]
+        if there:
             continue
-        if time.monotonic() > end:
+        if late:
             console.print(f"{config.minutes:g} minutes are up; the same command continues")
             return TIME_IS_UP
         if results.was_other(key, name, place, settings):
@@ -137,12 +175,12 @@ def study(config: StudyConfig, data, results) -> int:
         except Stopped:
             console.print("stopped and saved; the same command continues from there")
             return STOPPED
-        except TrainingStopped as error:  # the other arms go on
+        except Diverged as error:  # the other arms go on
             console.print(f"{where}: {error}")
             numbers = {DIVERGED: 1.0}
         finally:
             jax.clear_caches()  # or programs of hundreds of runs fill the memory
-        results.add(key, name, place, settings, numbers)
+        by_first(results.add, key, name, place, settings, numbers)
         console.print(
             f"{where}, {time.monotonic() - started:.0f} s: "
             + json.dumps({k: round(v, 4) for k, v in numbers.items()}),

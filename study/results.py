@@ -21,7 +21,7 @@ class Results:
     """The runs that are done. A line cut short by a crash is ignored, so its run is repeated."""
 
     def __init__(self, page: Path):
-        self._page = page
+        self.page = page
         self._file = page.with_suffix("") / FILE
         self._rows: dict[tuple, dict[str, float]] = {}
         # By run, in today's names; the fingerprint alone where its settings do not exist today.
@@ -86,7 +86,7 @@ class Results:
             on.arms[arm][fold, seed] = numbers
         remarks = self._file.with_name(REMARKS)
         said = json.loads(remarks.read_text()) if remarks.exists() else {}
-        write_report({key: list(on.values()) for key, on in tried.items()}, said, self._page)
+        write_report({key: list(on.values()) for key, on in tried.items()}, said, self.page)
 
 
 class _Arms(dict):

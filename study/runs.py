@@ -2,6 +2,9 @@
 
 The folder of a run is named after its stages, so arms share the runs of their first stages, and a
 study that was interrupted continues.
+
+With several processes (`train.hosts`), all of them train and evaluate each run together, in a
+shared folder. Process 0 decides what is missing, and writes.
 """
 
 import dataclasses
@@ -21,6 +24,7 @@ from study.data import StudyData
 from study.findings import Fused, Stage
 from train.checkpoint import CONFIG_FILE, load_config
 from train.config import TrainConfig, flatten, without_unread_flow
+from train.hosts.together import by_first, found_by_first
 from train.loop import train
 from train.recipes import RECIPES
 from train.writers import read_metrics
@@ -103,32 +107,49 @@ def run_arm(stages: tuple[Stage, ...], place: Place) -> dict[str, float]:
     for count in range(1, len(stages) + 1):
         config = configure(stages[:count], place)
         run_dir = Path(config.run_dir)
-        done, started_from = run_dir / DONE, run_dir.with_name(run_dir.name + FORMER)
-        if not (_is_of(config) and started_from.exists() and started_from.read_text() == former):
-            shutil.rmtree(run_dir, ignore_errors=True)
-        if not done.exists():
-            run_dir.parent.mkdir(parents=True, exist_ok=True)
-            started_from.write_text(former)
+        done = run_dir / DONE
+        if not found_by_first(_is_done, config, former):
             result = train(config, Console(quiet=True))
             if result.finished:
-                done.write_text(str(time.time_ns()))
+                by_first(done.write_text, str(time.time_ns()))
             if result.signaled or not result.finished:
                 raise Stopped
-        former = done.read_text()
+        former = found_by_first(done.read_text)
     run_dir = place.run_dir(stages)
-    kept = run_dir / NUMBERS
-    if kept.exists():
-        return json.loads(kept.read_text())
+    if numbers := found_by_first(_read_numbers, run_dir):
+        return numbers
     evaluated = run_action(
         ActionConfig(run=(str(run_dir),), examples=0, batch_size=64, estimate_flow=True),
         Console(quiet=True),
     )[0]
+    return found_by_first(_keep_numbers, run_dir, evaluated)
+
+
+def _is_done(config: TrainConfig, former: str) -> bool:
+    """Whether a run is finished. Otherwise its folder is prepared; an unfitting one is removed."""
+    run_dir = Path(config.run_dir)
+    started_from = run_dir.with_name(run_dir.name + FORMER)
+    if not (_is_of(config) and started_from.exists() and started_from.read_text() == former):
+        shutil.rmtree(run_dir, ignore_errors=True)
+    if (run_dir / DONE).exists():
+        return True
+    run_dir.parent.mkdir(parents=True, exist_ok=True)
+    started_from.write_text(former)
+    return False
+
+
+def _read_numbers(run_dir: Path) -> dict[str, float]:
+    kept = run_dir / NUMBERS
+    return json.loads(kept.read_text()) if kept.exists() else {}
+
+
+def _keep_numbers(run_dir: Path, evaluated: dict[str, Any]) -> dict[str, float]:
     numbers = {
         name: float(evaluated[name])
         for name in ("top1", "chance", "epe", "zero_flow_epe", "num_videos")
         if name in evaluated
     } | learning(run_dir)
-    kept.write_text(json.dumps(numbers, indent=1) + "\n")
+    (run_dir / NUMBERS).write_text(json.dumps(numbers, indent=1) + "\n")
     return numbers
 
 
@@ -146,10 +167,14 @@ def _is_of(config: TrainConfig) -> bool:
 
 def fused_arm(fused: Fused, arms: dict[str, Any], place: Place) -> dict[str, float]:
     """Computes the accuracy of two arms' fused scores; missing runs are trained first."""
-    streams = []
-    for name in (fused.spatial, fused.temporal):
+    names = (fused.spatial, fused.temporal)
+    for name in names:
         run_arm(arms[name], place)
-        streams.append(load_scores(place.run_dir(arms[name])))
+    return found_by_first(_fused_numbers, fused, [place.run_dir(arms[name]) for name in names])
+
+
+def _fused_numbers(fused: Fused, runs: list[Path]) -> dict[str, float]:
+    streams = [load_scores(run) for run in runs]
     scores = fuse(streams, fused.weights, "probabilities")
     chance = 1 / len(streams[0].class_names)
     return accuracy(scores, streams[0].labels) | {

@@ -15,6 +15,10 @@ class TrainingStopped(Exception):
     """Training cannot continue; the message says why, what is saved and what to try."""
 
 
+class Diverged(TrainingStopped):
+    """The loss or its gradient is no longer finite; with several processes, all notice together."""
+
+
 class StepMetrics:
     """The metrics of the steps since the last row.
 
@@ -32,7 +36,7 @@ class StepMetrics:
         """Reads the metrics of the step before and keeps those of this step for later.
 
         Raises:
-            TrainingStopped: see `read_finite`.
+            Diverged: see `read_finite`.
         """
         self.wait()
         self._newest = (step, metrics)
@@ -41,7 +45,7 @@ class StepMetrics:
         """Waits for the newest step and reads its metrics.
 
         Raises:
-            TrainingStopped: see `read_finite`.
+            Diverged: see `read_finite`.
         """
         if self._newest is not None:
             self._read.append(read_finite(*self._newest, self._checkpoints))
@@ -58,7 +62,7 @@ class StepMetrics:
         step, such as the endpoint error without a valid pixel, is left out.
 
         Raises:
-            TrainingStopped: see `read_finite`.
+            Diverged: see `read_finite`.
         """
         self.wait()
         rows, self._read = self._read, []
@@ -70,13 +74,13 @@ def read_finite(step: int, metrics: Any, checkpoints: Checkpoints) -> dict[str, 
     """Waits for the metrics of a step.
 
     Raises:
-        TrainingStopped: the loss or its gradient is not finite.
+        Diverged: the loss or its gradient is not finite.
     """
     values = {name: float(value) for name, value in jax.device_get(metrics).items()}
     if not (math.isfinite(values["loss"]) and math.isfinite(values["gradient_norm"])):
         saved = checkpoints.latest_step()
         terms = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-        raise TrainingStopped(
+        raise Diverged(
             f"the loss or its gradient is not finite at step {step} ({terms}). "
             + (f"The checkpoint of step {saved} is intact. " if saved else "")
             + "Try a lower --optim.learning-rate, --optim.warmup-steps, or --optim.clip-norm 1"

@@ -21,7 +21,7 @@ from train.graft import graft
 from train.initialize import run_parts
 from train.loop import train
 from train.recipes import RECIPES
-from train.step_metrics import TrainingStopped
+from train.step_metrics import Diverged
 
 
 @pytest.mark.parametrize("scale", ["cpu", "gpu"])
@@ -266,7 +266,7 @@ def test_page_does_not_mix_seeds_of_different_settings(small_study, tmp_path, mo
 
 def test_reports_a_diverged_run_and_does_not_repeat_it(small_study, tmp_path, monkeypatch):
     def diverge(stages, place):
-        raise TrainingStopped("the loss is not finite")
+        raise Diverged("the loss is not finite")
 
     monkeypatch.setattr("study.runs.run_arm", diverge)
     page = tmp_path / "page.md"
@@ -277,6 +277,25 @@ def test_reports_a_diverged_run_and_does_not_repeat_it(small_study, tmp_path, mo
     assert "**not run**" in page.read_text()
     monkeypatch.setattr("study.runs.run_arm", lambda *_: pytest.fail("run again"))
     study_main.study(small_study, StudyData("synthetic-motion"), Results(page))
+
+
+def test_only_the_first_of_several_processes_decides_prints_and_writes(
+    small_study, tmp_path, monkeypatch, capsys
+):
+    """This one is the second. The first has the run of seed 0 already."""
+    seeds = []
+    monkeypatch.setattr("study.runs.run_arm", lambda _, place: seeds.append(place.seed) or {})
+    monkeypatch.setattr("study.runs.fused_arm", lambda *_: {})
+    monkeypatch.setattr("jax.process_index", lambda: 1)
+    answers = [(True, False)] * 3 + [(False, False)] * 3
+    monkeypatch.setattr(
+        "train.hosts.together._exchange", lambda value: [answers.pop(0), (False, True)]
+    )
+    two = dataclasses.replace(small_study, seeds=2)
+    page = tmp_path / "page.md"
+    assert study_main.study(two, StudyData("synthetic-motion"), Results(page)) == study_main.DONE
+    assert seeds == [1, 1] and not answers
+    assert capsys.readouterr().out == "" and not list(tmp_path.glob("page*"))
 
 
 def test_fusion_trains_streams_whose_run_folders_are_missing(tmp_path, monkeypatch):

@@ -59,6 +59,11 @@ def by_first(write: Callable[..., Any], *arguments: Any, **named: Any) -> None:
         write(*arguments, **named)
 
 
+def found_by_first(find: Callable[..., Any], *arguments: Any) -> Any:
+    """Returns what `find` returns in process 0, in all processes. All have to call it."""
+    return gather(find(*arguments) if leads() else None)[0]
+
+
 @dataclasses.dataclass(frozen=True)
 class _Failure:
     """Sent by a process that failed, in place of a value."""
