@@ -64,6 +64,8 @@ def test_mistakes_end_with_a_message(tmp_path, monkeypatch, run_main):
         (["action", "--run", tmp_path, "--protocol", "hts"], 2, "--protocol"),
         (["fuse"], 1, "with --scores"),
         (["fuse", "--scores", tmp_path], 1, "does not exist"),
+        (["fuse", "--scores", tmp_path, "--distributed", "auto"], 2, "fuse runs in one process"),
+        (["action", "--run", tmp_path, "--process-id", "1"], 2, "need --distributed HOST:PORT"),
     ):
         code, _, err = run_main("eval", *arguments)
         assert code == expected and message in err and "Traceback" not in err

@@ -5,7 +5,8 @@
 `python -m afn_jax.data.check ROOT` is the same.
 
 The exit code is 0 if there is no harmful problem, 1 if a problem would stop training or make the
-numbers measured on the test videos wrong, and 2 after wrong usage.
+numbers measured on the test videos wrong, and 2 after wrong usage. With --shard or --distributed,
+several runs share the files, and the last one prints.
 """
 
 import argparse
@@ -21,7 +22,9 @@ from afn_jax.data.check.doctor import counts, diagnose
 from afn_jax.data.check.inspection import inspect_files
 from afn_jax.data.check.kind_table import LISTED, kind_table
 from afn_jax.data.check.listing import FLOW_KIND, checked_sources, list_dataset
+from afn_jax.data.check.parts import join_parts, part_of
 from afn_jax.data.config import DataConfig
+from afn_jax.data.prepare.share import share_of
 from afn_jax.near_names import printable
 
 
@@ -35,6 +38,11 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m afn_jax.
             "--num-frames, --stride and --list-number must be at least 1, --threads at least 0"
         )
     try:
+        share = share_of(
+            options.shard, options.distributed, options.num_processes, options.process_id
+        )
+        if share[1] > 1 and not options.parts:
+            raise ValueError("parts: got none; give a folder that all runs share with --parts")
         dataset, paths = list_dataset(
             options.root,
             options.source,
@@ -44,13 +52,24 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m afn_jax.
         )
     except ValueError as error:
         return _wrong(str(error))
+    own = part_of(paths, share)
     files = inspect_files(
         paths,
         decode=not options.no_decode,
         num_threads=options.threads or None,
-        progress=lambda results: _progress(results, len(paths)),
+        progress=lambda results: _progress(results, len(own)),
         frame_names=options.frame_names,
+        only=own,
     )
+    if share[1] > 1:
+        settings = f"{options.no_decode} {options.frame_names}"
+        try:
+            files = join_parts(options.parts, share, files, paths, settings)
+        except (ValueError, OSError) as error:
+            return _wrong(str(error))
+        if files is None:
+            print(f"checked {len(own)} of {len(paths)} files; the last run prints the report")
+            return 0
     if dataset.kind == FLOW_KIND:
         span = 1  # these are not cut into clips
     findings = diagnose(dataset, files, span)
@@ -108,6 +127,16 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         default="",
         help="names of the frames in folders, such as 'img_*' or 'rgb/*'",
     )
+    add("--shard", default="", help="i/n: this is the i-th of n runs that share the files")
+    add(
+        "--distributed",
+        default="",
+        metavar="auto|HOST:PORT",
+        help="the same with the options of python -m train; the address is not used",
+    )
+    add("--num-processes", type=int, help="number of these runs")
+    add("--process-id", type=int, help="number of this run, from 0")
+    add("--parts", default="", help="folder that these runs share, for their results")
     add("--threads", type=int, default=0, help="decoding threads; 0: one per core")
     add("--no-decode", action="store_true", help="check lists and file sizes only")
     add("--examples", type=int, default=5, help="examples to print per problem (%(default)s)")

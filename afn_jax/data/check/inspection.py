@@ -5,7 +5,7 @@ import hashlib
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,6 +30,7 @@ def inspect_files(
     num_threads: int | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
     frame_names: str = "",
+    only: Collection[str] | None = None,
 ) -> dict[str, Inspected]:
     """Inspects files in parallel.
 
@@ -39,6 +40,7 @@ def inspect_files(
         num_threads: number of threads; the default is the number of CPU cores.
         progress: wraps the iterator over the results, one per file.
         frame_names: as for `find_frames`.
+        only: the names of the files to inspect; None: all.
 
     Returns:
         The state of each file, by name.
@@ -68,7 +70,7 @@ def inspect_files(
         return name, found
 
     with ThreadPoolExecutor(num_threads or os.cpu_count() or 1) as pool:
-        return dict(progress(pool.map(inspect, paths)))
+        return dict(progress(pool.map(inspect, [n for n in paths if only is None or n in only])))
 
 
 def inspect_file(path: str | Path, frame_names: str = "") -> Inspected:

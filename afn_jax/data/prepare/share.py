@@ -1,6 +1,6 @@
-"""The share of a process in the preparation of a dataset, as `--shard` or as `--distributed`.
+"""The share of a process in the preparation or the check of a dataset.
 
-The processes do not exchange anything: each makes its own shards.
+It is given by `--shard` or by the options of `--distributed`. The processes do not connect.
 """
 
 import os

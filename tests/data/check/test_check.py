@@ -125,6 +125,30 @@ def test_reports_each_planted_fault(data, capsys, fault):
     assert expected in text and ("no harmful problems found" in text) == (fault in NOTES)
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_runs_that_share_the_files_report_the_same(data, tmp_path, capsys, order):
+    """With a damaged file and a copy, which is in the share of another run."""
+    videos = sorted(data.rglob("*.avi"))
+    videos[0].write_bytes(videos[0].read_bytes()[:-2000])
+    videos[2].write_bytes(videos[1].read_bytes())
+    code, whole = check(data / "videos", capsys)
+    parts = tmp_path / "parts"
+    for index in order:
+        options = ("--num-processes", "3", "--process-id", str(index), "--parts", str(parts))
+        last, text = check(data / "videos", capsys, "--distributed", "host:1", *options)
+        if index != order[-1]:
+            assert last == 0 and "files; the last run prints the report" in text
+    assert code == last == 1 and text == whole
+    assert list(parts.iterdir()) == []
+
+    assert check(data / "videos", capsys, "--shard", "1/2", "--parts", str(parts))[0] == 0
+    options = ("--shard", "2/2", "--no-decode", "--parts", str(parts))
+    assert main([str(data / "videos"), "--num-frames", "4", *options]) == 2
+    assert "check-1-of-2.json is of other files or of other" in capsys.readouterr().err
+    assert main([str(data / "videos"), "--shard", "1/2"]) == 2
+    assert "give a folder that all runs share with --parts" in capsys.readouterr().err
+
+
 def test_reports_a_truncated_video(data, capsys):
     path = data / "videos" / A
     whole = encode(path, "mpeg4", moving_picture(200)).read_bytes()
