@@ -36,7 +36,7 @@ def choose_devices(
         ValueError: the batch cannot be divided among them, or the processes do not have equally
             many devices.
     """
-    devices = list(found or _by_process(max_devices))
+    devices = list(found or devices_by_process(max_devices))
     if max_devices:
         devices = devices[:max_devices]
     total = len(devices)
@@ -50,8 +50,15 @@ def choose_devices(
     return devices
 
 
-def _by_process(max_devices: int) -> list[jax.Device]:
-    """Returns equally many devices of each process; on TPUs, `jax.devices()` has another order."""
+def devices_by_process(max_devices: int = 0) -> list[jax.Device]:
+    """Returns equally many devices of each process; on TPUs, `jax.devices()` has another order.
+
+    Args:
+        max_devices: as for `choose_devices`.
+
+    Raises:
+        ValueError: the processes do not have equally many devices, or cannot use so many.
+    """
     count = jax.process_count()
     own = [jax.local_devices(process_index=process) for process in range(count)]
     numbers = [len(devices) for devices in own]

@@ -15,6 +15,7 @@ from train.config import flatten
 from train.data_record import DataRecord, Listed, VideoDigest, digest_of
 from train.hosts.connect import this_process
 from train.hosts.together import gather, leads, wait_for_all
+from train.parallel import devices_by_process
 
 # Settings that each host may have its own value of: where things are and how they are read.
 OWN = {
@@ -32,11 +33,12 @@ _PATIENCE_S = 5.0  # guessed; a network file system shows new files late
 
 
 def check_same_settings(config: Any) -> None:
-    """Raises ValueError in all processes if one has other settings than process 0.
+    """Raises ValueError in all processes if one has other settings or devices than process 0.
 
     Args:
         config: of training or of an evaluation.
     """
+    devices_by_process()  # an exchange needs equally many
     own = {name: repr(value) for name, value in flatten(config).items() if name not in OWN}
     (first, settings), *others = gather([this_process(), own])
     for name, other in others:

@@ -7,7 +7,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import jax
@@ -146,10 +146,9 @@ def _tell(error: Exception) -> None:
     leaving = threading.Timer(_PATIENCE_S, _leave, (error,))
     leaving.daemon = True
     leaving.start()
-    try:
+    with suppress(Exception):  # the first error tells more
         _exchange(_Failure(f"{this_process()}: {error}"))
-    finally:
-        leaving.cancel()
+    leaving.cancel()
 
 
 def _leave(error: Exception) -> None:
