@@ -7,6 +7,7 @@ without most optimizations. To compile as for a user:
 
 import gc
 import os
+import signal
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +31,10 @@ import pytest  # noqa: E402
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+# A shell that starts the tests in the background ignores Ctrl-C, and programs would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection(session):

@@ -14,8 +14,6 @@ import os, signal, sys, threading, time
 from afn_jax.command.errors import exit_cleanly
 from afn_jax.command.process import run_as_process, work_starts
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # the shell of the tests may ignore it
-
 def interrupt(times):
     for _ in range(times):
         os.kill(os.getpid(), signal.SIGINT)
