@@ -5,6 +5,7 @@ without most optimizations. To compile as for a user:
 `JAX_DISABLE_MOST_OPTIMIZATIONS=0 XLA_FLAGS= pytest`.
 """
 
+import dataclasses
 import gc
 import os
 import signal
@@ -114,3 +115,16 @@ def run_main(monkeypatch, capsys):
         return code, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture
+def shallow_resnets(monkeypatch):
+    """Leaves one block in each stage of every ResNet: depth multiplies the time of compilation."""
+    from afn_jax.models.baselines import RESNETS
+    from afn_jax.models.representation_flow import BACKBONES
+
+    for depth, (block, stage_sizes) in RESNETS.items():
+        monkeypatch.setitem(RESNETS, depth, (block, (1,) * len(stage_sizes)))
+    for name, backbone in BACKBONES.items():
+        shallow = dataclasses.replace(backbone, stage_sizes=(1,) * len(backbone.stage_sizes))
+        monkeypatch.setitem(BACKBONES, name, shallow)

@@ -21,6 +21,8 @@ TINY = dict(
     spatial_depth=18,
 )
 
+pytestmark = pytest.mark.usefixtures("shallow_resnets")
+
 
 def clip(time=3, height=19, width=34):
     return jax.random.uniform(jax.random.key(0), (2, time, height, width, 3))

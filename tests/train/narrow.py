@@ -1,9 +1,7 @@
-"""Stages of recipes, made narrow, and their ResNets, made shallow."""
+"""Stages of recipes, made narrow."""
 
 import dataclasses
 
-from afn_jax.models.baselines import RESNETS
-from afn_jax.models.representation_flow import BACKBONES
 from train.config import TrainConfig
 
 SMALLER = {  # options that shorten compilation
@@ -33,12 +31,3 @@ def narrowed(config: TrainConfig, steps: int) -> TrainConfig:
         max_devices=1,
         compilation_cache="",
     )
-
-
-def make_shallow(monkeypatch) -> None:
-    """Leaves one block in each stage of every ResNet: depth multiplies the time of compilation."""
-    for depth, (block, stage_sizes) in RESNETS.items():
-        monkeypatch.setitem(RESNETS, depth, (block, (1,) * len(stage_sizes)))
-    for name, backbone in BACKBONES.items():
-        shallow = dataclasses.replace(backbone, stage_sizes=(1,) * len(backbone.stage_sizes))
-        monkeypatch.setitem(BACKBONES, name, shallow)

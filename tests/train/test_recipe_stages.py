@@ -12,7 +12,7 @@ from rich.console import Console
 from afn_jax.data.sources import source_spec
 from eval.action import ActionConfig, run_action
 from tests.network_shapes import variable_shapes
-from tests.train.narrow import make_shallow, narrowed
+from tests.train.narrow import narrowed
 from train.config import default_run_dir
 from train.graft import graft
 from train.initialize import run_parts
@@ -32,6 +32,7 @@ EVERY_CHAIN = [
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("shallow_resnets")
 @pytest.mark.parametrize(
     "recipe, stages",
     [pytest.param(*chain, id=chain[0]) for chain in EVERY_CHAIN],
@@ -39,7 +40,6 @@ EVERY_CHAIN = [
 def test_stages_run_resume_and_evaluate(recipe, stages, tmp_path, monkeypatch):
     """Two steps each. The first stage is resumed; those with a network of their own, evaluated."""
     monkeypatch.chdir(tmp_path)
-    make_shallow(monkeypatch)
     known = set()
     for stage in stages:
         config = RECIPES[recipe][stage]["toy"]
