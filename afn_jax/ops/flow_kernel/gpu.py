@@ -6,6 +6,7 @@ is `width` places before. Pallas's Triton backend has no shared memory to addres
 """
 
 import dataclasses
+import inspect
 from typing import Any
 
 import jax
@@ -23,6 +24,8 @@ _SHARED_BYTES = 225 * 1024  # of 227 KiB per block; Pallas takes 2 KiB for sums 
 _ALIGNMENT = 256  # Pallas starts every array in shared memory at a multiple of 1 KiB
 _NEIGHBORS, _ALL = 12, 24  # maps of the reverse that neighbors read; all of its maps
 _CHECKPOINT_EVERY = 4
+# The index of a load, which JAX 0.10 asks for; 0.12 has none.
+_WHOLE = ((),) if "idx" in inspect.signature(plgpu.load).parameters else ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +104,7 @@ class _Chunk(it.Chunk):
         index = (pl.ds(start, self.layout.chunk),)
         if not self.is_compiled:
             return ref[index]
-        return plgpu.load(ref, index, layout=_strided(self.layout.chunk))
+        return plgpu.load(ref.at[index], *_WHOLE, layout=_strided(self.layout.chunk))
 
     def put(self, ref, value):
         ref[pl.ds(self.start + self.layout.width, self.layout.chunk)] = value
