@@ -88,13 +88,6 @@ def check(what: str, good: bool) -> None:
         sys.exit(1)
 
 
-def speed(run_dir: Path) -> float:
-    """Returns the median of steps per second."""
-    return float(
-        np.median([r["steps_per_second"] for r in rows(run_dir) if "steps_per_second" in r])
-    )
-
-
 def evaluated(run_dir: Path, processes: list[subprocess.Popen]) -> tuple[dict, np.ndarray]:
     """Waits for an evaluation; returns its numbers and the scores of the videos."""
     check(f"evaluated {run_dir}", not any(wait(processes)))
@@ -142,8 +135,6 @@ def main() -> None:
     check(f"the parameters of step {steps} differ by at most {far:.1e}", far <= TOLERANCE)
     top1 = shared["top1"], right["top1"]
     check(f"top-1 of two processes {top1[0]:.4f}, of one {top1[1]:.4f}", top1[0] == top1[1])
-    ratio = speed(two) / speed(one)
-    say(f"Steps per second of two processes, in units of one with two devices: {ratio:.2f}.")
 
 
 def farthest(run_dir: Path, other: Path) -> float:

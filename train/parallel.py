@@ -12,6 +12,7 @@ A step uses the axis name `AXIS` for its collectives. To replace pmap, wrap the 
 large by a factor of the number of devices.
 """
 
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,13 +40,14 @@ def choose_devices(
     devices = list(found or devices_by_process(max_devices))
     if max_devices:
         devices = devices[:max_devices]
-    total = len(devices)
+    total, each = len(devices), len({device.process_index for device in devices})
     if batch_size % total:
-        fitting = [n for n in range(len(devices), 0, -1) if batch_size % n == 0][0]
+        fitting = [n for n in range(each, total, each) if batch_size % n == 0]
+        fewer = f", or fewer devices with --max-devices {fitting[-1]}" if fitting else ""
         raise ValueError(
             f"batch_size: got {batch_size}, which {total} devices cannot share equally. "
-            f"Use a multiple of {total}, such as --batch-size {(batch_size // total + 1) * total}, "
-            f"or fewer devices with --max-devices {fitting}."
+            f"Use a multiple of {total}, such as --batch-size {(batch_size // total + 1) * total}"
+            f"{fewer}."
         )
     return devices
 
@@ -64,8 +66,9 @@ def devices_by_process(max_devices: int = 0) -> list[jax.Device]:
     numbers = [len(devices) for devices in own]
     if len(set(numbers)) > 1:
         raise ValueError(
-            f"devices: the processes have {', '.join(map(str, numbers))} devices, but each needs "
-            "the same number. Hide some, e.g. with CUDA_VISIBLE_DEVICES=0,1."
+            f"devices: {', '.join(f'process {i} has {n}' for i, n in enumerate(numbers))}, but "
+            f"each needs the same number; this is process {jax.process_index()} on "
+            f"{socket.gethostname()}. Hide some, e.g. with CUDA_VISIBLE_DEVICES=0,1."
         )
     if count > 1 and max_devices % count:
         raise ValueError(

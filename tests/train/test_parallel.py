@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -117,6 +119,11 @@ def test_rejects_devices_that_cannot_share_a_batch():
     assert len(choose_devices(6, max_devices=3)) == 3
     with pytest.raises(ValueError, match="got 1, which 4 .*--batch-size 4, .*--max-devices 1"):
         choose_devices(1)
+    two_of_each = [SimpleNamespace(process_index=process) for process in (0, 0, 1, 1)]
+    with pytest.raises(ValueError, match="--batch-size 8, or fewer devices with --max-devices 2"):
+        choose_devices(6, found=two_of_each)
+    with pytest.raises(ValueError, match="such as --batch-size 12[.]$"):
+        choose_devices(9, found=two_of_each)
 
 
 def test_uses_all_devices_or_at_most_max_devices():
@@ -135,7 +142,9 @@ def test_uses_equally_many_devices_of_each_process_in_their_order(monkeypatch):
     with pytest.raises(ValueError, match="max_devices: got 3, which 2 processes .* multiple of 2"):
         choose_devices(8, max_devices=3)
     by_process[1] = four[:1]
-    with pytest.raises(ValueError, match="devices: the processes have 2, 1 devices, .*the same"):
+    with pytest.raises(
+        ValueError, match="devices: process 0 has 2, process 1 has 1, but each .* process 0 on "
+    ):
         choose_devices(8)
 
 

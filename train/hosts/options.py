@@ -1,6 +1,7 @@
 """The options of `--distributed`. Does not import JAX, which starts with the address known."""
 
 import dataclasses
+import re
 
 from train.command_line import fail, take_option
 
@@ -9,7 +10,8 @@ TIMEOUT_S = 100  # as JAX has it for lost processes
 
 HOSTS_HELP = f"""\
 Several processes, which share the work, each on its own devices; all run the same command:
-  --distributed auto   find the other processes through SLURM, Open MPI, Kubernetes or a TPU slice
+  --distributed auto   find the other processes in a job of SLURM or Open MPI, on a TPU slice, or
+                       in a job of Kubernetes, which needs: pip install kubernetes
   --distributed HOST:PORT --num-processes N --process-id I
                        the address of process 0, at a free port; I counts from 0 to N - 1
   --distributed-timeout SECONDS
@@ -58,8 +60,9 @@ def take_host_options(arguments: list[str]) -> tuple[HostOptions | None, list[st
                 "out, or give the address, --distributed HOST:PORT."
             )
         return HostOptions(None, None, None, seconds), rest
-    host, _, port = address.rpartition(":")
-    if not (host and port.isdecimal() and 0 < int(port) < 65536):
+    if not re.fullmatch(r"([^/:\[\]\s]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", address) or not (
+        0 < split_address(address)[1] < 65536
+    ):
         fail(
             f"--distributed: got {address!r}; give {AUTO}, or HOST:PORT of process 0, such as "
             "node1:1234."
@@ -76,6 +79,12 @@ def take_host_options(arguments: list[str]) -> tuple[HostOptions | None, list[st
             f"from 0 to {processes - 1}."
         )
     return HostOptions(address, processes, process, seconds), rest
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Returns the host and the port of HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    return host, int(port)
 
 
 def _number(option: str, text: str, least: int) -> int:

@@ -13,6 +13,8 @@ def test_takes_its_options_and_leaves_the_others():
     assert take_host_options(arguments) == (found, ["toy", "--steps", "3"])
     arguments = "toy --distributed auto --distributed-timeout 7".split()
     assert take_host_options(arguments) == (HostOptions(None, None, None, 7), ["toy"])
+    arguments = "--distributed [::1]:1234 --num-processes 1 --process-id 0".split()
+    assert take_host_options(arguments) == (HostOptions("[::1]:1234", 1, 0, 100), [])
     assert take_host_options(["toy"]) == (None, ["toy"])
 
 
@@ -23,6 +25,9 @@ def test_takes_its_options_and_leaves_the_others():
         ("--distributed auto --process-id 1", "auto finds --num-processes and --process-id itself"),
         ("--distributed node1", "got 'node1'; give auto, or HOST:PORT"),
         ("--distributed node1:x", "got 'node1:x'; give auto, or HOST:PORT"),
+        ("--distributed http://a:1", "got 'http://a:1'; give auto, or HOST:PORT"),
+        ("--distributed ::1:1", "got '::1:1'; give auto, or HOST:PORT"),
+        ("--distributed a:65536", "got 'a:65536'; give auto, or HOST:PORT"),
         ("--distributed a:1 --num-processes 2", "needs --num-processes N and --process-id I"),
         (
             "--distributed a:1 --num-processes 2 --process-id 2",
