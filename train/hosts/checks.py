@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from afn_jax.near_names import printable
 from train.config import flatten
 from train.data_record import DataRecord, Listed, VideoDigest, digest_of
 from train.hosts.connect import this_process
@@ -29,6 +30,7 @@ OWN = {
     "compilation_cache",
     *("data_root", "root", "annotations"),  # of evaluations
 }
+_MOST_NAMED = 3
 _PATIENCE_S = 5.0  # guessed; a network file system shows new files late
 
 
@@ -81,12 +83,13 @@ def check_same_data(record: DataRecord) -> None:
     """Raises ValueError in all processes if one has other videos than process 0."""
     videos = {split: dataclasses.asdict(getattr(record, split)) for split in ("train", "test")}
     (first, classes, right), *others = gather([this_process(), record.class_names, videos])
-    for name, other_classes, other in others:
+    for process, (name, other_classes, other) in enumerate(others, 1):
         if difference := _difference(classes, right, other_classes, other):
+            lists = gather(record.lists)
             raise ValueError(
-                f"data: {name} has {difference} than {first}. Every host needs the same "
-                "dataset; compare the folders, e.g. with python -m afn_jax.data.check, and copy "
-                "what is missing."
+                f"data: {name} has {difference} than {first}{_examples(lists[0], lists[process])}. "
+                "Every host needs the same dataset, with the same damaged videos, if any: compare "
+                "the folders, e.g. with python -m afn_jax.data.check, and copy what differs."
             )
 
 
@@ -97,7 +100,10 @@ def check_same_videos(videos: Sequence[Listed], class_names: Sequence[str] = ())
         videos: in the order of the source.
         class_names: by label.
     """
-    check_same_data(DataRecord(tuple(class_names), VideoDigest(0), digest_of(videos), code=""))
+    lists = {"test": list(videos)}
+    check_same_data(
+        DataRecord(tuple(class_names), VideoDigest(0), digest_of(videos), code="", lists=lists)
+    )
 
 
 def check_same_network(run_dir: Path, variables: Any, step: int) -> None:
@@ -142,3 +148,12 @@ def _difference(
         if a["data"] != b["data"]:
             return f"other lengths or file sizes of {what} videos"
     return ""
+
+
+def _examples(right: dict[str, list[Listed]], other: dict[str, list[Listed]]) -> str:
+    """Names videos that only one of two processes has, or has otherwise; "" if there are none."""
+    differ = {video.name for split in right for video in {*right[split]} ^ {*other.get(split, ())}}
+    if not differ:
+        return ""
+    more = f" and {len(differ) - _MOST_NAMED} more" if len(differ) > _MOST_NAMED else ""
+    return f" ({', '.join(map(printable, sorted(differ)[:_MOST_NAMED]))}{more})"

@@ -132,10 +132,12 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "--distributed",
         default="",
         metavar="auto|HOST:PORT",
-        help="the same with the options of python -m train; the address is not used",
+        help="the same with the options of python -m train: auto finds the share in a job of SLURM "
+        "or Open MPI and on a TPU slice; otherwise give the next two. The address is not used",
     )
     add("--num-processes", type=int, help="number of these runs")
     add("--process-id", type=int, help="number of this run, from 0")
+    add("--distributed-timeout", type=int, help="not used: these runs do not wait for each other")
     add("--parts", default="", help="folder that these runs share, for their results")
     add("--threads", type=int, default=0, help="decoding threads; 0: one per core")
     add("--no-decode", action="store_true", help="check lists and file sizes only")

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def join_parts(
     """
     folder, (i, n) = Path(folder), share
     folder.mkdir(parents=True, exist_ok=True)
-    key = hashlib.sha256(repr((list(paths), settings)).encode("utf-8", "backslashreplace"))
+    states = {name: _state(path) for name, path in paths.items()}
+    key = hashlib.sha256(repr((states, settings)).encode("utf-8", "backslashreplace"))
     rows = {name: dataclasses.asdict(found) for name, found in own.items()}
     content = json.dumps({"dataset": key.hexdigest(), "files": rows})
     write_atomically(_part(folder, i, n), content + "\n")
@@ -61,8 +63,9 @@ def join_parts(
         if part["dataset"] != key.hexdigest():
             raise ValueError(
                 f"parts: {_part(folder, k, n)} is of other files or of other settings than those "
-                "of this run. All runs need the same dataset and options; remove that file if it "
-                "is left from an earlier check."
+                "of this run; sizes and times of the files count too. If it is left from an "
+                "earlier check, remove it and start its run again. All runs need the same dataset, "
+                "on a file system that they share, and the same options."
             )
         found |= {name: Inspected(**values) for name, values in part["files"].items()}
     for k in range(1, n + 1):
@@ -72,6 +75,15 @@ def join_parts(
 
 def _part(folder: Path, i: int, n: int) -> Path:
     return folder / f"check-{i}-of-{n}.json"
+
+
+def _state(path: str) -> tuple[int, int] | None:
+    """Returns the size of a file and when it was changed, as all hosts see it; None if missing."""
+    try:
+        file = os.stat(path)
+    except OSError:
+        return None
+    return (0 if stat.S_ISDIR(file.st_mode) else file.st_size), int(file.st_mtime)
 
 
 def _here(found: Inspected, path: str) -> Inspected:

@@ -88,6 +88,10 @@ class PrepareConfig:
     """Number of runs that share the work."""
     process_id: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(optional)")] = None
     """Number of this run, from 0."""
+    distributed_timeout: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(optional)")] = (
+        None
+    )
+    """Not used: these runs do not wait for each other."""
     workers: Annotated[
         int | None, Limits(1), tyro.conf.arg(help_behavior_hint="(default: one per core)")
     ] = None

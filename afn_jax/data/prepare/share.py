@@ -78,5 +78,5 @@ def _found(environment: Mapping[str, str]) -> tuple[int, int]:
             return number, int(environment[index])
     raise ValueError(
         "distributed: auto finds no job of SLURM or Open MPI and no TPU slice in the environment; "
-        "start it with srun or mpirun, or give --shard i/n"
+        "start it with srun or mpirun, or give --shard i/n, as in Kubernetes"
     )

@@ -135,7 +135,8 @@ def test_runs_that_share_the_files_report_the_same(data, tmp_path, capsys, order
     parts = tmp_path / "parts"
     for index in order:
         options = ("--num-processes", "3", "--process-id", str(index), "--parts", str(parts))
-        last, text = check(data / "videos", capsys, "--distributed", "host:1", *options)
+        options += ("--distributed", "host:1", "--distributed-timeout", "9")
+        last, text = check(data / "videos", capsys, *options)
         if index != order[-1]:
             assert last == 0 and "files; the last run prints the report" in text
     assert code == last == 1 and text == whole
@@ -145,6 +146,11 @@ def test_runs_that_share_the_files_report_the_same(data, tmp_path, capsys, order
     options = ("--shard", "2/2", "--no-decode", "--parts", str(parts))
     assert main([str(data / "videos"), "--num-frames", "4", *options]) == 2
     assert "check-1-of-2.json is of other files or of other" in capsys.readouterr().err
+
+    # So is a result that was left before a file was repaired.
+    os.utime(videos[0], (1, 1))
+    assert main([str(data / "videos"), "--num-frames", "4", *options[:2], *options[3:]]) == 2
+    assert "check-1-of-2.json is of other files" in capsys.readouterr().err
     assert main([str(data / "videos"), "--shard", "1/2"]) == 2
     assert "give a folder that all runs share with --parts" in capsys.readouterr().err
 

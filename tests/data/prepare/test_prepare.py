@@ -80,6 +80,7 @@ def whole(tmp_path_factory):
 def test_parts_and_processes_make_the_same_dataset(tmp_path, whole, capsys):
     command = [str(tmp_path / "new"), *SYNTHETIC, "--flow", "dis"]
     second = ["--distributed", "host:1", "--num-processes", "2", "--process-id", "1"]
+    second += ["--distributed-timeout", "9"]
     assert main([*command, *second, "--workers", "1"]) == 0
     printed = capsys.readouterr().out
     assert "train: 2 shards are left to other runs" in printed

@@ -11,7 +11,7 @@ import pytest
 
 from afn_jax.data.source import Skipped
 from tests.small_run import small_config
-from train.data_record import DataRecord, VideoDigest
+from train.data_record import DataRecord, Listed, VideoDigest, digest_of
 from train.hosts import checks, together
 from train.hosts.agreement import Agreement
 
@@ -113,11 +113,34 @@ def test_data_that_differ_name_the_host(monkeypatch, changes, message):
         videos = {s: dataclasses.asdict(getattr(record, s)) for s in ("train", "test")}
         return [list(record.class_names), videos]
 
+    monkeypatch.setattr(checks, "_examples", lambda *_: "")
+
     as_if_gathered(monkeypatch, told(RECORD), told(RECORD))
     checks.check_same_data(RECORD)
     as_if_gathered(monkeypatch, told(RECORD), told(dataclasses.replace(RECORD, **changes)))
     with pytest.raises(ValueError, match="data: process 1 on b has " + re.escape(message)):
         checks.check_same_data(RECORD)
+
+
+def test_videos_that_differ_are_named(monkeypatch):
+    right = [Listed(f"walk/{i}.avi", 0, 9, 1000) for i in range(6)]
+    own = {"test": right[2:]}  # without 0 and 1, and with another 5
+    own["test"][-1] = right[5]._replace(size=999)
+    assert checks._examples({"test": right}, own) == (" (walk/0.avi, walk/1.avi, walk/5.avi)")
+    assert checks._examples({"test": right}, {"test": []}).endswith(", walk/2.avi and 3 more)")
+    assert checks._examples({"test": right}, {"test": right[::-1]}) == ""
+    assert checks._examples({}, {}) == ""
+
+    def gathered(value):
+        if isinstance(value, dict):
+            return [{"test": right}, own]
+        name, classes, videos = value
+        other = {"train": videos["train"], "test": dataclasses.asdict(digest_of(own["test"]))}
+        return [["process 0 on a", classes, videos], ["process 1 on b", classes, other]]
+
+    monkeypatch.setattr(checks, "gather", gathered)
+    with pytest.raises(ValueError, match=r"\(4, not 6\) than process 0 on a \(walk/0.avi, walk/1"):
+        checks.check_same_videos(right)
 
 
 def test_all_processes_stop_one_step_after_one_of_them_was_asked(monkeypatch):
