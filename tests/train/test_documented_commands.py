@@ -23,10 +23,13 @@ WIDTH = 4  # of both networks; names and fits do not depend on it
 
 
 def commands(text: str) -> list[str]:
-    """Returns the arguments of the lines that are a `python -m train RECIPE ...` command."""
+    """Returns the arguments of the lines that are a `python -m train RECIPE ...` command.
+
+    In blocks, it may follow another command, such as srun, also within quotation marks.
+    """
     lines = text.replace("\\\n", " ").splitlines()
-    found = (re.match(r"\s*python -m train (?=[a-z])(.*)", line) for line in lines)
-    return [match[1].strip() for match in found if match]
+    found = (re.match(r"(?: {4}.*[ /])?\s*python -m train (?=[a-z])(.*)", line) for line in lines)
+    return [match[1].strip().removesuffix('"') for match in found if match]
 
 
 IN_RECIPES = {
@@ -43,6 +46,7 @@ IN_PAGES = {
 
 
 def arguments(command: str) -> list[str]:
+    command = command.replace("$JOB_COMPLETION_INDEX", "0")
     words = [word for word in shlex.split(command, comments=True) if word != "..."]
     return take_host_options(take_plan_options(words)[1])[1]
 
@@ -50,6 +54,14 @@ def arguments(command: str) -> list[str]:
 @pytest.mark.parametrize("command", IN_RECIPES | IN_PAGES)
 def test_documented_commands_parse(command):
     assert parse_chain(arguments(command))
+
+
+def test_the_commands_for_clusters_name_their_data():
+    examples = [command for command, page in IN_PAGES.items() if page == "clusters.md"]
+    assert len(examples) == 6
+    for command in examples:
+        (config,) = parse_chain(arguments(command))
+        assert config.data.root and config.run_dir and not config.init.run
 
 
 WITH_WEIGHTS = [command for command in IN_RECIPES | IN_PAGES if "--init.weights" in command]

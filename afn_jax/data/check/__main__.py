@@ -6,7 +6,7 @@
 
 The exit code is 0 if there is no harmful problem, 1 if a problem would stop training or make the
 numbers measured on the test videos wrong, and 2 after wrong usage. With --shard or --distributed,
-several runs share the files, and the last one prints.
+several runs share the files, and the last one to finish prints.
 """
 
 import argparse

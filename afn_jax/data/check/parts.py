@@ -1,6 +1,6 @@
 """Joins the results of several runs, each of which inspected its share of the files of a dataset.
 
-Each run leaves its results in a folder that all of them share. The run that comes last joins them.
+Each run leaves its results in a folder that all of them share. The last run to finish joins them.
 """
 
 import dataclasses
