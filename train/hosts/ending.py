@@ -11,10 +11,10 @@ from contextlib import contextmanager
 
 _GRACE_S = 2.0  # guessed: time for the other processes to print their own message
 
-_ABORTED = """
+AGAIN = "What was saved is intact: start all processes again with the same command."
+_ABORTED = f"""
 error: JAX has ended this process, see above. If a task died or is unhealthy, another process has \
-ended or does not answer; its output says why. What was saved is intact: start all processes again \
-with the same command.
+ended or does not answer; its output says why. {AGAIN}
 """
 
 

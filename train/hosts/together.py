@@ -16,6 +16,7 @@ from jax.experimental import multihost_utils
 
 from afn_jax.data.source import Skipped
 from train.hosts.connect import this_process
+from train.hosts.ending import AGAIN
 
 _SMALLEST = 1024  # bytes; each length is compiled once, so lengths are powers of two
 _PATIENCE_S = 10.0  # guessed: for how long a failed process waits to tell the others why
@@ -34,7 +35,8 @@ def lost_process(error: BaseException) -> str:
     several = jax.process_count() > 1 and isinstance(error, RuntimeError | ValueError)
     if not (several and _STATUS.match(str(error))):
         return ""
-    return f"another process has ended, whose output says why ({str(error).splitlines()[0]})"
+    first = str(error).splitlines()[0]
+    return f"another process has ended; its output says why ({first}). {AGAIN}"
 
 
 @contextmanager
