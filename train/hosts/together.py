@@ -36,7 +36,7 @@ def lost_process(error: BaseException) -> str:
     if not (several and _STATUS.match(str(error))):
         return ""
     first = str(error).splitlines()[0]
-    return f"another process has ended; its output says why ({first}). {AGAIN}"
+    return f"another process has ended; its output says why ({first})."
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def explains_lost_process() -> Iterator[None]:
         yield
     except Exception as error:
         if text := lost_process(error):
-            raise OtherProcessFailed(text) from error
+            raise OtherProcessFailed(f"{text} {AGAIN}") from error
         raise
 
 
