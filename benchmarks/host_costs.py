@@ -6,14 +6,12 @@ Each round trains the toy recipe of ActionFlowNet for a few steps in each of the
 the other; the median of the steps per second, without the first ten steps, is compared:
 
 - one process with two devices;
-- two processes with one device each, on all cores;
-- the same, with half of the cores for each process.
+- two processes with one device each.
 
-About ten minutes on two cores. The first runs compile, and the others find the programs in a cache.
+About five minutes on two cores. The first runs compile; the others find the programs in a cache.
 """
 
 import argparse
-import os
 import shutil
 import statistics
 import tempfile
@@ -22,7 +20,7 @@ from pathlib import Path
 from benchmarks.cluster_demo import check, rows, start, start_two, wait
 
 COMPILES = 10  # steps that are left out
-ONE, TWO, PINNED = "one process", "two processes", "two processes, own cores"
+ONE, TWO = "one process", "two processes"
 
 
 def training(run_dir: Path, steps: int, cache: Path) -> list[str]:
@@ -36,15 +34,7 @@ def training(run_dir: Path, steps: int, cache: Path) -> list[str]:
 
 def run(way: str, arguments: list[str]) -> None:
     """Trains in one of the ways."""
-    if way == ONE:
-        processes = [start(arguments, devices=2)]
-    else:
-        processes = start_two(arguments)
-    if way == PINNED:
-        cores = sorted(os.sched_getaffinity(0))
-        half = len(cores) // 2
-        for process, own in zip(processes, (cores[:half], cores[half:]), strict=True):
-            os.sched_setaffinity(process.pid, own)  # before it starts its threads
+    processes = [start(arguments, devices=2)] if way == ONE else start_two(arguments)
     check(way, wait(processes) == [0] * len(processes))
 
 
@@ -62,10 +52,10 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.runs or Path(temporary) / "runs"
-        speeds = {ONE: [], TWO: [], PINNED: []}
+        speeds = {ONE: [], TWO: []}
         for number in range(options.rounds):
             for way, found in speeds.items():
-                run_dir = folder / str(number) / way.replace(" ", "-").replace(",", "")
+                run_dir = folder / str(number) / way.replace(" ", "-")
                 shutil.rmtree(run_dir, ignore_errors=True)
                 run(way, training(run_dir, options.steps, folder / "cache"))
                 found.append(speed(run_dir))
