@@ -38,6 +38,11 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items):
+    """Starts the longest tests first, so that no process runs one alone at the end."""
+    items.sort(key=lambda item: -max((m.args[0] for m in item.iter_markers("timeout")), default=0))
+
+
 def pytest_collection(session):
     """Imports all test modules without collecting garbage: they stay."""
     gc.disable()
