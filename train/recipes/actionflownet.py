@@ -51,7 +51,7 @@ The paper tests with 64 random crops per video (section 4.2):
 
     python -m eval action --run RUN --protocol actionflownet
 
-TOY: the same stages on `synthetic-motion`, 8 or 2 frames of 32 x 32. Without a stage it takes under
+TOY: the same stages on `synthetic-motion`, 8 or 2 frames of 32 x 32. Without a stage it takes
 10 to 20 minutes on 2 CPU cores, with the results in docs/results.md. A two-frame stage takes a
 minute or two: `flow-2f` reaches an endpoint error of 0.47 to 0.49 px, where zero flow has 0.82 to
 0.85 px (512 test clips, three seeds), `joint-2f` the same and a top-1 of 0.60 to 0.64, `stacked-2f`
